@@ -1,0 +1,38 @@
+"""What all levels share: the repository's own files, and one renderer per Helm for the whole run."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_identities.cluster.toolchain import provide
+from agent_identities.helm import Helm, Renderer
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def chart() -> Path:
+    return REPOSITORY / "charts" / "agent-identities"
+
+
+@pytest.fixture(scope="session")
+def helm_4() -> Helm:
+    tool = provide(["helm"])["helm"]
+    return Helm(tool.path, tool.version)
+
+
+@pytest.fixture(scope="session")
+def helm_3() -> Helm:
+    tool = provide(["helm-3"])["helm-3"]
+    return Helm(tool.path, tool.version)
+
+
+@pytest.fixture(scope="session")
+def renderer(helm_4: Helm, chart: Path) -> Renderer:
+    """Helm 4; the same input twice costs one process."""
+    return Renderer(helm_4, chart)
+
+
+@pytest.fixture(scope="session")
+def renderer_3(helm_3: Helm, chart: Path) -> Renderer:
+    return Renderer(helm_3, chart)

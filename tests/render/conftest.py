@@ -1,0 +1,28 @@
+"""Schemas for kubeconform, and every values file of the repository."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from agent_identities.cluster.toolchain import provide
+from support.kubeconform import KUBERNETES, Kubeconform
+
+
+@pytest.fixture(scope="session")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The API's JSON schemas, strict, in the layout of kubeconform's default location."""
+    packaged = Path(str(resources.files("kubernetes_validate"))) / "kubernetes-json-schema"
+    folder = tmp_path_factory.mktemp("schemas") / f"v{KUBERNETES}-standalone-strict"
+    folder.mkdir()
+    for path in (packaged / f"v{KUBERNETES}-local-strict").glob("*.json"):
+        schema = json.loads(path.read_text().replace("/api/_definitions.json", "_definitions.json"))
+        schema.pop("$id", None)
+        (folder / path.name).write_text(json.dumps(schema))
+    return folder.parent
+
+
+@pytest.fixture(scope="session")
+def kubeconform(schemas: Path) -> Kubeconform:
+    return Kubeconform(provide(["kubeconform"])["kubeconform"].path, schemas)

@@ -1,0 +1,146 @@
+"""From one list of agents to identities."""
+
+from typing import Any
+
+from agent_identities.helm import Renderer, Values
+from agent_identities.identities import pod_specs
+from agent_identities.objects import KubeObject, Objects
+
+RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def render(renderer: Renderer, **values: Any) -> Objects:
+    return renderer.render(Values(overrides=values)).objects
+
+
+def accounts(objects: Objects) -> set[str]:
+    return {obj.name for obj in objects.of_kind("ServiceAccount")} - {"agent-proxy"}
+
+
+def roles_of(objects: Objects, account: str) -> set[str]:
+    return {
+        binding.body["roleRef"]["name"]
+        for binding in objects.of_kind("RoleBinding")
+        if binding.body["subjects"][0]["name"] == account
+    }
+
+
+def workload(objects: Objects) -> KubeObject:
+    (deployment,) = objects.of_kind("Deployment")
+    return deployment
+
+
+def test_an_agent_without_tiers_of_its_own_inherits_the_central_role(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {}})
+    assert roles_of(objects, "a") == {"agent-proxy-role"}
+
+
+def test_an_agent_with_tiers_holds_these_instead(renderer: Renderer) -> None:
+    objects = render(renderer, tiers={"t": {"rules": RULES}, "u": {"rules": RULES}}, agents={"a": {"tiers": ["t"]}})
+    assert roles_of(objects, "a") == {"t-role"}
+
+
+def test_an_agent_with_no_tiers_holds_nothing(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"tiers": []}})
+    assert accounts(objects) == {"a"}
+    assert roles_of(objects, "a") == set()
+
+
+def test_instances_are_identities_of_their_own(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"triage": {"instances": 3}})
+    assert accounts(objects) == {"triage-1", "triage-2", "triage-3"}
+    assert all(roles_of(objects, name) == {"agent-proxy-role"} for name in accounts(objects))
+
+
+def test_null_removes_an_agent_and_a_tier(renderer: Renderer) -> None:
+    objects = render(renderer, tiers={"t": None}, agents={"a": {}, "b": None})
+    assert accounts(objects) == {"a"}
+    assert {role.name for role in objects.of_kind("Role")} == {"agent-proxy-role"}
+
+
+def test_more_instances_leave_the_others_as_they_are(renderer: Renderer) -> None:
+    few = render(renderer, agents={"triage": {"instances": 2}, "z": {}})
+    more = render(renderer, agents={"triage": {"instances": 4}, "z": {}})
+    assert all(more[key].body == few[key].body for key in few)
+
+
+def test_the_order_of_agents_means_nothing(renderer: Renderer) -> None:
+    one = render(renderer, agents={"a": {}, "b": {"tiers": []}})
+    other = render(renderer, agents={"b": {"tiers": []}, "a": {}})
+    assert {key: obj.body for key, obj in one.items()} == {key: obj.body for key, obj in other.items()}
+
+
+def test_a_tier_and_an_agent_can_never_make_the_same_binding(renderer: Renderer) -> None:
+    objects = render(
+        renderer,
+        tiers={"b": {"rules": RULES}, "b-binding": {"rules": RULES}},
+        agents={"a": {"tiers": ["b", "b-binding", "proxy"]}, "a-b": {}, "a-b-role": {}},
+    )
+    assert len(objects.of_kind("RoleBinding")) == 6
+
+
+def test_names_that_yaml_reads_as_something_else_stay_names(renderer: Renderer, renderer_3: Renderer) -> None:
+    odd = ["y", "n", "on", "off", "yes", "true", "null", "1e3", "0o7", "0x1f", "123", "2026-01-01"]
+    values = {"tiers": {name: {"rules": RULES} for name in odd}, "agents": {name: {"tiers": [name]} for name in odd}}
+    for engine in (renderer, renderer_3):
+        objects = render(engine, **values)
+        assert accounts(objects) == set(odd)
+        assert all(roles_of(objects, name) == {f"{name}-role"} for name in odd)
+
+
+def test_labels_and_annotations_reach_the_account(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"labels": {"team": "sre"}, "annotations": {"owner": "x"}}})
+    account = objects.find("ServiceAccount", "a")
+    assert account is not None
+    assert account.labels["team"] == "sre"
+    assert account.annotations == {"owner": "x"}
+
+
+def test_every_object_names_the_release_namespace(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"workload": {"image": "x:1"}}})
+    assert {key.namespace for key in objects} == {"agent-system"}
+
+
+def test_a_workload_mounts_a_short_lived_token_where_clients_look_for_it(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"token": {"expirationSeconds": 900}, "workload": {"image": "x:1"}}})
+    pod = workload(objects).body["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    token, ca, namespace = volume["projected"]["sources"]
+    assert pod["serviceAccountName"] == "a"
+    assert pod["automountServiceAccountToken"] is False
+    assert token["serviceAccountToken"] == {"path": "token", "expirationSeconds": 900}
+    assert ca["configMap"]["name"] == "kube-root-ca.crt"
+    assert namespace["downwardAPI"]["items"][0]["path"] == "namespace"
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["mountPath"], mount["readOnly"]) == (volume["name"], TOKEN_PATH, True)
+
+
+def test_a_token_can_be_for_an_audience(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"token": {"audience": "vault"}, "workload": {"image": "x:1"}}})
+    pod = workload(objects).body["spec"]["template"]["spec"]
+    assert pod["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault"
+
+
+def test_a_workloads_own_volumes_stand_beside_the_token(renderer: Renderer) -> None:
+    own = {"volumes": [{"name": "tmp", "emptyDir": {}}], "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}
+    objects = render(renderer, agents={"a": {"workload": {"image": "x:1", **own}}})
+    pod = workload(objects).body["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["agent-token", "tmp"]
+    assert [mount["name"] for mount in pod["containers"][0]["volumeMounts"]] == ["agent-token", "tmp"]
+
+
+def test_zero_replicas_are_zero(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"workload": {"image": "x:1", "replicas": 0}}})
+    assert workload(objects).body["spec"]["replicas"] == 0
+
+
+def test_every_instance_with_a_workload_runs_as_itself(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {"instances": 2, "workload": {"image": "x:1"}}})
+    assert {obj.name: spec["serviceAccountName"] for obj, spec in pod_specs(objects)} == {"a-1": "a-1", "a-2": "a-2"}
+
+
+def test_the_proxy_keeps_its_name_where_it_is_renamed(renderer: Renderer) -> None:
+    objects = render(renderer, proxy={"name": "gateway"}, agents={"a": {}})
+    assert roles_of(objects, "a") == {"gateway-role"}
+    assert objects.find("RoleBinding", "a:gateway-role") is not None

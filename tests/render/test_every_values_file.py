@@ -1,0 +1,60 @@
+"""What holds for every values file of the repository: examples of values/ and cases of the chart's ci/."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_identities import checks, identities, values
+from agent_identities.helm import Renderer, Values
+from agent_identities.objects import thaw
+from agent_identities.rbac import Catalogue
+from support.kubeconform import Kubeconform
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = [*(REPOSITORY / "values").glob("*.yaml"), *(REPOSITORY / "charts/agent-identities/ci").glob("*.yaml")]
+
+pytestmark = pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+
+
+def test_both_helms_print_the_same_objects(file: Path, renderer: Renderer, renderer_3: Renderer) -> None:
+    ours = renderer.render(Values((file,))).objects
+    theirs = renderer_3.render(Values((file,))).objects
+    assert {key: obj.body for key, obj in ours.items()} == {key: obj.body for key, obj in theirs.items()}
+
+
+def test_the_same_input_gives_the_same_bytes(file: Path, renderer: Renderer, chart: Path) -> None:
+    again = Renderer(renderer.helm, chart)
+    assert again.render(Values((file,))).text == renderer.render(Values((file,))).text
+
+
+def test_every_document_is_valid_in_the_strict_schemas(
+    file: Path, renderer: Renderer, kubeconform: Kubeconform
+) -> None:
+    rendered = renderer.render(Values((file,)))
+    assert kubeconform.valid_documents(rendered.text) == len(rendered.objects) > 0
+
+
+def test_no_check_finds_an_error(file: Path, renderer: Renderer, chart: Path) -> None:
+    install = checks.Install(
+        objects=renderer.render(Values((file,))).objects,
+        declaration=identities.declare(values.load(chart, [file]), namespace="agent-system"),
+        catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
+    )
+    assert [found for found in checks.run(install) if found.severity is checks.Severity.ERROR] == []
+
+
+def test_helm_lint_is_clean(file: Path, renderer: Renderer, chart: Path) -> None:
+    assert "0 chart(s) failed" in renderer.helm.run("lint", "--strict", str(chart), f"--values={file}")
+
+
+def test_our_merge_of_values_is_helms(file: Path, renderer: Renderer, chart: Path, tmp_path: Path) -> None:
+    """Helm's own word for it: a chart with our defaults and one template that prints the values it sees."""
+    probe = tmp_path / "agent-identities"
+    (probe / "templates").mkdir(parents=True)
+    (probe / "Chart.yaml").write_text("{apiVersion: v2, name: agent-identities, version: 0.1.0}")
+    (probe / "values.yaml").write_text((chart / "values.yaml").read_text())
+    (probe / "templates" / "v.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: v}\ndata: {{ .Values | toJson }}\n"
+    )
+    seen = next(iter(Renderer(renderer.helm, probe).render(Values((file,))).objects.values())).body["data"]
+    assert thaw(seen) == values.load(chart, [file])

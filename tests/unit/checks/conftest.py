@@ -1,0 +1,24 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_identities import checks, identities
+from agent_identities.objects import Objects
+from agent_identities.rbac import Catalogue
+from support.manifests import NAMESPACE, VALUES, Manifest
+
+
+@pytest.fixture
+def judge(chart: Path) -> Callable[[list[Manifest]], set[str]]:
+    """The ids of the checks that find an error."""
+
+    def errors(manifests: list[Manifest]) -> set[str]:
+        install = checks.Install(
+            objects=Objects.from_manifests(manifests),
+            declaration=identities.declare(VALUES, namespace=NAMESPACE),
+            catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
+        )
+        return {found.check for found in checks.run(install) if found.severity is checks.Severity.ERROR}
+
+    return errors
