@@ -1,0 +1,36 @@
+"""Kubernetes RBAC in pure Python: the decision, its reasons, escalation, and the catalogue of risky grants."""
+
+from agent_identities.rbac.authorizer import Authorizer, Decision, Grant
+from agent_identities.rbac.catalogue import Catalogue, CatalogueError, Match
+from agent_identities.rbac.escalation import breakdown, covers
+from agent_identities.rbac.match import rule_allows
+from agent_identities.rbac.model import Binding, Policy, PolicyError, PolicyRule, Role, RoleRef, Subject
+from agent_identities.rbac.request import Request, User
+from agent_identities.rbac.risks import SEVERITIES, Risk, Severity
+from agent_identities.rbac.selector import LabelRequirement, LabelSelector
+
+__all__ = [
+    "SEVERITIES",
+    "Authorizer",
+    "Binding",
+    "Catalogue",
+    "CatalogueError",
+    "Decision",
+    "Grant",
+    "LabelRequirement",
+    "LabelSelector",
+    "Match",
+    "Policy",
+    "PolicyError",
+    "PolicyRule",
+    "Request",
+    "Risk",
+    "Role",
+    "RoleRef",
+    "Severity",
+    "Subject",
+    "User",
+    "breakdown",
+    "covers",
+    "rule_allows",
+]

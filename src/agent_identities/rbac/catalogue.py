@@ -1,0 +1,258 @@
+"""The risk catalogue: which grants an agent must not hold unless someone declares them.
+
+The catalogue is a file of the chart (files/risk-catalogue.json), read by its templates and here; its `about` tells what
+the fields of a pattern mean.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+from agent_identities.errors import AgentIdentitiesError
+from agent_identities.rbac.match import ALL
+from agent_identities.rbac.model import PolicyError, PolicyRule
+from agent_identities.rbac.risks import (
+    SCOPES,
+    SEVERITIES,
+    WILDCARD,
+    WILDCARD_FIELDS,
+    Pattern,
+    Reach,
+    Risk,
+    Vocabulary,
+    counted_verbs,
+    reach_of,
+)
+
+_Choice = TypeVar("_Choice", bound=str)
+
+_RULE_FIELDS = frozenset({"apiGroups", "resources", "resourceNames", "nonResourceURLs"})
+_PATTERN_FIELDS = frozenset(
+    {
+        "apiGroups",
+        "resources",
+        "verbs",
+        "verbPrefixes",
+        "resourceNames",
+        "wildcards",
+        "namespaces",
+        "named",
+        "subresources",
+        "unknownVerb",
+    }
+)
+
+
+class CatalogueError(AgentIdentitiesError):
+    """The risk catalogue cannot be read as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A risk, and a rule of the subject that takes part in it (`rule_index` into the list that was asked about)."""
+
+    risk: Risk
+    rule_index: int
+    rule: PolicyRule
+
+
+class _Part(NamedTuple):
+    risk: int
+    part: int
+    pattern: Pattern
+
+
+class Catalogue:
+    """The risks, ready to be asked. Immutable; build it with `load` or `from_manifest`."""
+
+    __slots__ = ("_by_resource", "_subresources", "_unbound", "_vocabulary", "risks")
+
+    def __init__(self, risks: Sequence[Risk], vocabulary: Vocabulary) -> None:
+        self.risks: tuple[Risk, ...] = tuple(risks)
+        self._vocabulary = vocabulary
+        # Patterns by the resource they ask for: a rule is compared with those that can concern it, not with all.
+        self._unbound: list[_Part] = []
+        self._subresources: list[_Part] = []
+        self._by_resource: dict[str, list[_Part]] = {}
+        for index, risk in enumerate(self.risks):
+            for number, patterns in enumerate(risk.parts):
+                for pattern in patterns:
+                    self._index(_Part(index, number, pattern))
+
+    def _index(self, part: _Part) -> None:
+        if not part.pattern.resources:
+            self._unbound.append(part)
+        if any("/" in item for item in part.pattern.resources):
+            self._subresources.append(part)
+        for item in part.pattern.resources:
+            if "/" not in item:
+                self._by_resource.setdefault(item, []).append(part)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the catalogue from its JSON file. Raises CatalogueError, naming the entry, for anything unexpected."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CatalogueError(
+                f"{path}: cannot read the risk catalogue: {error}. Install the chart again."
+            ) from error
+        try:
+            return cls.from_manifest(content)
+        except CatalogueError as error:
+            raise CatalogueError(f"{path}: {error}. Correct the entry, or install the chart again.") from error
+
+    @classmethod
+    def from_manifest(cls, content: object) -> Self:
+        """Build it from the parsed JSON. Raises CatalogueError, naming the entry."""
+        top = _fields(content, "catalogue", {"about", "verbs", "publicURLs", "risks"})
+        verbs = _fields(top["verbs"], "verbs", {"api", "special", "specialPrefixes", "nonResource"})
+        vocabulary = Vocabulary(
+            api_verbs=frozenset(_strings(verbs["api"], "verbs.api")),
+            special_verbs=frozenset(_strings(verbs["special"], "verbs.special")),
+            special_prefixes=_strings(verbs["specialPrefixes"], "verbs.specialPrefixes"),
+            non_resource_verbs=frozenset(_strings(verbs["nonResource"], "verbs.nonResource")),
+            public_urls=_strings(top["publicURLs"], "publicURLs"),
+        )
+        risks = [_risk(item, f"risks[{index}]") for index, item in enumerate(_list(top["risks"], "risks"))]
+        seen: set[str] = set()
+        for risk in risks:
+            if risk.id in seen:
+                raise CatalogueError(f"risk {risk.id} stands twice")
+            seen.add(risk.id)
+        return cls(risks, vocabulary)
+
+    def findings(self, rules: Sequence[PolicyRule], *, cluster_wide: bool, namespace: str) -> tuple[Match, ...]:
+        """The risks in the rules that one subject holds in one place, in the catalogue's order.
+
+        `rules` are all of the subject's rules there, because some risks need two of them. `cluster_wide` tells that
+        they are held through a ClusterRoleBinding; `namespace` is the RoleBinding's otherwise.
+        """
+        met: dict[tuple[int, int], set[int]] = {}
+        for index, rule in enumerate(rules):
+            for risk, part in self._parts_met(rule, cluster_wide=cluster_wide, namespace=namespace):
+                met.setdefault((risk, part), set()).add(index)
+        return tuple(
+            Match(risk, index, rules[index])
+            for number, risk in enumerate(self.risks)
+            if all((number, part) in met for part in range(len(risk.parts)))
+            for index in sorted(set().union(*(met[number, part] for part in range(len(risk.parts)))))
+        )
+
+    def _parts_met(self, rule: PolicyRule, *, cluster_wide: bool, namespace: str) -> Iterator[tuple[int, int]]:
+        reach = reach_of(rule, self._vocabulary, cluster_wide=cluster_wide, namespace=namespace)
+        counted = counted_verbs(rule, self._vocabulary)
+        for number, part, pattern in self._candidates(reach):
+            risk = self.risks[number]
+            if risk.scope == "cluster" and not cluster_wide:
+                continue
+            if pattern.matches(reach, reach.verbs if risk.category == WILDCARD else counted):
+                yield number, part
+
+    def _candidates(self, reach: Reach) -> Iterator[_Part]:
+        resources = reach.rule.resources
+        if ALL in resources:
+            return chain(self._unbound, self._subresources, *self._by_resource.values())
+        subresources = self._subresources if any("/" in resource for resource in resources) else ()
+        return chain(self._unbound, subresources, *(self._by_resource.get(resource, ()) for resource in resources))
+
+
+def _risk(item: object, place: str) -> Risk:
+    if isinstance(item, Mapping) and isinstance(item.get("id"), str):
+        place = f"risk {item['id']}"
+    known = {"id", "severity", "category", "scope", "title", "why", "bad"}
+    mode = "all" if isinstance(item, Mapping) and "all" in item else "any"
+    fields = _fields(item, place, known | {mode})
+    patterns = [
+        _pattern(pattern, f"{place}: {mode}[{index}]", wildcard=fields["category"] == WILDCARD)
+        for index, pattern in enumerate(_list(fields[mode], f"{place}: {mode}"))
+    ]
+    return Risk(
+        id=_text(fields["id"], f"{place}: id"),
+        severity=_one_of(fields["severity"], SEVERITIES, f"{place}: severity"),
+        category=_text(fields["category"], f"{place}: category"),
+        scope=_one_of(fields["scope"], SCOPES, f"{place}: scope"),
+        title=_text(fields["title"], f"{place}: title"),
+        why=_text(fields["why"], f"{place}: why"),
+        parts=tuple((pattern,) for pattern in patterns) if mode == "all" else (tuple(patterns),),
+        bad=tuple(_rule(rule, f"{place}: bad[{index}]") for index, rule in enumerate(_list(fields["bad"], place))),
+    )
+
+
+def _rule(item: object, place: str) -> PolicyRule:
+    try:
+        return PolicyRule.from_manifest(_fields(item, place, {"verbs"}, optional=_RULE_FIELDS), place)
+    except PolicyError as error:
+        raise CatalogueError(str(error)) from error
+
+
+def _pattern(item: object, place: str, *, wildcard: bool) -> Pattern:
+    fields = _fields(item, place, set(), optional=_PATTERN_FIELDS)
+    if not fields:
+        raise CatalogueError(f"{place}: an empty pattern would meet every rule")
+    if not wildcard and not fields.keys() & {"verbs", "verbPrefixes"}:
+        raise CatalogueError(f"{place}: a pattern outside category {WILDCARD} needs verbs or verbPrefixes")
+
+    def strings(key: str) -> tuple[str, ...]:
+        return _strings(fields[key], f"{place}: {key}") if key in fields else ()
+
+    def flag(key: str, meaning: set[bool]) -> bool | None:
+        if key in fields and not (isinstance(fields[key], bool) and fields[key] in meaning):
+            raise CatalogueError(f"{place}: {key}: expected {' or '.join(map(str, meaning))}, found {fields[key]!r}")
+        return fields.get(key)
+
+    wildcards = frozenset(strings("wildcards"))
+    if unknown := wildcards - WILDCARD_FIELDS:
+        raise CatalogueError(f"{place}: wildcards: unknown {_listed(unknown)}; known are {_listed(WILDCARD_FIELDS)}")
+    return Pattern(
+        api_groups=strings("apiGroups"),
+        resources=strings("resources"),
+        verbs=strings("verbs"),
+        verb_prefixes=strings("verbPrefixes"),
+        resource_names=strings("resourceNames"),
+        wildcards=wildcards,
+        namespaces=strings("namespaces"),
+        named=flag("named", {True, False}),
+        whole_resource=flag("subresources", {False}) is False,
+        unknown_verb=flag("unknownVerb", {True}) is True,
+    )
+
+
+def _fields(item: object, place: str, required: Set[str], *, optional: Set[str] = frozenset()) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping):
+        raise CatalogueError(f"{place}: expected an object, found {item!r}")
+    if missing := required - item.keys():
+        raise CatalogueError(f"{place}: missing {_listed(missing)}")
+    if unknown := item.keys() - required - optional:
+        raise CatalogueError(f"{place}: unknown {_listed(unknown)}; known are {_listed(required | optional)}")
+    return item
+
+
+def _list(item: object, place: str) -> Sequence[Any]:
+    if not isinstance(item, list) or not item:
+        raise CatalogueError(f"{place}: expected a list that is not empty, found {item!r}")
+    return item
+
+
+def _strings(item: object, place: str) -> tuple[str, ...]:
+    return tuple(_text(value, place, empty=True) for value in _list(item, place))
+
+
+def _text(item: object, place: str, *, empty: bool = False) -> str:
+    if not isinstance(item, str) or not (item or empty):
+        raise CatalogueError(f"{place}: expected a text, found {item!r}")
+    return item
+
+
+def _one_of(item: object, choices: tuple[_Choice, ...], place: str) -> _Choice:
+    for choice in choices:
+        if item == choice:
+            return choice
+    raise CatalogueError(f"{place}: expected one of {_listed(choices)}, found {item!r}")
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, names)))

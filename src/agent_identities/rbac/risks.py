@@ -1,0 +1,162 @@
+"""Risks: what they are, and whether one rule of a subject meets one of their patterns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent_identities.rbac.match import ALL, url_covers
+from agent_identities.rbac.model import PolicyRule
+
+Severity = Literal["critical", "high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+
+Scope = Literal["any", "cluster"]
+SCOPES: tuple[Scope, ...] = ("any", "cluster")
+
+WILDCARD = "wildcard"
+"""The category of risks that lie in how a rule is written, whatever it reaches."""
+
+WILDCARD_FIELDS = frozenset({"apiGroups", "resources", "subresources", "verbs", "nonResourceURLs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the patterns are measured by: the verbs that Kubernetes knows, and the URLs that anyone may read."""
+
+    api_verbs: frozenset[str]
+    special_verbs: frozenset[str]
+    special_prefixes: tuple[str, ...]
+    non_resource_verbs: frozenset[str]
+    public_urls: tuple[str, ...]
+
+    def knows(self, verb: str, rule: PolicyRule) -> bool:
+        """Whether `verb` means anything in `rule`: the verbs of URLs are HTTP methods."""
+        if verb == ALL:
+            return True
+        if rule.non_resource_urls:
+            return verb in self.non_resource_verbs
+        return verb in self.api_verbs or verb in self.special_verbs or verb.startswith(self.special_prefixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A rule of a subject, prepared for matching, and where it is granted."""
+
+    rule: PolicyRule
+    verbs: frozenset[str]
+    wildcards: frozenset[str]
+    unknown_verb: bool
+    cluster_wide: bool
+    namespace: str
+
+
+def reach_of(rule: PolicyRule, vocabulary: Vocabulary, *, cluster_wide: bool, namespace: str) -> Reach:
+    """Prepare a rule for patterns of category wildcard."""
+    return Reach(
+        rule=rule,
+        verbs=frozenset(rule.verbs),
+        wildcards=_wildcards(rule, vocabulary),
+        unknown_verb=not all(vocabulary.knows(verb, rule) for verb in rule.verbs),
+        cluster_wide=cluster_wide,
+        namespace=namespace,
+    )
+
+
+def counted_verbs(rule: PolicyRule, vocabulary: Vocabulary) -> frozenset[str]:
+    """The verbs of a rule that count for patterns beyond category wildcard.
+
+    Where the resources hold `*`, the wildcard risks already tell what the API verbs reach; they say nothing about verbs
+    like impersonate, bind or approve, which reach just the resources that know them.
+    """
+    verbs = frozenset(rule.verbs)
+    return verbs - vocabulary.api_verbs - {ALL} if ALL in rule.resources else verbs
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a rule must reach; an empty field asks nothing.
+
+    `named`: has resourceNames, or has none. `whole_resource`: reaches a resource that is no subresource.
+    `namespaces`: granted in one of these, or cluster-wide. The other fields are those of the catalogue.
+    """
+
+    api_groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    verb_prefixes: tuple[str, ...] = ()
+    resource_names: tuple[str, ...] = ()
+    wildcards: frozenset[str] = frozenset()
+    namespaces: tuple[str, ...] = ()
+    named: bool | None = None
+    whole_resource: bool = False
+    unknown_verb: bool = False
+
+    def matches(self, reach: Reach, verbs: frozenset[str]) -> bool:
+        """Whether the rule meets every field, by those of its verbs that count."""
+        rule = reach.rule
+        return (
+            self.wildcards <= reach.wildcards
+            and (not self.api_groups or _meets(rule.api_groups, self.api_groups))
+            and (not self.resources or _reaches_resource(rule.resources, self.resources))
+            and (not self.verbs or _meets(verbs, self.verbs))
+            and (not self.verb_prefixes or any(verb.startswith(self.verb_prefixes) for verb in verbs))
+            and (not self.resource_names or any(name in rule.resource_names for name in self.resource_names))
+            and (self.named is None or self.named == bool(rule.resource_names))
+            and (not self.whole_resource or any("/" not in resource for resource in rule.resources))
+            and (not self.unknown_verb or reach.unknown_verb)
+            and (not self.namespaces or reach.cluster_wide or reach.namespace in self.namespaces)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """One entry of the catalogue.
+
+    `parts` must all be met, each by one of its patterns, over the rules of one subject. `scope` is cluster where only a
+    ClusterRoleBinding makes the grant effective. `bad` is the least list of rules that fires.
+    """
+
+    id: str
+    severity: Severity
+    category: str
+    scope: Scope
+    title: str
+    why: str
+    parts: tuple[tuple[Pattern, ...], ...]
+    bad: tuple[PolicyRule, ...]
+
+
+def resource_item_reached(granted: str, item: str) -> bool:
+    """Whether a resource of a rule reaches an item of a pattern.
+
+    In the rule `*/exec` is exec of any resource, as in RBAC; in the item `*/scale` is scale of any resource and
+    `userextras/*` any subresource of userextras.
+    """
+    if granted in (item, ALL):
+        return True
+    granted_resource, _, granted_sub = granted.partition("/")
+    resource, _, sub = item.partition("/")
+    if not (granted_sub and sub):
+        return False
+    return (resource == ALL or granted_resource in (ALL, resource)) and sub in (ALL, granted_sub)
+
+
+def _reaches_resource(granted: tuple[str, ...], items: tuple[str, ...]) -> bool:
+    return any(resource_item_reached(resource, item) for resource in granted for item in items)
+
+
+def _meets(granted: tuple[str, ...] | frozenset[str], items: tuple[str, ...]) -> bool:
+    return ALL in granted or any(item in granted for item in items)
+
+
+def _wildcards(rule: PolicyRule, vocabulary: Vocabulary) -> frozenset[str]:
+    found = {
+        "verbs": ALL in rule.verbs,
+        "apiGroups": ALL in rule.api_groups,
+        "resources": ALL in rule.resources,
+        "subresources": any(resource.startswith("*/") for resource in rule.resources),
+        "nonResourceURLs": any(
+            url.endswith(ALL) and not any(url_covers(public, url) for public in vocabulary.public_urls)
+            for url in rule.non_resource_urls
+        ),
+    }
+    return frozenset(name for name, holds in found.items() if holds)

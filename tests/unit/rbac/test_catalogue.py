@@ -1,0 +1,334 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from agent_identities.data import chart_path
+from agent_identities.rbac import Catalogue, CatalogueError, PolicyRule, Risk
+
+FILE: Final = chart_path() / "files/risk-catalogue.json"
+CATALOGUE: Final = Catalogue.load(FILE)
+RISKS: Final = {risk.id: risk for risk in CATALOGUE.risks}
+
+READ, UPDATE = "get,list,watch", "update,patch"
+WRITE = "create,update,patch"
+
+
+def rule(verbs: str, resources: str, groups: str = "", names: str | None = None) -> PolicyRule:
+    """Lists are written with commas; `names` None is no list at all."""
+    resource_names = () if names is None else tuple(names.split(","))
+    return PolicyRule(tuple(verbs.split(",")), tuple(groups.split(",")), tuple(resources.split(",")), resource_names)
+
+
+def urls(verbs: str, *paths: str) -> PolicyRule:
+    return PolicyRule(tuple(verbs.split(",")), non_resource_urls=paths)
+
+
+def fired(*rules: PolicyRule, namespace: str | None = None) -> set[str]:
+    """The risks in what one subject holds: in `namespace`, or cluster-wide."""
+    findings = CATALOGUE.findings(rules, cluster_wide=namespace is None, namespace=namespace or "")
+    return {match.risk.id for match in findings}
+
+
+# What else each risk's own bad rules rightly fire, when granted cluster-wide.
+COMPANIONS: Final = {
+    "wild-all": {"wild-verb", "wild-resource-read", "wild-resource-write", "wild-apigroup"},
+    "wild-verb": {
+        "configmap-write-kube-system",
+        "configmap-write",
+        "configmap-read-wide",
+        "delete-collection",
+        "create-unbounded",
+    },
+    "wild-apigroup": {"secret-read"},
+    "wild-subresource": {"pod-exec"},
+    "names-empty-string": {"names-on-nameless-verb", "secret-read"},
+    "names-on-nameless-verb": {"configmap-write-kube-system"},
+    "rbac-delete": {"delete-collection"},
+    "pod-exec-get": {"pod-exec"},
+    "pod-delete": {"delete-any"},
+    "node-proxy-get": {"node-proxy"},
+    "configmap-write-kube-system": {"configmap-write"},
+    "configmap-write": {"configmap-write-kube-system"},
+    "create-unbounded": {"configmap-write", "configmap-write-kube-system"},
+} | {
+    risk: {"create-unbounded"}
+    for risk in (
+        "rbac-role-write",
+        "rbac-binding-write",
+        "secret-write",
+        "csr-create",
+        "trustbundle-write",
+        "auth-delegator",
+        "pod-create",
+        "crd-workload-write",
+        "map-write",
+        "apiservice-write",
+        "flowcontrol-write",
+        "priority-runtimeclass-write",
+        "namespace-create",
+        "endpoints-write",
+        "ingress-gateway-write",
+        "pv-write",
+        "storageclass-write",
+        "snapshot-clone",
+        "events-write",
+    )
+}
+
+
+def test_the_catalogue_has_every_risk() -> None:
+    assert len(RISKS) == 77
+
+
+@pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
+def test_a_risk_is_found_in_its_own_bad_rules_with_no_other_but_the_known(risk: Risk) -> None:
+    assert fired(*risk.bad) == {risk.id} | COMPANIONS.get(risk.id, set())
+
+
+@pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
+def test_a_cluster_scoped_risk_needs_a_cluster_role_binding(risk: Risk) -> None:
+    only_in_kube_system = risk.id == "configmap-write-kube-system"
+    assert (risk.id in fired(*risk.bad, namespace="agents")) == (risk.scope == "any" and not only_in_kube_system)
+
+
+@pytest.mark.parametrize("risk", [risk for risk in RISKS.values() if len(risk.parts) > 1], ids=lambda risk: risk.id)
+def test_a_risk_of_two_parts_needs_both(risk: Risk) -> None:
+    assert [risk.id in fired(part) for part in risk.bad] == [False, False]
+
+
+def test_a_risk_of_two_parts_names_both_rules() -> None:
+    rules = [rule(READ, "pods"), *RISKS["csr-sign"].bad]
+    findings = CATALOGUE.findings(rules, cluster_wide=True, namespace="")
+    assert [(match.risk.id, match.rule_index) for match in findings] == [("csr-sign", 1), ("csr-sign", 2)]
+
+
+def replaced(dimension: str, value: str) -> Callable[[PolicyRule], PolicyRule]:
+    def apply(rule: PolicyRule) -> PolicyRule:
+        return replace(rule, **{dimension: (value,)})
+
+    return apply
+
+
+def asks_for(dimension: str) -> list[Risk]:
+    return [
+        risk for risk in RISKS.values() if all(getattr(pattern, dimension) for part in risk.parts for pattern in part)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("risk", "change"),
+    [
+        pytest.param(risk, replaced(dimension, value), id=f"{risk.id}-{dimension}")
+        for dimension, value in (("api_groups", "example.org"), ("resources", "widgets"), ("verbs", "use"))
+        for risk in asks_for(dimension)
+    ],
+)
+def test_another_group_resource_or_verb_is_no_risk(risk: Risk, change: Callable[[PolicyRule], PolicyRule]) -> None:
+    assert risk.id not in fired(*(change(rule) for rule in risk.bad))
+
+
+@pytest.mark.parametrize(
+    ("risk", "rules"),
+    [
+        ("wild-all", [rule("*", "*", "apps")]),
+        ("wild-verb", [rule("get,list,watch,create,update,patch,delete", "configmaps")]),
+        ("wild-resource-read", [rule("create", "*")]),
+        ("wild-resource-read", [rule("get", "pods/*,*/log")]),
+        ("wild-resource-write", [rule(READ, "*")]),
+        ("wild-apigroup", [rule("get", "*", ",apps")]),
+        ("wild-subresource", [rule("get", "pods/*,*")]),
+        ("wild-nonresource", [urls("get", "/metrics", "/healthz", "/healthz/*", "/openapi/*", "/apis/*")]),
+        ("names-empty-string", [rule("list", "secrets"), rule("get", "secrets", names="a")]),
+        ("names-on-nameless-verb", [rule("get,update,patch,delete", "configmaps", names="a"), rule("create", "pods")]),
+        ("names-on-nameless-verb", [rule("create", "serviceaccounts/token,pods/exec", names="a")]),
+        ("verbs-unknown", [rule("get,impersonate,impersonate:serviceaccount,impersonate-on:user-info:get", "pods")]),
+        ("verbs-unknown", [rule("*", "pods"), rule("bind,escalate,use,approve,sign,attest", "pods")]),
+        ("verbs-unknown", [urls("get,post,head", "/healthz")]),
+        ("impersonate-user", [rule("impersonate", "serviceaccounts"), rule("get", "users")]),
+        ("impersonate-extra-uid", [rule("impersonate", "userextras", "authentication.k8s.io")]),
+        ("impersonate-constrained", [rule("impersonate", "serviceaccounts")]),
+        ("rbac-bind", [rule("bind", "rolebindings,clusterrolebindings", "rbac.authorization.k8s.io")]),
+        ("rbac-role-write", [rule(READ, "roles", "rbac.authorization.k8s.io")]),
+        ("sa-token-create", [rule("create", "serviceaccounts"), rule("get", "serviceaccounts/token")]),
+        ("secret-read", [rule("create,delete", "secrets"), rule(READ, "secrets/status")]),
+        ("pod-create", [rule("create", "pods/eviction,pods/*")]),
+        ("workload-write", [rule(f"{READ},delete", "deployments", "apps"), rule(WRITE, "deployments/scale", "apps")]),
+        ("workload-write", [rule(WRITE, "deployments", "batch"), rule(WRITE, "jobs", "apps")]),
+        ("pod-exec", [rule("create,get", "pods/*,pods"), rule("delete", "pods/exec")]),
+        ("pod-exec-get", [rule("create", "pods/exec,pods/attach,pods/portforward")]),
+        ("pod-proxy", [rule("get", "nodes/proxy,pods,services")]),
+        ("pod-log-delete", [rule("get", "pods/log")]),
+        ("pod-delete", [rule("create", "pods"), rule("delete", "pods/log")]),
+        ("workload-scale", [rule("get", "deployments/scale", "apps"), rule("patch", "deployments", "apps")]),
+        ("crd-workload-write", [rule(READ, "sandboxes", "agents.x-k8s.io"), rule(WRITE, "appprojects", "argoproj.io")]),
+        ("node-proxy", [rule("get", "nodes,nodes/metrics,pods/proxy")]),
+        ("node-proxy-get", [rule("create", "nodes/proxy")]),
+        ("node-subresource", [rule("get", "nodes"), rule("delete", "nodes/log")]),
+        ("node-write", [rule(READ, "nodes"), rule("get", "nodes/status")]),
+        ("namespace-patch", [rule("get,delete", "namespaces"), rule("patch", "namespaces/status")]),
+        ("namespace-create", [rule("get,patch", "namespaces")]),
+        ("namespace-delete", [rule("get,update", "namespaces")]),
+        ("service-write", [rule(f"{READ},delete", "services"), rule("patch", "services/status")]),
+        ("service-status-write", [rule("patch", "services"), rule("get", "services/status")]),
+        ("configmap-write", [rule("get,update,patch", "configmaps", names="own-state"), rule(READ, "configmaps")]),
+        ("configmap-write-kube-system", [rule(READ, "configmaps")]),
+        ("lease-write", [rule("get,update,patch", "leases", "coordination.k8s.io", names="own")]),
+        ("delete-collection", [rule("delete", "deployments", "apps")]),
+        ("delete-any", [rule("delete", "configmaps"), rule("deletecollection", "deployments", "apps")]),
+        ("create-unbounded", [rule("create", "pods/eviction"), rule("create,patch", "configmaps", names="own")]),
+        ("csr-approve", [rule("update", "certificatesigningrequests/approval", "certificates.k8s.io")]),
+        ("csr-create", [rule("create", "certificatesigningrequests/approval", "certificates.k8s.io")]),
+    ],
+)
+def test_a_near_miss_is_no_risk(risk: str, rules: list[PolicyRule]) -> None:
+    assert risk in RISKS
+    assert risk not in fired(*rules)
+
+
+@pytest.mark.parametrize(
+    ("risk", "rules"),
+    [
+        ("secret-read", [rule("*", "secrets")]),
+        ("secret-read", [rule("get", "secrets", "*")]),
+        ("secret-read", [rule("get", "pods,secrets", "apps,")]),
+        ("pod-exec", [rule("get", "*/exec")]),
+        ("node-proxy-get", [rule("get", "*/proxy")]),
+        ("sa-token-create", [rule("create", "*/token")]),
+        ("workload-scale", [rule("patch", "rollouts/scale", "argoproj.io")]),
+        ("impersonate-extra-uid", [rule("impersonate", "userextras/anything", "authentication.k8s.io")]),
+        ("impersonate-constrained", [rule("impersonate-on:serviceaccount:get", "pods")]),
+        ("wild-nonresource", [urls("get", "/debug/*")]),
+        ("wild-nonresource", [urls("get", "/a*")]),
+        ("verbs-unknown", [urls("list", "/healthz")]),
+        ("names-on-nameless-verb", [rule("*", "configmaps", names="a")]),
+        ("trustbundle-write", [rule("attest", "signers", "certificates.k8s.io")]),
+        ("auth-delegator", [rule("create", "tokenreviews", "authentication.k8s.io")]),
+        ("crd-workload-write", [rule("patch", "anything", "kagent.dev")]),
+        ("pod-delete", [rule("create", "pods/eviction")]),
+        ("namespace-delete", [rule("update", "namespaces/finalize")]),
+        ("map-write", [rule("delete", "mutatingadmissionpolicies", "admissionregistration.k8s.io")]),
+        ("vap-write", [rule("deletecollection", "validatingadmissionpolicies", "admissionregistration.k8s.io")]),
+    ],
+)
+def test_a_risk_is_found_in_every_spelling(risk: str, rules: list[PolicyRule]) -> None:
+    assert risk in fired(*rules)
+
+
+@pytest.mark.parametrize(
+    ("grant", "risks"),
+    [
+        (rule(READ, "*"), {"wild-resource-read"}),
+        (rule("delete", "*"), {"wild-resource-write"}),
+        (rule("get", "*,secrets"), {"wild-resource-read"}),
+        (rule("*", "*"), {"wild-verb", "wild-resource-read", "wild-resource-write"}),
+    ],
+)
+def test_every_resource_is_reported_as_a_wildcard_only(grant: PolicyRule, risks: set[str]) -> None:
+    assert fired(grant) == risks
+
+
+@pytest.mark.parametrize(
+    ("grant", "risks"),
+    [
+        (rule("impersonate", "*"), {"impersonate-user", "impersonate-group", "impersonate-sa"}),
+        (rule("bind,escalate", "*", "rbac.authorization.k8s.io"), {"rbac-bind", "rbac-escalate"}),
+        (rule("impersonate:serviceaccount", "*", "authentication.k8s.io"), {"impersonate-constrained"}),
+    ],
+)
+def test_every_resource_hides_no_verb_beyond_those_of_objects(grant: PolicyRule, risks: set[str]) -> None:
+    assert fired(grant) == risks
+
+
+@pytest.mark.parametrize(("namespace", "found"), [("kube-system", True), ("agents", False), (None, True)])
+def test_config_maps_of_the_system_live_in_kube_system(namespace: str | None, *, found: bool) -> None:
+    assert ("configmap-write-kube-system" in fired(rule("patch", "configmaps"), namespace=namespace)) is found
+
+
+@pytest.mark.parametrize(
+    "tier",
+    [
+        [rule(READ, "pods,services,configmaps")],
+        [rule(READ, "pods"), rule("get", "pods/log")],
+        [rule("get,update,patch", "configmaps", names="triage-state")],
+        [rule("get", "configmaps", names="triage-config"), rule(READ, "endpoints,events,persistentvolumeclaims")],
+        [rule(READ, "deployments,replicasets,statefulsets,daemonsets", "apps"), rule(READ, "jobs,cronjobs", "batch")],
+        [rule(READ, "horizontalpodautoscalers", "autoscaling"), rule(READ, "pods,nodes", "metrics.k8s.io")],
+        [
+            rule(READ, "ingresses,networkpolicies", "networking.k8s.io"),
+            rule(READ, "roles", "rbac.authorization.k8s.io"),
+        ],
+        [rule("get,update,patch", "leases", "coordination.k8s.io", names="triage")],
+        [rule("create", "events", "events.k8s.io"), rule("patch", "deployments/scale", "apps", names="web")],
+        [rule("create", "selfsubjectaccessreviews", "authorization.k8s.io")],
+    ],
+)
+def test_a_least_privilege_tier_has_no_critical_or_high_risk(tier: list[PolicyRule]) -> None:
+    assert {RISKS[risk].severity for risk in fired(*tier, namespace="agents")} <= {"medium", "low"}
+
+
+@pytest.mark.parametrize(
+    "tier",
+    [
+        [rule(READ, "pods,services,configmaps")],
+        [rule("get,update,patch", "configmaps", names="triage-state")],
+    ],
+)
+def test_the_plainest_tiers_have_no_risk_at_all(tier: list[PolicyRule]) -> None:
+    assert fired(*tier, namespace="agents") == set()
+
+
+def test_whoever_edits_services_is_known_to_take_over_traffic() -> None:
+    assert fired(rule(f"{READ},{UPDATE}", "services"), namespace="agents") == {"service-write"}
+
+
+def content() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"severity": "severe"}, "risk wild-all: severity"),
+        ({"scope": "namespace"}, "risk wild-all: scope"),
+        ({"title": ""}, "risk wild-all: title"),
+        ({"match": "prose"}, "risk wild-all: unknown match"),
+        ({"all": []}, "risk wild-all: unknown any"),
+        ({"any": []}, r"risk wild-all: any: .*not empty"),
+        ({"any": [{}]}, r"risk wild-all: any\[0\]: an empty pattern"),
+        ({"any": [{"verb": ["get"]}]}, r"risk wild-all: any\[0\]: unknown verb"),
+        ({"any": [{"verbs": "get"}]}, r"risk wild-all: any\[0\]: verbs"),
+        ({"any": [{"verbs": [7]}]}, r"risk wild-all: any\[0\]: verbs"),
+        ({"any": [{"verbs": ["get"], "named": 1}]}, r"risk wild-all: any\[0\]: named"),
+        ({"any": [{"wildcards": ["names"]}]}, r"risk wild-all: any\[0\]: wildcards"),
+        ({"category": "node", "any": [{"resources": ["nodes"]}]}, "needs verbs"),
+        ({"bad": [{"verbs": "get"}]}, r"risk wild-all: bad\[0\]"),
+        ({"bad": ["get"]}, r"risk wild-all: bad\[0\]"),
+        ({"id": "wild-verb"}, "risk wild-verb stands twice"),
+        ({"id": 7}, r"risks\[0\]: id"),
+    ],
+)
+def test_a_malformed_entry_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    broken = content()
+    broken["risks"][0] |= change
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps(broken), encoding="utf-8")
+    with pytest.raises(CatalogueError, match=message):
+        Catalogue.load(file)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"risks": []}'])
+def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "catalogue.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r"catalogue\.json"):
+        Catalogue.load(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"absent\.json"):
+        Catalogue.load(tmp_path / "absent.json")
