@@ -1,0 +1,77 @@
+"""An API server as tests talk to it: objects in, status codes and objects out, by pytest-helm-charts' client."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pykube
+
+Json = dict[str, Any]
+T = TypeVar("T")
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+class Server:
+    """Requests with the credentials of one kubeconfig."""
+
+    def __init__(self, client: pykube.HTTPClient) -> None:
+        self.client = client
+
+    def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
+        """(HTTP status, answer). The path is absolute: /api/v1/namespaces/x."""
+        response = self.client.session.request(method, self.client.url + path, json=body, timeout=30)
+        return response.status_code, response.json()
+
+    def get(self, path: str) -> Json:
+        status, answer = self.request("GET", path)
+        assert status == 200, answer
+        return answer
+
+    def items(self, path: str) -> list[Json]:
+        items: list[Json] = self.get(path)["items"]
+        return items
+
+    def names(self, path: str) -> set[str]:
+        return {item["metadata"]["name"] for item in self.items(path)}
+
+    def create(self, path: str, body: Json) -> Json:
+        status, answer = self.request("POST", path, body)
+        assert status == 201, answer
+        return answer
+
+    def delete(self, path: str) -> None:
+        status, answer = self.request("DELETE", path)
+        assert status in (200, 202, 404), answer
+
+    def make_namespace(self, name: str, **labels: str) -> None:
+        self.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
+
+    def with_token(self, token: str) -> "Server":
+        """The same server, asked by whoever this token belongs to, with no other credential beside it."""
+        config = self.client.config
+        cluster = {
+            "server": self.client.url,
+            "certificate-authority": config.cluster["certificate-authority"].filename(),
+        }
+        document = {
+            "current-context": "agent",
+            "clusters": [{"name": "server", "cluster": cluster}],
+            "users": [{"name": "agent", "user": {"token": token}}],
+            "contexts": [{"name": "agent", "context": {"cluster": "server", "user": "agent"}}],
+        }
+        return Server(pykube.HTTPClient(pykube.KubeConfig(document)))
+
+    def token(self, namespace: str, account: str, **spec: Any) -> str:
+        """A token of a ServiceAccount, by TokenRequest."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        token: str = self.create(path, {"spec": {"expirationSeconds": 600, **spec}})["status"]["token"]
+        return token
+
+
+def eventually(probe: Callable[[], T], *, seconds: float = 30) -> T:
+    """What a probe returns as soon as it is true; fails with its last answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
+        time.sleep(0.1)
+    return answer
