@@ -1,5 +1,6 @@
 """The agent-identities command."""
 
+import gc
 import sys
 from typing import Annotated
 
@@ -18,13 +19,20 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _options(
-    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer hands over the option's value
+    if asked:
         typer.echo(f"agent-identities {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 for _module in (check, verify, cluster, toolchain):
@@ -33,6 +41,7 @@ for _module in (check, verify, cluster, toolchain):
 
 def main() -> None:
     """Runs the command. A user's mistake is one message on stderr and exit status 2, never a traceback."""
+    gc.set_threshold(50_000, 20, 100)  # thousands of objects are read and none of them is a cycle
     try:
         app()
     except AgentIdentitiesError as error:

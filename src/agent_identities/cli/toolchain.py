@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from agent_identities.cluster.toolchain import (
     DEFAULT_KUBERNETES,
@@ -34,7 +31,7 @@ def toolchain(
         bool, typer.Option("--list", help="Only show what would be used and from where; build nothing.")
     ] = False,
 ) -> None:
-    """Provide helm, helm 3, the Kubernetes control plane, etcd and kubeconform: find them, else build them once.
+    """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build what is not there.
 
     Each is looked for in TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then built into your cache (about 8 minutes
     for all of them on 2 cores). DOWNLOAD=1 takes the official releases instead of building.
@@ -62,6 +59,10 @@ def _planned(found: Found, kubernetes: str) -> tuple[str, str, str, str]:
 
 
 def _print(rows: list[tuple[str, str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
     console = Console()
     if not console.is_terminal:
         for row in rows:

@@ -12,6 +12,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from agent_identities.cluster import DEFAULT_NAME
 from agent_identities.cluster.components import Layout, client
 from agent_identities.cluster.control_plane import ControlPlane, death
 from agent_identities.cluster.errors import ClusterError
@@ -19,7 +20,6 @@ from agent_identities.cluster.pki import KeyPair
 from agent_identities.cluster.starting import ControlPlaneConfig
 from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES
 
-DEFAULT_NAME = "default"
 STATE_VARIABLE = "AGENT_IDENTITIES_STATE"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _LOCK_SECONDS = 1.0

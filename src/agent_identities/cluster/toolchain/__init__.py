@@ -1,4 +1,4 @@
-"""The binaries that the proofs run on: helm, the Kubernetes control plane, etcd, kubeconform.
+"""The binaries that the proofs run on: helm, the Kubernetes control plane, etcd, kubeconform, helm-docs.
 
 Each is taken from where users keep theirs (TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH), else built once into the user's
 cache from the module that ci/toolchain pins; with DOWNLOAD=1, the projects' official releases are downloaded instead.

@@ -81,6 +81,7 @@ _RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
         "kubectl": _Recipe("kubernetes-{kubernetes}", 20, _KUBERNETES_STAMPS),
         "etcd": _Recipe("etcd", 35),
         "kubeconform": _Recipe("kubeconform", 15, ("main.version=v{version}",)),
+        "helm-docs": _Recipe("helm-docs", 10, ("main.version={version}",)),
     }
 )
 

@@ -63,6 +63,11 @@ _RELEASES: Final[Mapping[str, _Release]] = {
         "github.com/yannh/kubeconform/releases/download/v{version}/CHECKSUMS",
         "kubeconform",
     ),
+    "helm-docs": _Release(
+        "github.com/norwoodj/helm-docs/releases/download/v{version}/helm-docs_{version}_{uname}.tar.gz",
+        "github.com/norwoodj/helm-docs/releases/download/v{version}/checksums.txt",
+        "helm-docs",
+    ),
 }
 
 
@@ -83,6 +88,7 @@ def download(component: Component, show: Display) -> Tool:
 def _fetch_and_check(component: Component, work: Path, output: Path, show: Display) -> None:
     system, architecture = cache.system()
     names = {"name": component.name, "version": component.version, "os": system, "arch": architecture}
+    names["uname"] = f"{system.capitalize()}_{'x86_64' if architecture == 'amd64' else architecture}"
     release = _RELEASES[component.name]
     names["file"] = release.file.format(**names)
     source, base = _Source(component.title), _base()

@@ -21,6 +21,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "kubectl": ("version", "--client"),
     "etcd": ("--version",),
     "kubeconform": ("-v",),
+    "helm-docs": ("--version",),
     "go": ("env", "GOVERSION"),
 }
 

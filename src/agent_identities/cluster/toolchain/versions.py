@@ -10,6 +10,7 @@ _VERSION = re.compile(r"\bv?(\d+)\.(\d+)(?:\.(\d+))?(-[0-9A-Za-z.-]+)?")
 
 _HELM_LEAST = {3: (3, 18, 0), 4: (4, 0, 0)}
 _ETCD_LEAST = (3, 5, 13)  # 3.4 lacks --unsafe-no-fsync
+_HELM_DOCS = (1, 14)  # what it writes is compared by the byte
 
 
 class Version(NamedTuple):
@@ -81,6 +82,9 @@ def problem(name: str, version: Version | None, kubernetes: str) -> str | None:
             return None  # `go install` leaves "development" for a version, and every version takes the same options
     if version is None:
         return "prints no version"
+    if name == "helm-docs":
+        wanted_docs = ".".join(map(str, _HELM_DOCS))
+        return None if version[:2] == _HELM_DOCS else f"it is helm-docs {version}, and {wanted_docs} is wanted"
     if name == "etcd":
         least = ".".join(map(str, _ETCD_LEAST))
         return None if version.at_least(_ETCD_LEAST) else f"etcd {version} is too old: {least} or newer is wanted"

@@ -106,6 +106,11 @@ def test_every_binary_comes_from_where_its_project_publishes_it(releases: Releas
         elif name == "kubeconform":
             archive = _archive(tarfile.TarInfo("LICENSE"), tarfile.TarInfo("kubeconform"))
             releases.publish(f"{github}/kubeconform-{platform}.tar.gz", archive, "CHECKSUMS")
+        elif name == "helm-docs":
+            archive = _archive(tarfile.TarInfo("LICENSE"), tarfile.TarInfo("helm-docs"))
+            docs = f"github.com/norwoodj/helm-docs/releases/download/v{version}"
+            file = f"helm-docs_{version}_{os_name.capitalize()}_{'x86_64' if arch == 'amd64' else arch}.tar.gz"
+            releases.publish(f"{docs}/{file}", archive, "checksums.txt")
         else:
             path = f"dl.k8s.io/v{version}/bin/{os_name}/{arch}/{name}"
             releases.publish(path, BINARY, ".sha256", only_the_sum=True)

@@ -99,7 +99,7 @@ def test_an_assets_folder_without_an_api_server_is_an_error(monkeypatch: pytest.
         locate("kube-apiserver")
 
 
-@pytest.mark.parametrize("name", ["kube-controller-manager", "helm", "helm-3", "kubeconform"])
+@pytest.mark.parametrize("name", ["kube-controller-manager", "helm", "helm-3", "kubeconform", "helm-docs"])
 def test_an_assets_folder_as_envtest_makes_it_lacks_what_is_then_looked_for_elsewhere(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

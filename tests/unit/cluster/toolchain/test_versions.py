@@ -49,6 +49,7 @@ def test_a_helm_without_a_version_is_refused() -> None:
         ("etcd", "etcd Version: 3.7.3"),
         ("kubeconform", "v0.7.0"),
         ("kubeconform", "development"),
+        ("helm-docs", "helm-docs version 1.14.2"),
     ],
 )
 def test_a_version_that_serves_kubernetes_1_36(name: str, printed: str) -> None:
@@ -69,6 +70,8 @@ def test_a_version_that_serves_kubernetes_1_36(name: str, printed: str) -> None:
         ("etcd", "etcd Version: 3.5.12"),
         ("etcd", "etcd Version: 3.4.23"),
         ("etcd", "development"),
+        ("helm-docs", "helm-docs version 1.13.1"),
+        ("helm-docs", "helm-docs version"),
     ],
 )
 def test_a_version_that_does_not_serve_kubernetes_1_36(name: str, printed: str) -> None:
