@@ -26,7 +26,9 @@ DEFAULT_EXPIRATION_SECONDS = 3600
 EVERYWHERE = ""
 """The namespace of a grant that holds in the whole cluster."""
 
-_AGENT_PLACEHOLDER = "{agent}"
+AGENT_PLACEHOLDER = "{agent}"
+"""Stands for the agent's name in the resourceNames of a tier."""
+
 _CONSTRAINED_SINCE = (1, 36)
 
 
@@ -168,9 +170,9 @@ def _rules(rules: Iterable[Mapping[str, Any]]) -> tuple[PolicyRule, ...]:
 
 def _for_agent(rule: PolicyRule, agent: str) -> PolicyRule:
     """The rule with the agent's name in place of {agent}."""
-    if not any(_AGENT_PLACEHOLDER in name for name in rule.resource_names):
+    if not any(AGENT_PLACEHOLDER in name for name in rule.resource_names):
         return rule
-    return replace(rule, resource_names=tuple(name.replace(_AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
+    return replace(rule, resource_names=tuple(name.replace(AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
 
 
 def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str) -> Iterator[Identity]:

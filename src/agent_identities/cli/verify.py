@@ -74,10 +74,12 @@ def verify(
 
     kind = _kind(cluster, kubeconfig, context)
     chart = chart or data.chart_path()
-    declaration = identities.declare(values_files.load(chart, values), namespace=namespace)
+    merged = values_files.load(chart, values)
     steps = _Steps()
     with _cluster(kind, kubeconfig, context, kubernetes, steps) as found:
+        declaration = identities.declare(merged, namespace=namespace, kube_version=found.version)
         if kind is not _Kind.KUBECONFIG:
+            _furnish(found, declaration)
             _install(found, chart, release, namespace, values, steps)
         matrix = _ask(found, declaration, concurrency, steps)
     _print(matrix, output, every=every)
@@ -118,6 +120,23 @@ def _cluster(
             )
             note(f"Kubernetes {cluster.version}, {cluster.origin}")
         yield cluster
+
+
+def _furnish(cluster: "Cluster", declaration: "Declaration") -> None:
+    """Makes, on a cluster of this run, what the values take for granted: other namespaces, and accounts of others."""
+    from agent_identities.live.api import Api
+
+    borrowed = [agent for agent in declaration.agents if not agent.created]
+    granted = {grant.namespace for one in declaration.agents for grant in one.grants}
+    with Api(cluster.kubeconfig, cluster.context) as api:
+        there = {item["metadata"]["name"] for item in api.list_all("/api/v1/namespaces")}
+        for name in sorted(granted - there - {"", declaration.namespace}):
+            api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        if borrowed and declaration.namespace not in there:
+            api.post("/api/v1/namespaces", {"metadata": {"name": declaration.namespace}})
+        for one in borrowed:
+            path = f"/api/v1/namespaces/{one.namespace}/serviceaccounts"
+            api.post(path, {"metadata": {"name": one.name}})
 
 
 def _install(cluster: "Cluster", chart: Path, release: str, namespace: str, files: list[Path], steps: "_Steps") -> None:

@@ -6,15 +6,25 @@ pkg/registry/authorization/util/helpers.go), so each is asked with those that a 
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
-from agent_identities.identities import AGENT_LABEL, Declaration, Identity
+from agent_identities.identities import (
+    AGENT_LABEL,
+    AGENT_PLACEHOLDER,
+    EVERYWHERE,
+    IMPERSONATION,
+    Declaration,
+    Identity,
+)
 from agent_identities.live.api import DEFAULT_CONCURRENCY, Api, ApiError
-from agent_identities.rbac import PolicyRule, Request, User, rule_allows
+from agent_identities.rbac import PolicyRule, Request, RoleRef, User, rule_allows
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _RELEASE_LABEL = "app.kubernetes.io/instance"
@@ -25,6 +35,7 @@ _WRITES = ("create", "update", "patch", "delete")
 _FOREIGN = ("default", *(f"kube-{name}" for name in ("system", "public", "node-lease")))
 _CHUNK = 16  # answers between two reports of progress
 _LAG_SECONDS = 1.0
+_SIBLINGS = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -167,7 +178,8 @@ def questions(declaration: Declaration) -> Questions:
     home = declaration.namespace
     granted = dict.fromkeys((home, *(g.namespace for one in declaration.identities for g in one.grants)))
     rules_in = {place: _rules_granted(declaration, place) for place in granted}
-    rules_in[home] = tuple(dict.fromkeys(chain(*declaration.tiers.values())))
+    shared = (rule for rules in declaration.tiers.values() for rule in rules if not _of_each_agent(rule))
+    rules_in[home] = tuple(dict.fromkeys((*shared, *rules_in[home])))
     mentioned = [each for place, rules in rules_in.items() for each in _asked(rules, place)]
     foreign = next(place for place in _FOREIGN if place not in granted)
     elsewhere = tuple(_atoms(rules_in[home], foreign))
@@ -180,8 +192,27 @@ def questions(declaration: Declaration) -> Questions:
 
 
 def _rules_granted(declaration: Declaration, namespace: str) -> tuple[PolicyRule, ...]:
-    tiers = {grant.tier for one in declaration.identities for grant in one.grants if grant.namespace == namespace}
-    return tuple(dict.fromkeys(rule for tier in sorted(tiers) for rule in declaration.tiers[tier]))
+    """What is granted in a namespace; of a tier on each agent's own objects only the first two agents' rules.
+
+    All are asked about those two, and each about its own (``Questions.of``): every agent about every other's objects
+    would be a question for each pair of agents.
+    """
+    rules: dict[PolicyRule, None] = {}
+    own: Counter[str] = Counter()
+    for one in declaration.identities:
+        for grant in one.grants:
+            if grant.namespace != namespace or grant.tier == IMPERSONATION:
+                continue
+            if any(_of_each_agent(rule) for rule in declaration.tiers[grant.tier]):
+                own[grant.tier] += 1
+                if own[grant.tier] > _SIBLINGS:
+                    continue
+            rules |= dict.fromkeys(grant.rules)
+    return tuple(rules)
+
+
+def _of_each_agent(rule: PolicyRule) -> bool:
+    return any(AGENT_PLACEHOLDER in name for name in rule.resource_names)
 
 
 def _asked(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Permission]:
@@ -210,7 +241,9 @@ def _atoms(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Permission]:
 def expected(identity: Identity, permission: Permission) -> bool:
     """Whether the values declare it, or Kubernetes gives it to every ServiceAccount."""
     request = permission.request(identity.user)
-    declared = identity.rules_in(permission.namespace) if permission.namespace else ()
+    declared = identity.rules_in(EVERYWHERE)
+    if permission.namespace:
+        declared += identity.rules_in(permission.namespace)
     return any(rule_allows(rule, request) for rule in chain(declared, BASELINE))
 
 
@@ -291,7 +324,8 @@ def verify(
     """
     started = time.monotonic()
     accounts = _service_accounts(api, declaration)
-    present = [one for one in declaration.identities if (one.namespace, one.name) in accounts]
+    declaration = with_existing_roles(api, declaration)
+    present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
     asked = questions(declaration)
     cells = [
         Cell(identity, permission, expected(identity, permission), allowed=False)
@@ -310,13 +344,14 @@ def verify(
         )
         for index, cell in zip(doubtful, again, strict=True):
             cells[index] = cell
-    declared = {(one.namespace, one.name) for one in declaration.identities}
+    active = (declaration.proxy, *declaration.agents)
+    declared = {(one.namespace, one.name) for one in active}
     return Matrix(
         api.server,
         declaration,
         asked,
         tuple(cells),
-        absent=tuple(one for one in declaration.identities if (one.namespace, one.name) not in accounts),
+        absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
         undeclared=tuple(
             Undeclared(*key, labels.get(_RELEASE_LABEL, ""))
             for key, labels in sorted(accounts.items(), key=lambda item: item[0])
@@ -324,6 +359,29 @@ def verify(
         ),
         seconds=time.monotonic() - started,
     )
+
+
+def with_existing_roles(api: Api, declaration: Declaration) -> Declaration:
+    """The declaration with what roles of others hold on this cluster today; nothing for one that is not there."""
+    seen: dict[tuple[RoleRef, str], tuple[PolicyRule, ...]] = {}
+
+    def rules(role: RoleRef, namespace: str) -> tuple[PolicyRule, ...]:
+        if (role, namespace) not in seen:
+            place = "clusterroles" if role.kind == "ClusterRole" else f"namespaces/{namespace}/roles"
+            try:
+                found = api.get(f"/apis/rbac.authorization.k8s.io/v1/{place}/{quote(role.name, safe='')}")
+            except ApiError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+                found = {}
+            seen[role, namespace] = tuple(PolicyRule.from_manifest(rule) for rule in found.get("rules") or ())
+        return seen[role, namespace]
+
+    def known(one: Identity) -> Identity:
+        grants = (g if g.existing is None else replace(g, rules=rules(g.existing, g.namespace)) for g in one.grants)
+        return replace(one, grants=tuple(grants))
+
+    return replace(declaration, agents=tuple(known(one) for one in declaration.agents))
 
 
 def _service_accounts(api: Api, declaration: Declaration) -> Mapping[tuple[str, str], Mapping[str, str]]:
