@@ -45,12 +45,18 @@ def check(
         from agent_identities import checks, identities
         from agent_identities import values as values_files
         from agent_identities.rbac import Catalogue
+        from agent_identities.release_record import record_size
         from agent_identities.reports import findings as report
 
         merged = values_files.load(chart, values)
+        given: dict[str, object] = {}
+        for path in values:
+            given = values_files.overlay(given, values_files.read(path))
+        rendered = rendering.result()
         install = checks.Install(
-            objects=rendering.result().objects,
-            declaration=identities.declare(merged, namespace=namespace),
+            objects=rendered.objects,
+            declaration=identities.declare(merged, namespace=namespace, kube_version=kube_version),
+            release_bytes=record_size(chart, rendered.text, given),
             catalogue=Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json"),
         )
     found = checks.run(install)
