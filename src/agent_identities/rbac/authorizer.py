@@ -5,12 +5,11 @@ plugin/pkg/auth/authorizer/rbac. The API server stops at the first binding that 
 of them is named.
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent_identities.rbac.match import rule_allows
+from agent_identities.rbac.match import ALL, rule_reaches, verb_matches
 from agent_identities.rbac.model import Binding, Policy, PolicyRule, Role, Subject
 from agent_identities.rbac.request import MASTERS_GROUP, SERVICE_ACCOUNT_USER, Request, User
 
@@ -39,8 +38,8 @@ class Grant:
         if subject.kind == "ServiceAccount":
             who = f"{subject.name}/{subject.namespace or binding.namespace}"
         return (
-            f"RBAC: allowed by {binding.kind} {_quote(bound)} of {ref.kind} {_quote(ref.name)} "
-            f"to {subject.kind} {_quote(who)}"
+            f"RBAC: allowed by {binding.kind} {quote(bound)} of {ref.kind} {quote(ref.name)} "
+            f"to {subject.kind} {quote(who)}"
         )
 
 
@@ -70,12 +69,34 @@ class _Bound(NamedTuple):
 
 
 _ByNamespace = dict[str, list[_Bound]]
+_Held = tuple[tuple[_Bound, Role, PolicyRule], ...]
+
+
+class _Reach(NamedTuple):
+    """What one user holds in one namespace: rules by verb, those for any other verb, and what if no rule allows."""
+
+    by_verb: dict[str, _Held]
+    any_verb: _Held
+    otherwise: Decision
+
+
+_MASTERS = _Reach({}, (), Decision(allowed=True))
+
+
+def _reach(bounds: Sequence[_Bound]) -> _Reach:
+    held = [(bound, bound.role, rule) for bound in bounds if bound.role for rule in bound.role.rules]
+    verbs = {verb for _, _, rule in held for verb in rule.verbs} - {ALL}
+    by_verb = {verb: tuple(each for each in held if verb_matches(each[2], verb)) for verb in verbs}
+    dangling = tuple(bound.binding for bound in bounds if bound.role is None)
+    any_verb = tuple(each for each in held if ALL in each[2].verbs)
+    return _Reach(by_verb, any_verb, Decision(allowed=False, dangling=dangling))
 
 
 class Authorizer:
     """Decides requests against one policy.
 
-    Bindings are indexed by subject: a decision costs what the user holds, not what exists.
+    Bindings are indexed by subject: a decision costs what the user holds, not what exists. What a user holds in a
+    namespace is worked out once.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -84,6 +105,7 @@ class Authorizer:
         }
         self._by_user: dict[str, _ByNamespace] = {}
         self._by_group: dict[str, _ByNamespace] = {}
+        self._reaches: dict[tuple[str, tuple[str, ...], str], _Reach] = {}
         # ClusterRoleBindings first, as VisitRulesFor does; sorted, so that the order of the input changes nothing.
         for order, binding in enumerate(sorted(policy.bindings, key=lambda b: (b.kind, b.namespace, b.name))):
             role_namespace = binding.namespace if binding.role_ref.kind == "Role" else ""
@@ -93,7 +115,7 @@ class Authorizer:
     def _add(self, order: int, binding: Binding, role: Role | None) -> None:
         seen: set[tuple[str, str]] = set()
         for position, subject in enumerate(binding.subjects):
-            key = _authenticated_as(subject, binding.namespace)
+            key = authenticated_as(subject, binding.namespace)
             if key is None or key in seen:
                 continue
             seen.add(key)
@@ -103,19 +125,20 @@ class Authorizer:
 
     def decide(self, request: Request) -> Decision:
         """Decide one request. RoleBindings count only for a resource request in their namespace."""
-        if MASTERS_GROUP in request.user.groups:
-            return Decision(allowed=True)
+        user = request.user
+        namespace = CLUSTER_WIDE if request.path else request.namespace
+        reach = self._reaches.get((user.name, user.groups, namespace))
+        if reach is None:
+            bounds = self._bound_in(user, namespace)
+            reach = _MASTERS if MASTERS_GROUP in user.groups else _reach(bounds)
+            self._reaches[user.name, user.groups, namespace] = reach
         by: list[Grant] = []
-        dangling: list[Binding] = []
-        for bound in self._bound_in(request.user, request.namespace if request.is_resource_request else CLUSTER_WIDE):
-            if bound.role is None:
-                dangling.append(bound.binding)
-                continue
-            for rule in bound.role.rules:
-                if rule_allows(rule, request):
-                    by.append(bound.grant(rule, bound.role))
-                    break
-        return Decision(bool(by), tuple(by), tuple(dangling))
+        last = -1
+        for bound, role, rule in reach.by_verb.get(request.verb, reach.any_verb):
+            if bound.order != last and rule_reaches(rule, request):
+                by.append(bound.grant(rule, role))
+                last = bound.order
+        return Decision(allowed=True, by=tuple(by), dangling=reach.otherwise.dangling) if by else reach.otherwise
 
     def rules_for(self, user: User, namespace: str) -> tuple[PolicyRule, ...]:
         """Every rule that counts for `user` in `namespace`: those bound cluster-wide, then those bound there.
@@ -156,7 +179,7 @@ def _distinct(bounds: Iterable[_Bound]) -> list[_Bound]:
     return list(first.values())
 
 
-def _authenticated_as(subject: Subject, binding_namespace: str) -> tuple[str, str] | None:
+def authenticated_as(subject: Subject, binding_namespace: str) -> tuple[str, str] | None:
     """The user or group that a subject stands for, or None for one that matches nobody.
 
     A ServiceAccount without a namespace is one of the binding's namespace, so in a ClusterRoleBinding it is nobody.
@@ -169,6 +192,20 @@ def _authenticated_as(subject: Subject, binding_namespace: str) -> tuple[str, st
     return "User", f"{SERVICE_ACCOUNT_USER}:{namespace}:{subject.name}"
 
 
-def _quote(text: str) -> str:
-    """Go's %q, for the printable texts that names are made of."""
-    return json.dumps(text, ensure_ascii=False)
+_ESCAPES = {**dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)), "\\": "\\", '"': '"'}
+
+
+def quote(text: str) -> str:
+    """Go's %q (strconv.Quote): names may hold anything but `/` and `%`, users and groups anything at all."""
+    return '"' + "".join(map(_quoted, text)) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in _ESCAPES:
+        return "\\" + _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < ord(" ") or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

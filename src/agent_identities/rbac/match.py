@@ -49,12 +49,15 @@ def url_covers(url: str, path: str) -> bool:
 
 def rule_allows(rule: PolicyRule, request: Request) -> bool:
     """Whether `rule` allows `request`, wherever it is bound."""
-    if not verb_matches(rule, request.verb):
-        return False
-    if not request.is_resource_request:
+    return verb_matches(rule, request.verb) and rule_reaches(rule, request)
+
+
+def rule_reaches(rule: PolicyRule, request: Request) -> bool:
+    """Whether `rule` is about the object or path of `request`, whatever the verbs of the two."""
+    if request.path:
         return non_resource_url_matches(rule, request.path)
     return (
-        api_group_matches(rule, request.api_group)
-        and resource_matches(rule, request.resource, request.subresource)
+        resource_matches(rule, request.resource, request.subresource)
+        and api_group_matches(rule, request.api_group)
         and resource_name_matches(rule, request.name)
     )

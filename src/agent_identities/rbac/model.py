@@ -85,6 +85,16 @@ class Role:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     aggregation: tuple[LabelSelector, ...] = ()
 
+    def to_manifest(self) -> dict[str, Any]:
+        """The role as it stands in YAML; an aggregated one without rules, which its controller fills in."""
+        manifest = _manifest(self.kind, self.name, self.namespace)
+        if self.labels:
+            manifest["metadata"]["labels"] = dict(self.labels)
+        if self.aggregation:
+            selectors = [selector.to_manifest() for selector in self.aggregation]
+            return manifest | {"aggregationRule": {"clusterRoleSelectors": selectors}}
+        return manifest | {"rules": [rule.to_manifest() for rule in self.rules]}
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -95,6 +105,17 @@ class Binding:
     namespace: str
     role_ref: RoleRef
     subjects: tuple[Subject, ...] = ()
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The binding as it stands in YAML."""
+        role_ref = {"apiGroup": API_GROUP, "kind": self.role_ref.kind, "name": self.role_ref.name}
+        subjects = [
+            {"kind": subject.kind, "name": subject.name}
+            | ({"namespace": subject.namespace} if subject.namespace else {})
+            | ({"apiGroup": API_GROUP} if subject.kind in ("User", "Group") else {})
+            for subject in self.subjects
+        ]
+        return _manifest(self.kind, self.name, self.namespace) | {"roleRef": role_ref, "subjects": subjects}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +160,11 @@ class Policy:
                 case "RoleBinding" | "ClusterRoleBinding" as kind:
                     bindings.append(_binding(kind, manifest, namespace))
         return cls(_aggregate(roles), tuple(bindings))
+
+
+def _manifest(kind: str, name: str, namespace: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": f"{API_GROUP}/v1", "kind": kind, "metadata": metadata}
 
 
 def _aggregate(roles: Sequence[Role]) -> tuple[Role, ...]:

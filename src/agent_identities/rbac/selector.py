@@ -43,6 +43,15 @@ class LabelSelector:
         )
         return cls((*labels, *(_requirement(item) for item in manifest.get("matchExpressions") or ())))
 
+    def to_manifest(self) -> dict[str, Any]:
+        """The selector as it stands in YAML, each requirement a matchExpression."""
+        return {
+            "matchExpressions": [
+                {"key": each.key, "operator": each.operator} | ({"values": list(each.values)} if each.values else {})
+                for each in self.requirements
+            ]
+        }
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)

@@ -1,0 +1,210 @@
+"""The offline evaluator decides as the API server does, and for the same reasons.
+
+Roles, bindings and requests are generated. PROVE_DECISIONS says how many decisions to compare, and PROVE_START which
+sample: a start is one for ever.
+"""
+
+import json
+import os
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from agent_identities.cluster.choice import Cluster
+from agent_identities.live.api import Api
+from agent_identities.live.equality import Answer, Comparison, Difference, ask, compare, server_policy
+from agent_identities.live.loaded import loaded, namespaces, path_of
+from agent_identities.live.minimal import case_from_json, case_to_json, minimise
+from agent_identities.rbac import Authorizer, Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User, covers
+from agent_identities.rbac.model import API_GROUP
+from support.rbac_strategies import NAMESPACES, WORDS, Case, cases, drawn, escalations
+
+pytestmark = pytest.mark.cluster
+
+DECISIONS: Final = int(os.environ.get("PROVE_DECISIONS", "1000"))
+START: Final = int(os.environ.get("PROVE_START", "1"))
+ASKED: Final = 40
+CORPUS: Final = Path(__file__).parents[1] / "corpus" / "rbac"
+FROZEN: Final = sorted(CORPUS.glob("*.json"))
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Room for one policy on the server, in namespaces and under names of its own."""
+
+    prefix: str
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(self.prefix + name for name in NAMESPACES)
+
+    def mine(self, text: str) -> str:
+        return re.sub(rf"\b({'|'.join(WORDS)})\b", rf"{self.prefix}\1", text)
+
+    def manifests(self, manifests: Sequence[Manifest]) -> list[Manifest]:
+        renamed: list[Manifest] = json.loads(self.mine(json.dumps(manifests, ensure_ascii=False)))
+        return renamed
+
+    def request(self, request: Request) -> Request:
+        fields = json.loads(self.mine(json.dumps(asdict(request), ensure_ascii=False)))
+        user = fields.pop("user")
+        return Request(User(user["name"], tuple(user["groups"])), **fields)
+
+    def generic(self, text: str) -> str:
+        """The words of the strategies again."""
+        return text.replace(self.prefix, "")
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[Api]:
+    with Api(cluster.kubeconfig, cluster.context) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def slots(api: Api) -> Iterator[tuple[Slot, ...]]:
+    run = uuid.uuid4().hex[:6]
+    made = tuple(Slot(f"eq{run}-{number}-") for number in range(24))
+    with namespaces(api, [name for slot in made for name in slot.namespaces]):
+        yield made
+
+
+def manifests_of(case: Case) -> list[Manifest]:
+    return [*(role.to_manifest() for role in case.roles), *(binding.to_manifest() for binding in case.bindings)]
+
+
+def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], request: Request) -> list[Difference]:
+    with loaded(api, slot.manifests(manifests), canary_namespace=slot.namespaces[0]):
+        return list(compare(api, server_policy(api), [slot.request(request)]).differences)
+
+
+def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Case, request: Request) -> str:
+    """The least case that shows a difference, kept in the corpus: from now on the unit tests fail on it, too."""
+
+    def still(fewer: Sequence[Manifest]) -> bool:
+        return difference.kind in [each.kind for each in differences(api, slot, fewer, request)]
+
+    if not still(manifests_of(case)):
+        return "It takes the other policies of its round, too."
+    least = minimise(manifests_of(case), still)
+    (found,) = differences(api, slot, least, request)
+    answer = Answer(found.answer.allowed, slot.generic(found.answer.reason))
+    path = CORPUS / f"found-{uuid.uuid4().hex[:8]}.json"
+    path.write_text(case_to_json("found by generation: say here what it is about", version, least, request, answer))
+    return f"The least case is now {path}"
+
+
+def test_every_decision_and_every_reason_is_the_api_servers(
+    api: Api, cluster: Cluster, slots: tuple[Slot, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = Comparison()
+    generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # what is asked twice of one policy counts once
+    for first in range(0, len(generated), len(slots)):
+        if total.decisions >= DECISIONS:
+            break
+        batch = list(zip(slots, generated[first:], strict=False))
+        policies = [each for slot, case in batch for each in slot.manifests(manifests_of(case))]
+        asked = {slot.request(request): (slot, case, request) for slot, case in batch for request in case.requests}
+        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+            compared = compare(api, server_policy(api), asked)
+        total += compared
+        for difference in compared.differences[:1]:
+            pytest.fail(
+                f"{total}: {difference}\n{freeze(api, cluster.version, difference, *asked[difference.request])}"
+            )
+    with capsys.disabled():
+        print(f"\n{total}")
+    assert total.decisions >= DECISIONS
+    assert 0.1 < total.allowed / total.decisions < 0.9
+
+
+def test_a_frozen_case_is_still_decided_so(api: Api, slots: tuple[Slot, ...]) -> None:
+    for first in range(0, len(FROZEN), len(slots)):
+        batch = [(slot, case_from_json(path.read_text())) for slot, path in zip(slots, FROZEN[first:], strict=False)]
+        policies = [each for slot, (manifests, _, _) in batch for each in slot.manifests(manifests)]
+        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+            assert not compare(api, server_policy(api), [slot.request(case[1]) for slot, case in batch]).differences
+            for slot, (_, request, answer) in batch:
+                assert ask(api, slot.request(request)).allowed == answer.allowed, request
+
+
+def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api: Api, slots: tuple[Slot, ...]) -> None:
+    """Positive control: a difference is seen on the real server, and shrinks to what it is about."""
+    slot, request = slots[0], Request(User("alice"), "get", resource="pods", namespace="n1")
+    rule = {"apiGroups": ["", "apps"], "resources": ["pods", "nodes"], "verbs": ["get", "list"]}
+    wanted = Role("Role", "r1", "n1", (PolicyRule.from_manifest(rule), PolicyRule(("get",), ("apps",), ("pods",))))
+    alice, dev = Subject("User", "alice"), Subject("Group", "dev")
+    manifests = [
+        wanted.to_manifest(),
+        Binding("RoleBinding", "b1", "n1", RoleRef("Role", "r1"), (dev, alice)).to_manifest(),
+        Binding("ClusterRoleBinding", "b2", "", RoleRef("ClusterRole", "c1"), (dev, alice)).to_manifest(),
+    ]
+
+    def differs(fewer: Sequence[Manifest]) -> bool:
+        with loaded(api, slot.manifests(fewer), canary_namespace=slot.namespaces[0]):
+            policy = server_policy(api)
+            forgetful = Policy(policy.roles, tuple(each for each in policy.bindings if each.kind != "RoleBinding"))
+            found = compare(api, forgetful, [slot.request(request)]).differences
+            return [each.kind for each in found] == [(False, True)]
+
+    assert not differences(api, slot, manifests, request)
+    role, binding = minimise(manifests, differs)
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    assert [subject["name"] for subject in binding["subjects"]] == ["alice"]
+
+
+def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(api: Api, slots: tuple[Slot, ...]) -> None:
+    """Roles are written by somebody who holds generated rules, in a dry run."""
+    outcomes: Counter[bool] = Counter()
+    generated = drawn(escalations, max(96, DECISIONS // 25), START)
+    for first in range(0, len(generated), len(slots)):
+        pairs = [(slot, *pair) for slot, pair in zip(slots, generated[first:], strict=False)]
+        policies = [each for slot, owner, _ in pairs for each in slot.manifests(author(owner))]
+        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+            authorizer = Authorizer(server_policy(api))
+            for slot, _, servant in pairs:
+                user = User(slot.mine("alice"), (slot.mine("dev"), "system:authenticated"))
+                roles = [Role("ClusterRole", "new", "", tuple(servant))]
+                if not any(rule.non_resource_urls for rule in servant):  # no Role may have those
+                    roles.append(Role("Role", "new", slot.namespaces[0], tuple(servant)))
+                for role in roles:
+                    held = authorizer.rules_for(user, role.namespace)
+                    escalate = Request(user, "escalate", API_GROUP, f"{role.kind.lower()}s", namespace=role.namespace)
+                    theirs = may_write(api, user, role)
+                    ours = not covers(held, servant) or authorizer.decide(escalate).allowed
+                    assert theirs == ours, (role, held)
+                    outcomes[theirs] += 1
+    assert min(outcomes[True], outcomes[False]) > 0.2 * outcomes.total()
+
+
+def author(owner: list[PolicyRule]) -> list[Manifest]:
+    """Alice may write roles; of the rules in question she holds some cluster-wide, the others in a namespace."""
+    may_write = PolicyRule(("create",), ("rbac.authorization.k8s.io",), ("roles", "clusterroles"))
+    everywhere, here = owner[::2], owner[1::2]
+    alice = (Subject("User", "alice"),)
+    objects = (
+        Role("ClusterRole", "c1", "", (may_write, *everywhere)),
+        Role("ClusterRole", "c2", "", tuple(here)),
+        Binding("ClusterRoleBinding", "b1", "", RoleRef("ClusterRole", "c1"), alice),
+        Binding("RoleBinding", "b1", "n1", RoleRef("ClusterRole", "c2"), alice),
+    )
+    return [each.to_manifest() for each in objects]
+
+
+def may_write(api: Api, user: User, role: Role) -> bool:
+    headers = {"Impersonate-User": user.name, "Impersonate-Group": user.groups[0]}
+    manifest = role.to_manifest()
+    answer = api.raw("POST", f"{path_of(manifest)}?dryRun=All", json.dumps(manifest), headers)
+    if answer.status == 403:
+        assert "attempting to grant RBAC permissions not currently held" in answer.message
+        return False
+    assert answer.status == 201, answer
+    return True
