@@ -1,0 +1,111 @@
+"""The commands as a user types them, on a real log."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.audit import Json, event
+
+EXCERPT = Path(__file__).with_name("excerpt.jsonl")
+QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
+
+
+def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from agent_identities.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment, timeout=120)
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+def log(*events: Json) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in events)
+
+
+def test_requests_of_agents_alone_are_attributed_wholly() -> None:
+    done = run("trace", "-", "-n", "team", stdin=log(event("reader")))
+    assert (done.returncode, b"100 % attributed" in done.stdout) == (0, True)
+
+
+def test_a_request_of_default_is_found() -> None:
+    done = run("trace", EXCERPT, "-n", "team", "-f", QUICKSTART)
+    assert done.returncode == 1
+    assert b"1 request by ServiceAccount team/default" in done.stdout
+
+
+def test_the_whole_attribution_is_there_for_machines() -> None:
+    report = json.loads(run("trace", EXCERPT, "-n", "team", "-f", QUICKSTART, "-o", "json").stdout)
+    assert (report["counts"]["attributed"], report["counts"]["notAttributed"]) == (19, 1)
+    (triage,) = (each for each in report["agents"] if each["agent"] == "triage-1")
+    assert (triage["entry"], triage["requests"], triage["credentials"][0]["issued"]["by"]) == ("triage", 9, "admin")
+
+
+def test_one_agent_of_a_log() -> None:
+    report = json.loads(run("trace", EXCERPT, "-n", "team", "--agent", "researcher", "-o", "json").stdout)
+    assert [each["agent"] for each in report["agents"]] == ["researcher"]
+
+
+def test_markdown_has_the_same() -> None:
+    text = run("trace", EXCERPT, "-n", "team", "-o", "markdown").stdout.decode()
+    assert "| researcher | through agent-proxy | list pods in team | allowed | 1 |" in text
+
+
+def test_a_log_that_has_no_agent_of_the_namespace_says_whose_it_has() -> None:
+    done = run("trace", EXCERPT, "-n", "elsewhere")
+    assert done.returncode == 1
+    assert b"The log has ServiceAccounts of: kube-system, team." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.log"], "missing.log: No such file or directory."),
+        ([str(QUICKSTART)], "is no audit log"),
+        ([str(EXCERPT), "--since", "yesterday"], "--since yesterday: is no time."),
+        ([str(EXCERPT), "--agent", "ghost", "-n", "team"], "--agent ghost: there is no such agent. Known: agent-proxy"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    done = run("trace", *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr.decode()
+
+
+def test_a_time_may_be_given_in_many_ways() -> None:
+    counted = [
+        json.loads(run("trace", EXCERPT, "-n", "team", "-o", "json", *when).stdout)["counts"]["attributed"]
+        for when in (
+            ["--since", "2026-11-24T04:10:33Z"],
+            ["--since", "2026-11-24T05:10:33+01:00"],
+            ["--until", "2020-01-01"],
+        )
+    ]
+    assert counted[0] == counted[1]
+    assert 0 < counted[0] < 19
+    assert counted[2] == 0
+
+
+def test_rightsize_says_what_is_to_change() -> None:
+    done = run("rightsize", EXCERPT, "-n", "team", "-f", QUICKSTART)
+    assert done.returncode == 1
+    assert b"-services in team: get list watch" in done.stdout
+
+
+def test_rightsize_gives_values_that_can_be_used_as_they_are(tmp_path: Path) -> None:
+    snippet = yaml.safe_load(run("rightsize", EXCERPT, "-n", "team", "-f", QUICKSTART, "-o", "snippet").stdout)
+    assert snippet["agents"]["researcher"] == {"tiers": ["researcher-used"]}
+    changed = tmp_path / "values.yaml"
+    changed.write_bytes(run("rightsize", EXCERPT, "-n", "team", "-f", QUICKSTART, "-o", "values").stdout)
+    again = run("rightsize", EXCERPT, "-n", "team", "-f", changed)
+    assert (again.returncode, b"0 of" in again.stdout) == (0, True)
+
+
+def test_rightsize_has_nothing_to_go_by_without_a_request() -> None:
+    done = run("rightsize", EXCERPT, "-n", "elsewhere", "-f", QUICKSTART)
+    assert done.returncode == 2
+    assert b"no request of an agent in elsewhere" in done.stderr
