@@ -5,6 +5,10 @@ greatest. A row over its target is marked and makes the exit status 1; tests nev
 """
 
 import argparse
+import collections
+import contextlib
+import functools
+import itertools
 import json
 import statistics
 import subprocess
@@ -14,12 +18,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from agent_identities.cluster.choice import provide_cluster
 from agent_identities.cluster.toolchain import provide
+from agent_identities.helm import Target, Values
+from agent_identities.live.api import Api
+from agent_identities.live.equality import ask, server_policy
+from agent_identities.live.loaded import loaded, namespaces
+from agent_identities.objects import Key, Objects, thaw
+from agent_identities.rbac import Authorizer, Request, User
+from agent_identities.render_worker import RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 CHART = REPOSITORY / "charts" / "agent-identities"
@@ -122,10 +134,8 @@ rules:
 """
 
 
-def documents(helm: Path, chart: Path, values: Path) -> dict[object, object]:
+def documents(helm: Path, chart: Path, values: Path) -> dict[Key, Any]:
     """Key -> body of what a chart prints."""
-    from agent_identities.objects import Objects, thaw
-
     text = subprocess.run(template(helm, chart, values), check=True, capture_output=True, text=True).stdout
     return {key: thaw(obj.body) for key, obj in Objects.from_yaml(text).items()}
 
@@ -140,9 +150,54 @@ def process(command: list[str]) -> Callable[[], object]:
     return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+def repeated(run: Callable[[], object], times: int) -> Callable[[], object]:
+    """Runs something so often, one after the other."""
+    return lambda: [run() for _ in range(times)]
+
+
+def renders(worker: RenderWorker, values: Path, times: int) -> Callable[[], object]:
+    """Asks for so many renders at once, and waits for all; their bytes are those of helm (tests/render)."""
+    request = RenderRequest(4, CHART, Values((values,)), Target("agents"))
+    return lambda: [answer.result().stdout() for answer in [worker.submit(request) for _ in range(times)]]
+
+
+def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Callable[[], object], ...]:
+    """The same questions about the same 1,000 agents: to the evaluator, and to an API server by one client.
+
+    The server is there from the first question on, to the end of the stack.
+    """
+
+    @functools.cache
+    def ready() -> tuple[Api, Authorizer, list[Request]]:
+        cluster = stack.enter_context(provide_cluster("embedded"))
+        api = stack.enter_context(Api(cluster.kubeconfig, cluster.context))
+        stack.enter_context(namespaces(api, [NAMESPACE]))
+        rbac = [body for key, body in documents(helm, CHART, values).items() if key.kind in ("Role", "RoleBinding")]
+        stack.enter_context(loaded(api, rbac, canary_namespace=NAMESPACE))
+        agents = [User.service_account(NAMESPACE, f"agent-{number}") for number in range(1000)]
+        asked = itertools.product(agents, VERBS, ("", "apps"), RESOURCES, (("", "a"), ("", ""), ("log", "a")))
+        requests = [Request(who, verb, group, what, *rest, NAMESPACE) for who, verb, group, what, rest in asked]
+        return api, Authorizer(server_policy(api)), requests
+
+    def offline() -> object:
+        _, authorizer, requests = ready()
+        return collections.deque(map(authorizer.decide, requests), maxlen=0)
+
+    def online() -> object:
+        api, _, requests = ready()
+        return [ask(api, request) for request in requests[::1000]]
+
+    return offline, online
+
+
+NAMESPACE = "agent-system"
+VERBS = ("get", "list", "watch", "patch")
+RESOURCES = ("pods", "services", "configmaps", "secrets", "deployments")
+
+
 def rows(folder: Path) -> Iterator[Row]:
     """What is measured, in the order of the design's table."""
-    tools = provide(["helm", "etcd", "kube-apiserver", "kube-controller-manager"])
+    tools = provide(["helm", "render-worker", "etcd", "kube-apiserver", "kube-controller-manager"])
     helm = tools["helm"].path
     thousand, four_thousand = values_file(folder, 1000), values_file(folder, 4000)
     ours = process(template(helm, CHART, thousand))
@@ -153,6 +208,13 @@ def rows(folder: Path) -> Iterator[Row]:
     yield Row("helm template, 1,000 agents, against a chart by hand", 1.5, "x", ours, hand)
     yield Row("4,000 agents against 1,000", 4.4, "x", process(template(helm, CHART, four_thousand)), ours)
     yield Row("agent-identities check against its helm template, 1,000 agents", 2.0, "x", check, ours)
+    with RenderWorker(tools["render-worker"].path) as worker:
+        many = renders(worker, values_file(folder, 1), 500)
+        ten = repeated(process(template(helm, CHART, values_file(folder, 1))), 10)
+        yield Row("500 renders of one agent by the worker against 10 by a process each (50 to 1)", 1.0, "x", many, ten)
+    with contextlib.ExitStack() as stack:
+        here, there = decisions(stack, helm, thousand)
+        yield Row("120,000 decisions offline against 120 by the API server (1,000 to 1)", 1.0, "x", here, there)
     yield Row("embedded control plane, nothing running to ready", 6.0, "s", control_plane)
     yield Row("offline tests: unit and render", 90.0, "s", process(pytest))
 

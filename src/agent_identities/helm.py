@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.objects import Objects
@@ -66,15 +66,20 @@ class Helm:
         """What ``helm ARGUMENTS`` prints. Raises HelmError if it cannot be started or exits non-zero."""
         try:
             process = subprocess.run(
-                [str(self.path), *arguments], input=stdin, env=env, capture_output=True, text=True, check=False
+                [str(self.path), *arguments],
+                input=None if stdin is None else stdin.encode(),
+                env=env,
+                capture_output=True,
+                check=False,
             )
         except OSError as error:
             raise HelmError(
                 f"{self.path}: {error.strerror}: helm cannot be started. Is it built for this machine?"
             ) from None
         if process.returncode != 0:
-            raise HelmError(clean(process.stderr) or f"helm {arguments[0]} exited with {process.returncode}.")
-        return process.stdout
+            message = clean(process.stderr.decode(errors="replace"))
+            raise HelmError(message or f"helm {arguments[0]} exited with {process.returncode}.")
+        return process.stdout.decode(errors="replace")
 
     def template(self, chart: Path, values: Values, target: Target) -> str:
         """What ``helm template`` prints. Raises HelmError with the chart's or the schema's own message."""
@@ -82,6 +87,13 @@ class Helm:
         arguments += ["--kube-version", target.kube_version]
         arguments += [f"--api-versions={version}" for version in target.api_versions]
         return self.run(*arguments, *_value_flags(values), stdin=_stdin(values))
+
+
+class Renders(Protocol):
+    """Whatever renders one chart with one Helm: a process each time, or a worker that stays."""
+
+    def render(self, values: Values, target: Target | None = None) -> Rendered:
+        """The chart with these values. Raises HelmError where Helm refuses."""
 
 
 class Renderer:
@@ -148,7 +160,20 @@ def _value_flags(values: Values) -> list[str]:
 
 
 def _stdin(values: Values) -> str | None:
-    return json.dumps(values.overrides) if values.overrides else None
+    return overrides_text(values.overrides) if values.overrides else None
+
+
+_BEYOND_ASCII = re.compile("[\x7f-\uffff]")
+
+
+def overrides_text(overrides: Mapping[str, Any]) -> str:
+    """The overrides as a values file: JSON that is YAML, too.
+
+    YAML takes no surrogate pairs, which is how JSON escapes what is beyond 16 bits, and folds or refuses some other
+    characters where they stand by themselves: the former are written out, the latter escaped.
+    """
+    text = json.dumps(overrides, ensure_ascii=False)
+    return _BEYOND_ASCII.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _FRAME = re.compile(r"^Error: (INSTALLATION FAILED: |UPGRADE FAILED: )?(execution error at \([^)]*\): )?", re.MULTILINE)

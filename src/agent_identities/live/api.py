@@ -5,6 +5,7 @@ directly, since its generated methods build and validate a model for every answe
 """
 
 import contextlib
+import copy
 import json
 import logging
 import re
@@ -45,6 +46,7 @@ _TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS})
 _TROUBLE = frozenset({429, 500, 502, 503, 504})
 _LONGEST_WAIT_SECONDS = 5.0
+_HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
 
 
 class ApiError(ClusterError):
@@ -82,6 +84,19 @@ def _patience(*, repeatable: bool) -> _Patience:
 _REPEATABLE, _ONCE = _patience(repeatable=True), _patience(repeatable=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status; ``body`` is the JSON object, empty where the answer was none."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def message(self) -> str:
+        """The message of a Status, "" where the answer was none."""
+        return str(self.body.get("message") or "") if self.body.get("kind") == "Status" else ""
+
+
 class Api:
     """One API server as one context of a kubeconfig reaches it. Threads may share it.
 
@@ -93,6 +108,8 @@ class Api:
         self._configuration = _load(self._place, concurrency)
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._credentials = threading.Lock()
+        self._token: str | None = None
+        self._bare_pool: urllib3.PoolManager | None = None
         self._answered = False
         self.server: str = self._configuration.host
 
@@ -119,6 +136,37 @@ class Api:
         """
         return self._request("POST", path, json.dumps(body), _REPEATABLE if repeatable else _ONCE)
 
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        repeatable: bool = False,
+    ) -> Answer:
+        """Any request, and its answer whatever the status; redirections are answers, too.
+
+        Raises ApiError (status 0) where none came.
+        """
+        sent = self._headers() | dict(headers or {})
+        response = self._send(method, path, body, sent, _REPEATABLE if repeatable else _ONCE)
+        self._answered = True
+        try:
+            answer = json.loads(response.data)
+        except ValueError:
+            answer = None
+        return Answer(response.status, answer if isinstance(answer, dict) else {})
+
+    def with_token(self, token: str) -> Self:
+        """The same server, asked by whoever this token belongs to, with no other credential beside it."""
+        with self._credentials:
+            if self._bare_pool is None:
+                self._bare_pool = RESTClientObject(_without_credentials(self._configuration)).pool_manager
+        other = copy.copy(self)
+        other._token, other._pool = token, self._bare_pool
+        return other
+
     def list_all(self, path: str) -> list[dict[str, Any]]:
         """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError."""
         try:
@@ -139,12 +187,7 @@ class Api:
                 return
 
     def _request(self, method: str, path: str, body: str | None, retries: urllib3.Retry) -> dict[str, Any]:
-        try:
-            response = self._pool.request(
-                method, self.server + path, body=body, headers=self._headers(), retries=retries, timeout=_TIMEOUT
-            )
-        except HTTPError as error:
-            raise ApiError(self._unanswered(error)) from None
+        response = self._send(method, path, body, self._headers(), retries)
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             self._refused(response.status, response.data)
         try:
@@ -156,11 +199,22 @@ class Api:
         self._answered = True
         return answer
 
+    def _send(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str], retries: urllib3.Retry
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool.request(
+                method, self.server + path, body=body, headers=headers, retries=retries, timeout=_TIMEOUT
+            )
+        except HTTPError as error:
+            raise ApiError(self._unanswered(error)) from None
+
     def _headers(self) -> dict[str, str]:
+        if self._token is not None:
+            return _HEADERS | {"authorization": f"Bearer {self._token}"}
         with self._credentials:  # the hook behind it may run a credential plugin: once, not once a thread
             authorization = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        headers = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
-        return headers | ({"authorization": authorization} if authorization else {})
+        return _HEADERS | ({"authorization": authorization} if authorization else {})
 
     def _unanswered(self, error: HTTPError) -> str:
         """Why no answer came, and what to do."""
@@ -227,8 +281,8 @@ class _Place:
 
     def cure(self, said: str) -> str:
         """The command of an administrator that would let the caller do what was refused."""
-        refused = re.search(r'User "(?P<user>[^"]+)" cannot \w+ resource "(?P<resource>[^"]+)"', said)
-        if refused is None:
+        refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', said)
+        if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
             return "Ask an administrator of the cluster for that right."
         user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
         who = f"--user={user}" if account == user else f"--serviceaccount={account}"
@@ -249,6 +303,11 @@ class _Place:
             hint = "ClusterRole view may be enough"
             grant = ["create", "clusterrolebinding", "agent-identities-view", "--clusterrole=view", who]
         return f"{hint}; an administrator grants it with: {shlex.join(['kubectl', *grant])}"
+
+
+def _may_view(refused: re.Match[str]) -> bool:
+    """Whether ClusterRole view may have what was refused: it reads, and neither secrets nor RBAC."""
+    return refused["verb"] in ("get", "list", "watch") and not re.search("secrets|role", refused["resource"])
 
 
 def _load(place: _Place, concurrency: int) -> Configuration:
@@ -278,6 +337,31 @@ def _load(place: _Place, concurrency: int) -> Configuration:
         configuration.proxy = None  # as kubectl does (Go's http.ProxyFromEnvironment)
     configuration.connection_pool_maxsize = concurrency
     return configuration
+
+
+_SERVER_SETTINGS = frozenset(
+    {
+        "assert_hostname",
+        "ca_cert_data",
+        "connection_pool_maxsize",
+        "host",
+        "no_proxy",
+        "proxy_headers",
+        "proxy_ssl_context",
+        "ssl_ca_cert",
+        "tls_server_name",
+        "verify_ssl",
+    }
+)
+
+
+def _without_credentials(configuration: Configuration) -> Configuration:
+    """The same server and trust, without client certificate, token or password."""
+    bare = Configuration()
+    for name in vars(configuration).keys() & _SERVER_SETTINGS:
+        setattr(bare, name, getattr(configuration, name))
+    bare.proxy = configuration.proxy
+    return bare
 
 
 @contextlib.contextmanager

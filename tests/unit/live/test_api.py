@@ -13,6 +13,7 @@ import yaml
 
 from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.pki import Authority
+from agent_identities.live.api import Answer as Raw
 from agent_identities.live.api import Api, ApiError
 
 FORBIDDEN = (
@@ -31,6 +32,7 @@ class Played(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers = answers
         self.requests: list[tuple[str, str, str | None]] = []
+        self.shown: list[bool] = []  # whether there was a client certificate
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that refuse the certificate are meant to."""
@@ -43,6 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.requests.append((self.command, self.path, self.headers.get("authorization")))
+        self.server.shown.append(bool(self.connection.getpeercert(binary_form=True)))
         answers = self.server.answers
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if answer is None:
@@ -80,6 +83,8 @@ def play(authority: Authority) -> Iterator[Start]:
         pair = authority.issue("server", "server", server_names=("127.0.0.1",))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
+        context.load_verify_locations(authority.files.certificate)
+        context.verify_mode = ssl.CERT_OPTIONAL
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         started.append(server)
@@ -182,6 +187,24 @@ def test_who_may_not_create_reviews_is_told_the_binding_that_would_let_them(
     assert f"--clusterrole=system:auth-delegator {subject}" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("refused", "view_helps"),
+    [
+        ('list resource "pods"', True),
+        ('list resource "secrets"', False),
+        ('list resource "rolebindings"', False),
+        ('delete resource "pods"', False),
+    ],
+)
+def test_only_whom_clusterrole_view_would_help_is_told_of_it(
+    play: Start, kubeconfig: Callable[..., Path], refused: str, view_helps: bool
+) -> None:
+    server = play(
+        (403, {"message": f'x is forbidden: User "jane" cannot {refused} in API group "" at the cluster scope'})
+    )
+    assert ("view" in str(failure(lambda: Api(kubeconfig(server)).get("/x")))) == view_helps
+
+
 def test_an_untrusted_certificate_is_refused(play: Start, kubeconfig: Callable[..., Path], tmp_path: Path) -> None:
     other = Authority.create(tmp_path, "other")
     server = play((200, {}))
@@ -242,3 +265,41 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, content: str) -> 
     path = tmp_path / "kubeconfig"
     path.write_text(content)
     assert str(path) in str(failure(lambda: Api(path)))
+
+
+def test_a_raw_request_has_an_answer_whatever_its_status(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    refused = {"kind": "Status", "message": "not you"}
+    api = Api(kubeconfig(play((403, refused), (404, "404 page not found"), (302, {}))))
+    assert [api.raw("GET", "/x") for _ in range(3)] == [Raw(403, refused), Raw(404, {}), Raw(302, {})]
+
+
+def test_the_message_of_an_answer_is_that_of_a_status_and_of_nothing_else() -> None:
+    assert Raw(403, {"kind": "Status", "message": "not you"}).message == "not you"
+    assert Raw(200, {"kind": "Secret", "message": "hunter2"}).message == ""
+
+
+def test_a_raw_request_without_an_answer_fails(kubeconfig: Callable[..., Path]) -> None:
+    assert failure(lambda: Api(kubeconfig("https://127.0.0.1:1")).raw("GET", "/x")).status == 0
+
+
+def test_another_token_is_sent_alone_and_leaves_the_first_client_as_it_was(
+    play: Start, kubeconfig: Callable[..., Path]
+) -> None:
+    server = play((200, {}))
+    api = Api(kubeconfig(server))
+    api.with_token("another-token").get("/other")
+    api.get("/first")
+    assert server.requests == [("GET", "/other", "Bearer another-token"), ("GET", "/first", "Bearer secret-token")]
+
+
+def test_a_client_certificate_is_not_shown_beside_another_token(
+    play: Start, kubeconfig: Callable[..., Path], authority: Authority
+) -> None:
+    """A server that sees one would take the request for its owner's (apiserver pkg/authentication/request/union)."""
+    pair = authority.issue("admin", "admin", client=True)
+    user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    server = play((200, {}))
+    api = Api(kubeconfig(server, user=user))
+    api.get("/")
+    api.with_token("another-token").get("/")
+    assert server.shown == [True, False]

@@ -42,6 +42,10 @@ def built(component: Component, go_version: str) -> Path:
     digest = hashlib.sha256()
     for part in ("go.mod", "go.sum"):
         digest.update((component.folder / part).read_bytes())
+    for source in sorted(component.folder.glob("*.go")):  # where the program is our own
+        if source.name.endswith("_test.go"):
+            continue
+        digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
     go_minor = ".".join(go_version.split(".")[:2])
     for text in (component.package, *BUILD_FLAGS, component.ldflags, go_minor, *system()):
         digest.update(b"\0" + text.encode())

@@ -54,28 +54,31 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """`seconds`: a cold build on 2 cores, after the recipes above it."""
+    """`seconds`: a cold build on 2 cores, after the recipes above it.
+
+    `module` says that the program is our own, in the folder itself; the version is then that of this module.
+    """
 
     folder: str
     seconds: int
     stamps: tuple[str, ...] = ()
+    module: str = ""
 
+
+_HELM_4_STAMPS = ("helm.sh/helm/v4/internal/version.version=v{versions[helm.sh/helm/v4]}",)
+# As Helm's Makefile does: without the last four, Helm 3 takes Kubernetes for 1.20 when it has no cluster.
+_HELM_3_STAMPS = (
+    "helm.sh/helm/v3/internal/version.version=v{versions[helm.sh/helm/v3]}",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={client_minor}",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor={client_minor}",
+)
 
 _RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
     {
-        "helm": _Recipe("helm-4", 110, ("helm.sh/helm/v4/internal/version.version=v{version}",)),
-        "helm-3": _Recipe(
-            "helm-3",
-            20,
-            # As Helm's Makefile does: without the last four, Helm 3 takes Kubernetes for 1.20 when it has no cluster.
-            (
-                "helm.sh/helm/v3/internal/version.version=v{version}",
-                "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
-                "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={client_minor}",
-                "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
-                "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor={client_minor}",
-            ),
-        ),
+        "helm": _Recipe("helm-4", 110, _HELM_4_STAMPS),
+        "helm-3": _Recipe("helm-3", 20, _HELM_3_STAMPS),
         "kube-apiserver": _Recipe("kubernetes-{kubernetes}", 245, _KUBERNETES_STAMPS),
         "kube-controller-manager": _Recipe("kubernetes-{kubernetes}", 60, _KUBERNETES_STAMPS),
         "kubectl": _Recipe("kubernetes-{kubernetes}", 20, _KUBERNETES_STAMPS),
@@ -84,9 +87,15 @@ _RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
         "helm-docs": _Recipe("helm-docs", 10, ("main.version={version}",)),
     }
 )
+_OUR_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
+    {"render-worker": _Recipe("render-worker", 60, (*_HELM_4_STAMPS, *_HELM_3_STAMPS), "helm.sh/helm/v4")}
+)
 
 NAMES: Final = tuple(_RECIPES)
-"""Every binary that `provide` knows."""
+"""Every binary of others' that `provide` knows."""
+
+OUR_NAMES: Final = tuple(_OUR_RECIPES)
+"""Every binary that `provide` only ever builds, the first time it is asked for: nobody else has it."""
 
 
 def kubernetes_minors() -> tuple[str, ...]:
@@ -100,24 +109,26 @@ def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
 
     Raises ToolchainError: no such binary, no pinned module for that Kubernetes minor, or a go.mod that lacks a part.
     """
-    recipe = _RECIPES.get(name)
+    recipe = _RECIPES.get(name) or _OUR_RECIPES.get(name)
     if recipe is None:
-        raise ToolchainError(f"{name}: no such binary in the toolchain. Known are {', '.join(NAMES)}.")
+        raise ToolchainError(f"{name}: no such binary in the toolchain. Known are {', '.join(NAMES + OUR_NAMES)}.")
     folder = toolchain_path() / recipe.folder.format(kubernetes=kubernetes)
     try:
         text = (folder / "go.mod").read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ToolchainError(_not_pinned(name, kubernetes, folder)) from None
     required = dict(re.findall(r"^\s*(?:require )?([^\s/]+/\S+) v(\S+)", text, re.M))
-    package = _only(name, re.findall(r"^(?:tool |\t)(\S+/\S+)$", text, re.M), folder)
-    module = max((path for path in required if f"{package}/".startswith(f"{path}/")), key=len, default="")
+    package, module = ".", recipe.module
+    if not module:
+        package = _only(name, re.findall(r"^(?:tool |\t)(\S+/\S+)$", text, re.M), folder)
+        module = max((path for path in required if f"{package}/".startswith(f"{path}/")), key=len, default="")
     go = re.search(r"^go (\S+)$", text, re.M)
-    if not module or not go:
+    if module not in required or not go:
         raise ToolchainError(f"{folder / 'go.mod'}: no version of {package}, or no go line. Run `go mod tidy` there.")
     major, minor = required[module].split(".")[:2]
     client_minor = required.get("k8s.io/client-go", "0.0").split(".")[1]
     stamps = (
-        stamp.format(version=required[module], major=major, minor=minor, client_minor=client_minor)
+        stamp.format(version=required[module], versions=required, major=major, minor=minor, client_minor=client_minor)
         for stamp in recipe.stamps
     )
     ldflags = " ".join(("-s", "-w", *(f"-X {stamp}" for stamp in stamps)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_identities.cluster.toolchain import cache, golang, probe
-from agent_identities.cluster.toolchain.components import DEFAULT_KUBERNETES, Tool, component
+from agent_identities.cluster.toolchain.components import DEFAULT_KUBERNETES, OUR_NAMES, Tool, component
 from agent_identities.cluster.toolchain.errors import ToolchainError
 from agent_identities.cluster.toolchain.versions import parse, problem
 
@@ -32,8 +32,10 @@ def locate(name: str, *, kubernetes: str = DEFAULT_KUBERNETES) -> Tool | None:
 
 
 def look(name: str, kubernetes: str) -> Found:
-    """As `locate`, with the reasons: TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH, then the cache."""
+    """As `locate`, with the reasons: TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH, then the cache; our own only there."""
     check_minor(kubernetes)
+    if name in OUR_NAMES:
+        return Found(name, _in_cache(name, kubernetes))
     if tool := _named_by_variable(name, kubernetes):
         return Found(name, tool)
     tool, passed_over = _on_path(name, kubernetes)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from agent_identities.cluster.toolchain.components import DEFAULT_KUBERNETES, Tool, component
+from agent_identities.cluster.toolchain.components import DEFAULT_KUBERNETES, OUR_NAMES, Tool, component
 from agent_identities.cluster.toolchain.find import look
 
 
@@ -17,8 +17,8 @@ def provide(names: Sequence[str], *, kubernetes: str = DEFAULT_KUBERNETES, progr
 
     What no variable names, PATH does not have and the cache does not hold is built into the cache, which takes about 8
     minutes for all of them on 2 cores; parallel calls build once. With DOWNLOAD=1 in the environment, the projects'
-    official releases are downloaded instead. `kubernetes` is the minor of kube-apiserver, kube-controller-manager and
-    kubectl. `progress` shows on stderr what is going on.
+    official releases are downloaded instead, except of our own programs, which have none. `kubernetes` is the minor of
+    kube-apiserver, kube-controller-manager and kubectl. `progress` shows on stderr what is going on.
 
     Raises ToolchainError: a variable names a binary that cannot serve, or one cannot be built or downloaded.
     """
@@ -35,7 +35,8 @@ def provide(names: Sequence[str], *, kubernetes: str = DEFAULT_KUBERNETES, progr
             for each, pinned in missing:
                 for reason in each.passed_over:
                     show.say(f"{each.name}: passed over {reason}")
-                tools[each.name] = download(pinned, show) if download_wanted() else build(pinned, show)
+                released = download_wanted() and each.name not in OUR_NAMES
+                tools[each.name] = download(pinned, show) if released else build(pinned, show)
     return {name: tools[name] for name in names}
 
 

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/cli"
+	"helm.sh/helm/v3/pkg/cli/values"
+	"helm.sh/helm/v3/pkg/getter"
+)
+
+var (
+	charts3   charts
+	settings3 = cli.New()
+)
+
+func init() {
+	chartutil.DefaultCapabilities.APIVersions = slices.Clip(chartutil.DefaultCapabilities.APIVersions) // as in helm4.go
+}
+
+// helm3 is the command of helm/v3's cmd/helm/template.go, with runInstall of install.go.
+func helm3(asked *request) (string, error) {
+	client := action.NewInstall(&action.Configuration{Log: func(string, ...any) {}})
+	if asked.KubeVersion != "" {
+		parsed, err := chartutil.ParseKubeVersion(asked.KubeVersion)
+		if err != nil {
+			return "", fmt.Errorf("invalid kube version '%s': %s", asked.KubeVersion, err)
+		}
+		client.KubeVersion = parsed
+	}
+	client.DryRunOption = "true"
+	client.DryRun = true
+	client.ClientOnly = true
+	client.Replace = true
+	client.APIVersions = chartutil.VersionSet(asked.APIVersions)
+	client.ReleaseName = asked.Release
+	if client.Namespace = asked.Namespace; client.Namespace == "" {
+		client.Namespace = settings3.Namespace()
+	}
+	place, err := client.LocateChart(asked.Chart, settings3)
+	if err != nil {
+		return "", err
+	}
+	given, err := values3(asked.Values)
+	if err != nil {
+		return "", err
+	}
+	loaded, err := load3(place, asked.ChartFiles)
+	if err != nil {
+		return "", err
+	}
+	if err := installable3(loaded); err != nil {
+		return "", err
+	}
+	client.SkipSchemaValidation = accepted3(loaded, given)
+	rendered, err := client.RunWithContext(context.Background(), loaded, given)
+	if err != nil {
+		if rendered != nil {
+			return "", notYAML(err)
+		}
+		return "", err
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, strings.TrimSpace(rendered.Manifest))
+	for _, hook := range rendered.Hooks {
+		fmt.Fprintf(&text, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
+	}
+	return text.String(), nil
+}
+
+type getter3 sources
+
+func (g getter3) Get(name string, _ ...getter.Option) (*bytes.Buffer, error) {
+	return sources(g).read(name)
+}
+
+func values3(given sources) (map[string]any, error) {
+	serve := func(...getter.Option) (getter.Getter, error) { return getter3(given), nil }
+	options := values.Options{ValueFiles: given.flags()}
+	merged, err := options.MergeValues(getter.Providers{{Schemes: schemes, New: serve}})
+	if err != nil {
+		return nil, renamed{err}
+	}
+	return merged, nil
+}
+
+// load3 loads afresh what a render changes, the chart's structure, from files that are read once.
+func load3(place string, changes map[string]*string) (*chart.Chart, error) {
+	files, err := charts3.files(place, func() ([]file, error) {
+		loaded, err := loader.Load(place)
+		if err != nil {
+			return nil, err
+		}
+		files := make([]file, 0, len(loaded.Raw))
+		for _, raw := range loaded.Raw {
+			files = append(files, file{raw.Name, raw.Data})
+		}
+		return files, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if files, err = with(files, changes); err != nil {
+		return nil, err
+	}
+	buffered := make([]*loader.BufferedFile, 0, len(files))
+	for _, each := range files {
+		buffered = append(buffered, &loader.BufferedFile{Name: each.name, Data: each.data})
+	}
+	return loader.LoadFiles(buffered)
+}
+
+// accepted3 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
+func accepted3(loaded *chart.Chart, given map[string]any) bool {
+	if loaded.Schema == nil || loaded.Metadata.Dependencies != nil || len(loaded.Dependencies()) > 0 {
+		return false
+	}
+	coalesced, err := chartutil.CoalesceValues(loaded, given) // a copy
+	return err == nil && accepts(loaded.Schema, coalesced)
+}
+
+func installable3(loaded *chart.Chart) error {
+	if kind := loaded.Metadata.Type; kind != "" && kind != "application" {
+		return fmt.Errorf("%s charts are not installable", kind)
+	}
+	if required := loaded.Metadata.Dependencies; required != nil {
+		if err := action.CheckDependencies(loaded, required); err != nil {
+			return fmt.Errorf("An error occurred while checking for chart dependencies. "+
+				"You may need to run `helm dependency build` to fetch missing dependencies: %w", err)
+		}
+	}
+	return nil
+}

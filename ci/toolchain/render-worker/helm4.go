@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart"
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/loader"
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
+	loaderv2 "helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/cli"
+	"helm.sh/helm/v4/pkg/cli/values"
+	"helm.sh/helm/v4/pkg/getter"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	"sigs.k8s.io/yaml"
+)
+
+var (
+	charts4   charts
+	settings4 = cli.New()
+)
+
+func init() {
+	// Renders append to it, at the same time: without room to spare, each gets a copy.
+	common.DefaultCapabilities.APIVersions = slices.Clip(common.DefaultCapabilities.APIVersions)
+}
+
+// helm4 is the command of helm/v4's pkg/cmd/template.go, with runInstall of install.go.
+func helm4(asked *request) (string, error) {
+	client := action.NewInstall(action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler)))
+	if asked.KubeVersion != "" {
+		parsed, err := common.ParseKubeVersion(asked.KubeVersion)
+		if err != nil {
+			return "", fmt.Errorf("invalid kube version '%s': %w", asked.KubeVersion, err)
+		}
+		client.KubeVersion = parsed
+	}
+	client.DryRunStrategy = action.DryRunClient
+	client.Replace = true
+	client.APIVersions = common.VersionSet(asked.APIVersions)
+	client.ReleaseName = asked.Release
+	if client.Namespace = asked.Namespace; client.Namespace == "" {
+		client.Namespace = settings4.Namespace()
+	}
+	place, err := client.LocateChart(asked.Chart, settings4)
+	if err != nil {
+		return "", err
+	}
+	given, err := values4(asked.Values)
+	if err != nil {
+		return "", err
+	}
+	loaded, err := load4(place, asked.ChartFiles)
+	if err != nil {
+		return "", err
+	}
+	if err := installable4(loaded); err != nil {
+		return "", err
+	}
+	client.SkipSchemaValidation = accepted4(loaded, given)
+	outcome, err := client.RunWithContext(context.Background(), loaded, given)
+	rendered, _ := outcome.(*release.Release)
+	if err != nil {
+		if rendered != nil {
+			return "", notYAML(err)
+		}
+		return "", err
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, strings.TrimSpace(rendered.Manifest))
+	for _, hook := range rendered.Hooks {
+		fmt.Fprintf(&text, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
+	}
+	return text.String(), nil
+}
+
+type getter4 sources
+
+func (g getter4) Get(name string, _ ...getter.Option) (*bytes.Buffer, error) {
+	return sources(g).read(name)
+}
+
+func values4(given sources) (map[string]any, error) {
+	serve := func(...getter.Option) (getter.Getter, error) { return getter4(given), nil }
+	options := values.Options{ValueFiles: given.flags()}
+	merged, err := options.MergeValues(getter.Providers{{Schemes: schemes, New: serve}})
+	if err != nil {
+		return nil, renamed{err}
+	}
+	return merged, nil
+}
+
+// load4 loads afresh what a render changes, the chart's structure, from files that are read once.
+func load4(place string, changes map[string]*string) (chart.Charter, error) {
+	var other chart.Charter // a chart of another apiVersion, which is not kept
+	files, err := charts4.files(place, func() ([]file, error) {
+		loaded, err := loader.Load(place)
+		if err != nil {
+			return nil, err
+		}
+		v2, ok := loaded.(*chartv2.Chart)
+		if !ok {
+			other = loaded
+			return nil, errors.New("not of apiVersion v1 or v2")
+		}
+		files := make([]file, 0, len(v2.Raw))
+		for _, raw := range v2.Raw {
+			files = append(files, file{raw.Name, raw.Data})
+		}
+		return files, nil
+	})
+	if other != nil && len(changes) == 0 {
+		return other, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if files, err = with(files, changes); err != nil {
+		return nil, err
+	}
+	if err := supported4(place, changes); err != nil {
+		return nil, err
+	}
+	buffered := make([]*archive.BufferedFile, 0, len(files))
+	for _, each := range files {
+		buffered = append(buffered, &archive.BufferedFile{Name: each.name, Data: each.data})
+	}
+	return loaderv2.LoadFiles(buffered)
+}
+
+// supported4 says of a changed Chart.yaml what loader.Load says of one on disk, before it chooses another loader.
+func supported4(place string, changes map[string]*string) error {
+	text, changed := changes["Chart.yaml"]
+	if !changed {
+		return nil
+	}
+	if text == nil {
+		missing := &fs.PathError{Op: "open", Path: filepath.Join(place, "Chart.yaml"), Err: syscall.ENOENT}
+		return fmt.Errorf("unable to detect chart at %s: %w", place, missing)
+	}
+	var base struct {
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(*text), &base); err != nil {
+		return fmt.Errorf("cannot load Chart.yaml: %w", err)
+	}
+	if !slices.Contains([]string{"", chartv2.APIVersionV1, chartv2.APIVersionV2}, base.APIVersion) {
+		return errors.New("unsupported chart version")
+	}
+	return nil
+}
+
+// accepted4 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
+func accepted4(loaded chart.Charter, given map[string]any) bool {
+	v2, ok := loaded.(*chartv2.Chart)
+	if !ok || v2.Schema == nil || v2.Metadata.Dependencies != nil || len(v2.Dependencies()) > 0 {
+		return false
+	}
+	coalesced, err := util.CoalesceValues(v2, given) // a copy
+	return err == nil && accepts(v2.Schema, coalesced)
+}
+
+func installable4(loaded chart.Charter) error {
+	accessor, err := chart.NewAccessor(loaded)
+	if err != nil {
+		return err
+	}
+	if kind := accessor.MetadataAsMap()["Type"]; kind != "" && kind != "application" {
+		return fmt.Errorf("%s charts are not installable", kind)
+	}
+	if required := accessor.MetaDependencies(); len(required) > 0 {
+		if err := action.CheckDependencies(loaded, required); err != nil {
+			return fmt.Errorf("an error occurred while checking for chart dependencies. "+
+				"You may need to run 'helm dependency build' to fetch missing dependencies: %w", err)
+		}
+	}
+	return nil
+}

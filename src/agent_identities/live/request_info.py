@@ -1,0 +1,83 @@
+"""What the API server authorizes when a request arrives: verb, group, resource, name, namespace, by method and URL.
+
+The reading of k8s.io/apiserver pkg/endpoints/request/requestinfo.go. It happens before routing: a resource that does
+not exist is authorized all the same, so whoever may not ask gets 403, never 404.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+_VERBS = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_VERBS_IN_PATH = frozenset({"proxy", "watch"})
+_SUBRESOURCES_OF_NAMESPACES = frozenset({"status", "finalize"})
+_FALSE = frozenset({"false", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One request as the authorizer sees it; a request with a ``path`` is for a non-resource URL."""
+
+    verb: str
+    api_group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+    namespace: str = ""
+    path: str = ""
+
+    def __str__(self) -> str:
+        """As ``kubectl auth can-i`` has it: ``patch deployments.apps/scale``; without name and namespace."""
+        if self.path:
+            return f"{self.verb} {self.path}"
+        group = f".{self.api_group}" if self.api_group else ""
+        return f"{self.verb} {self.resource}{group}" + (f"/{self.subresource}" if self.subresource else "")
+
+
+def request_info(method: str, path: str) -> RequestInfo:
+    """Read a method and a path, which may carry a query. Raises ValueError for a path that the server cannot read."""
+    url = urlsplit(path)
+    plain = unquote(url.path)
+    non_resource = RequestInfo(method.lower(), path=plain)
+    parts = plain.strip("/").split("/")
+    least = {"api": 3, "apis": 4}.get(parts[0])
+    if least is None or len(parts) < least:
+        return non_resource
+    group = parts[1] if parts[0] == "apis" else ""
+    parts = parts[least - 1 :]  # without prefix, group and version
+    verb = _VERBS.get(method.upper(), "")
+    if parts[0] in _VERBS_IN_PATH:
+        if len(parts) == 1:
+            raise ValueError(f"{method} {path}: nothing stands behind /{parts[0]}/")
+        verb, parts = parts[0], parts[1:]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in _SUBRESOURCES_OF_NAMESPACES:
+            parts = parts[2:]
+    resource, name, subresource = (*parts, "", "")[:3]
+    if verb == "proxy":
+        subresource = ""
+    if not name and verb == "get":
+        verb, name = _list_or_watch(url.query)
+    elif not name and verb == "delete":
+        verb = "deletecollection"
+    return RequestInfo(verb, group, resource, subresource, name, namespace)
+
+
+def _list_or_watch(query: str) -> tuple[str, str]:
+    """The verb, and the name that a field selector asks for."""
+    fields = parse_qs(query, keep_blank_values=True)
+    watch = "watch" in fields and fields["watch"][0].lower() not in _FALSE
+    wanted = ""
+    for term in fields.get("fieldSelector", [""])[0].split(","):
+        field, equals, value = term.partition("=")
+        if equals and field == "metadata.name":
+            wanted = value.removeprefix("=")
+    return ("watch" if watch else "list"), ("" if "/" in wanted or wanted in (".", "..") else wanted)

@@ -1,0 +1,125 @@
+"""Whom a name means: a ServiceAccount of an agent, or an entry of the values with its instances."""
+
+import base64
+import binascii
+import difflib
+import gzip
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from agent_identities import values as values_files
+from agent_identities.errors import AgentIdentitiesError
+from agent_identities.identities import AGENT_LABEL, Declaration, declare
+from agent_identities.live.api import Api, ApiError
+from agent_identities.live.revoke_plan import INSTANCE_LABEL, Target
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+RELEASE_LABEL = "app.kubernetes.io/instance"
+
+
+class UnknownAgentError(AgentIdentitiesError):
+    """No agent of that name, neither on the cluster nor in the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The target, its ServiceAccounts as they are (none where they are gone), and the values, None where unknown.
+
+    ``entry`` is the entry of the values where that was asked for, with all of its instances, else "".
+    """
+
+    target: Target
+    entry: str = ""
+    accounts: tuple[Mapping[str, Any], ...] = ()
+    release: str = "agents"
+    values: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """The labels of each ServiceAccount that is there."""
+        return {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in self.accounts}
+
+
+def find(
+    api: Api, agent: str, namespace: str, *, release: str | None = None, values: Mapping[str, Any] | None = None
+) -> Found:
+    """The agent of this name, or the instances of the entry of this name.
+
+    ``namespace`` is the release's; ``values`` are the merged ones where the caller has them. Where neither the values
+    nor the cluster's labels tell, those that Helm keeps of the release do. Raises UnknownAgentError, ApiError.
+    """
+    if not _NAME.fullmatch(agent):
+        raise UnknownAgentError(f"{agent!r}: no ServiceAccount can have that name. Name one agent: quarantine triage-2")
+    home = (values or {}).get("namespaceOverride") or namespace
+    accounts = _accounts(api, home, agent)
+    names = tuple(each["metadata"]["name"] for each in accounts)
+    if accounts and values is None:
+        kept = accounts[0]["metadata"]["labels"].get(RELEASE_LABEL)
+        return Found(Target(home, names), "" if names == (agent,) else agent, accounts, release or kept or "agents")
+    if values is None:
+        values = stored_values(api, namespace, release or "agents")
+    declaration = declare(values, namespace=namespace) if values is not None else None
+    declared = _declared(declaration, agent)
+    if not names and not declared:
+        raise UnknownAgentError(_unknown(api, agent, home, declaration))
+    if declaration is not None and declared:
+        home, names = declaration.namespace, tuple(sorted({*names, *declared}))
+        accounts = tuple(item for name in names if (item := _account(api, home, name)) is not None)
+    return Found(Target(home, names), "" if names == (agent,) else agent, accounts, release or "agents", values)
+
+
+def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], ...]:
+    """The ServiceAccounts whose labels say that they are this agent, or instances of this entry."""
+    account = _account(api, namespace, agent)
+    if account is not None and (account["metadata"].get("labels") or {}).get(AGENT_LABEL) == agent:
+        return (account,)
+    where = f"/api/v1/namespaces/{namespace}/serviceaccounts?labelSelector={INSTANCE_LABEL}%3D{agent}"
+    return tuple(api.list_all(where))
+
+
+def _account(api: Api, namespace: str, name: str) -> Mapping[str, Any] | None:
+    try:
+        return api.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+
+
+def _declared(declaration: Declaration | None, agent: str) -> tuple[str, ...]:
+    if declaration is None:
+        return ()
+    every = (*declaration.agents, *declaration.quarantined)
+    return tuple(one.name for one in every if one.name == agent) or tuple(
+        one.name for one in every if one.entry == agent
+    )
+
+
+def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | None) -> str:
+    labelled = api.list_all(f"/api/v1/namespaces/{namespace}/serviceaccounts?labelSelector={AGENT_LABEL}")
+    known = {each["metadata"]["name"] for each in labelled}
+    if declaration is not None:
+        known |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
+    if not known:
+        return f"{agent}: there is no agent at all in namespace {namespace}. Name the release's with --namespace."
+    close = difflib.get_close_matches(agent, sorted(known), n=3)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(sorted(known)[:10])}."
+    return f"{agent}: no agent of that name in namespace {namespace}. {hint}"
+
+
+def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | None:
+    """The values of the newest revision of a release, over the chart's, as Helm keeps them; None if they are not there.
+
+    Helm's Secret driver: JSON, compressed, in base64 (helm.sh/helm/v4 pkg/storage/driver/util.go).
+    """
+    try:
+        kept = api.list_all(f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}")
+        newest = max(kept, key=lambda secret: int(secret["metadata"]["labels"].get("version", 0)))
+        record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest["data"]["release"]))))
+        return values_files.with_defaults(record.get("config") or {}, record["chart"].get("values") or {})
+    except (ApiError, ValueError, KeyError, TypeError, OSError, EOFError, binascii.Error):
+        return None

@@ -1,0 +1,529 @@
+"""What `agent-identities attack` finds on a real API server, and that it finds all there is to find."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from agent_identities import values
+from agent_identities.cluster.choice import Cluster
+from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
+from agent_identities.helm import Helm, Release, Values
+from agent_identities.identities import IMPERSONATION, Declaration, declare
+from agent_identities.live.api import Api
+from agent_identities.live.attack import Attack, Attempt, attack
+from agent_identities.live.holders import Standing
+from agent_identities.live.verdict import Outcome, rights_needed
+from agent_identities.rbac import Catalogue, PolicyRule, Request, Risk, rule_allows
+from agent_identities.reports import attack as report
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+QUICKSTART = Path(__file__).parents[2] / "values" / "quickstart.yaml"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+WRITE_SECRETS = PolicyRule(("create", "patch"), ("",), ("secrets",))
+CREATE_PODS = PolicyRule(("create",), ("",), ("pods",))
+EVERYTHING = PolicyRule(("*",), ("*",), ("*",))
+
+Attacking = Callable[..., Attack]
+
+
+@pytest.fixture(scope="session")
+def catalogue(chart: Path) -> Catalogue:
+    return Catalogue.load(chart / "files" / "risk-catalogue.json")
+
+
+@pytest.fixture
+def install(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]) -> Callable[..., Declaration]:
+    """Installs values and says what they declare."""
+
+    def run(file: Path) -> Declaration:
+        release(helm).install(Values((file,)))
+        return declare(values.load(chart, [file]), namespace=namespace)
+
+    return run
+
+
+@pytest.fixture
+def declaration(install: Callable[..., Declaration]) -> Declaration:
+    """The quickstart, installed."""
+    return install(QUICKSTART)
+
+
+@pytest.fixture
+def attacking(control_plane: Cluster, catalogue: Catalogue) -> Attacking:
+    def run(declaration: Declaration, *only: str) -> Attack:
+        with Api(control_plane.kubeconfig, control_plane.context) as api:
+            return attack(api, declaration, catalogue, only=only)
+
+    return run
+
+
+class ByHand:
+    """What somebody adds to a cluster by hand; cluster-wide things and those of other namespaces are taken away."""
+
+    def __init__(self, server: Server, namespace: str) -> None:
+        self.server = server
+        self.namespace = namespace
+        self._made: list[str] = []
+
+    def create(self, collection: str, body: Json) -> None:
+        self.server.create(collection, body)
+        self._made.append(f"{collection}/{body['metadata']['name']}")
+
+    def bind(
+        self, name: str, *rules: PolicyRule, label: str = "oops", namespace: str = "", everywhere: bool = False
+    ) -> str:
+        """A role and a binding for one agent of ours; back when the authorizer knows them. The binding's name."""
+        where = namespace or self.namespace
+        title = f"{label}-{self.namespace}"
+        collection, prefix = (RBAC, "Cluster") if everywhere else (f"{RBAC}/namespaces/{where}", "")
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": f"{prefix}Role", "name": title}
+        who = [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}]
+        self.create(
+            f"{collection}/{prefix.lower()}roles",
+            {"metadata": {"name": title}, "rules": [rule.to_manifest() for rule in rules]},
+        )
+        self.create(
+            f"{collection}/{prefix.lower()}rolebindings",
+            {"metadata": {"name": title}, "roleRef": role, "subjects": who},
+        )
+        for rule in rules:
+            eventually(partial(self.may, name, rule, "" if everywhere else where))
+        return title
+
+    def may(self, name: str, rule: PolicyRule, namespace: str) -> bool:
+        if rule.non_resource_urls:
+            asked: Json = {"nonResourceAttributes": {"path": rule.non_resource_urls[0], "verb": rule.verbs[0]}}
+        else:
+            resource, _, subresource = rule.resources[0].partition("/")
+            attributes = {"verb": rule.verbs[0], "group": rule.api_groups[0], "namespace": namespace}
+            attributes |= {"resource": resource, "subresource": subresource, "name": (*rule.resource_names, "")[0]}
+            asked = {"resourceAttributes": attributes}
+        body = {"spec": {"user": f"system:serviceaccount:{self.namespace}:{name}", **asked}}
+        answer = self.server.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+        return bool(answer["status"]["allowed"])
+
+    def guard(self, resource: str, expression: str, canary: Callable[[], tuple[int, Json]]) -> str:
+        """An admission policy on what is created in our namespace; back when it refuses the canary. Its name."""
+        title = f"guard-{self.namespace}"
+        ours = {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": [resource], "operations": ["CREATE"]}
+        constraints = {"resourceRules": [rule], "namespaceSelector": ours}
+        spec = {"matchConstraints": constraints, "validations": [{"expression": expression, "message": "not here"}]}
+        self.create(f"{ADMISSION}/validatingadmissionpolicies", {"metadata": {"name": title}, "spec": spec})
+        binding = {"policyName": title, "validationActions": ["Deny"]}
+        self.create(f"{ADMISSION}/validatingadmissionpolicybindings", {"metadata": {"name": title}, "spec": binding})
+        eventually(lambda: title in str(canary()[1].get("message")))
+        return title
+
+    def clear(self) -> None:
+        for path in reversed(self._made):
+            self.server.delete(path)
+
+
+@pytest.fixture
+def by_hand(server: Server, namespace: str) -> Iterator[ByHand]:
+    made = ByHand(server, namespace)
+    yield made
+    made.clear()
+
+
+def unexpected(found: Attack) -> dict[str, set[str]]:
+    """The rights that were used without being declared, by agent."""
+    used: dict[str, set[str]] = {}
+    for each in found.of(Outcome.UNEXPECTED):
+        if not each.move.control:
+            used.setdefault(each.identity.name, set()).add(str(each.move.info))
+    return used
+
+
+# ---- a release as it should be
+
+
+def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
+    declaration: Declaration, attacking: Attacking
+) -> None:
+    found = attacking(declaration)
+    assert found.clean, report.to_markdown(found)
+    harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
+    assert {each.outcome for each in found.attempts} == harmless
+    assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
+    assert found.pairs == found.possible_pairs == 13 * 12
+
+
+def test_what_the_tiers_give_succeeds_and_so_do_the_positive_controls(
+    declaration: Declaration, attacking: Attacking
+) -> None:
+    found = attacking(declaration, "researcher", "sandboxed")
+    controls = Counter(each.identity.name for each in found.attempts if each.move.control and each.status == 201)
+    assert controls == {"researcher": 2, "sandboxed": 2}
+    assert {each.identity.name for each in found.of(Outcome.DECLARED)} == {"researcher"}
+
+
+def test_each_move_is_made_with_a_token_that_is_bound_to_a_pod_of_the_agent(
+    control_plane: Cluster, namespace: str, declaration: Declaration, attacking: Attacking
+) -> None:
+    if control_plane.audit_log is None:
+        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+    (holder,) = attacking(declaration, "researcher").holders
+    pods = [
+        event["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name")
+        for event in map(json.loads, control_plane.audit_log.read_text().splitlines())
+        if event["user"].get("username") == f"system:serviceaccount:{namespace}:researcher"
+    ]
+    assert len(pods) > 500
+    assert set(map(str, pods)) == {str([holder.pod])}
+
+
+def test_an_agent_that_may_do_anything_does_it_and_nothing_is_changed(
+    server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
+    by_hand.bind("sandboxed", EVERYTHING, everywhere=True)
+    before = objects(server, namespace)
+    found = attacking(declaration, "sandboxed")
+    assert found.count(Outcome.UNEXPECTED) > 400
+    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.leftovers == ()
+    assert objects(server, namespace) == before
+
+
+def objects(server: Server, namespace: str) -> dict[str, str]:
+    """The version of every object in the namespace, in kube-system and in none, but for what beats by itself."""
+    found = {}
+    beating = {"events", "leases"}
+    groups = [f"/apis/{group['preferredVersion']['groupVersion']}" for group in server.get("/apis")["groups"]]
+    for group in ["/api/v1", *groups]:
+        for resource in server.get(group)["resources"]:
+            if "list" not in resource["verbs"] or resource["name"] in beating:
+                continue
+            places = [f"/namespaces/{name}" for name in (namespace, "kube-system")] if resource["namespaced"] else [""]
+            for place in places:
+                path = f"{group}{place}/{resource['name']}"
+                for item in server.items(path):
+                    name, version = item["metadata"]["name"], item["metadata"].get("resourceVersion", "")
+                    of_another_test = "test-" in name and namespace not in name
+                    if not of_another_test and "deletionTimestamp" not in item["metadata"]:
+                        found[f"{path}/{name}"] = version
+    return found
+
+
+# ---- teeth
+
+
+def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
+    tmp_path: Path,
+    install: Callable[..., Declaration],
+    attacking: Attacking,
+    by_hand: ByHand,
+    catalogue: Catalogue,
+    namespace: str,
+) -> None:
+    """A fleet without a right, one agent for each risk; each is given by hand the least that the risk is."""
+    file = tmp_path / "fleet.yaml"
+    names = [risk.id for risk in catalogue.risks]
+    assert len(names) == 77
+    file.write_text(yaml.safe_dump({"agents": {name: {"tiers": []} for name in (*names, "innocent")}}))
+    declaration = install(file)
+    bindings = {}
+    for risk in catalogue.risks:
+        extra = place_of(risk, catalogue, namespace)
+        bindings[risk.id] = by_hand.bind(
+            risk.id, *risk.bad, label=risk.id, namespace=extra.namespace, everywhere=extra.everywhere
+        )
+    found = attacking(declaration)
+    assert not found.void
+    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+
+    used: dict[str, list[Attempt]] = {}
+    for each in found.of(Outcome.UNEXPECTED):
+        if not each.move.control:
+            used.setdefault(each.identity.name, []).append(each)
+    assert set(used) == set(names)  # neither the innocent one nor the proxy
+    problems = []
+    for risk in catalogue.risks:
+        attempts = used[risk.id]
+        problems += [f"{risk.id}: {rule} was not used" for rule in risk.bad if not any(uses(a, rule) for a in attempts)]
+        problems += [
+            f"{risk.id}: {a.move.method} {a.move.path} is none of its rights"
+            for a in attempts
+            if not any(uses(a, rule) for rule in risk.bad)
+        ]
+        problems += [
+            f"{risk.id}: {a.allowed_by!r} is not {bindings[risk.id]}"
+            for a in attempts
+            if f'"{bindings[risk.id]}' not in a.allowed_by
+        ]
+    assert problems == []
+
+    # No request uses these rights alone; all others were found by a request that had its effect.
+    only_asked = {name for name, attempts in used.items() if all(each.move.asks for each in attempts)}
+    assert only_asked == {
+        "verbs-unknown",
+        "impersonate-group",
+        "impersonate-extra-uid",
+        "impersonate-constrained",
+        "rbac-escalate",
+        "rbac-bind",
+    }
+
+
+class Extra(NamedTuple):
+    """Where the example of a risk has to be bound for the risk to be there."""
+
+    namespace: str
+    everywhere: bool = False
+
+
+def place_of(risk: Risk, catalogue: Catalogue, namespace: str) -> Extra:
+    for extra in (Extra(namespace), Extra("kube-system"), Extra("", everywhere=True)):
+        met = catalogue.findings(risk.bad, cluster_wide=extra.everywhere, namespace=extra.namespace)
+        urls = any(rule.non_resource_urls for rule in risk.bad)  # a Role may not hold them
+        if risk.id in {match.risk.id for match in met} and (extra.everywhere or not urls):
+            return extra
+    raise AssertionError(f"{risk.id}: its own example fires nowhere")
+
+
+def uses(attempt: Attempt, rule: PolicyRule) -> bool:
+    """Whether a rule is what let a move pass."""
+    return any(
+        rule_allows(
+            rule,
+            Request(
+                attempt.identity.user,
+                right.verb,
+                right.api_group,
+                right.resource,
+                right.subresource,
+                right.name,
+                right.namespace,
+                right.path,
+            ),
+        )
+        for right in chain.from_iterable(rights_needed(attempt.move))
+    )
+
+
+def test_a_right_against_one_sibling_alone_is_found(
+    declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
+    by_hand.bind("researcher", PolicyRule(("impersonate",), ("",), ("serviceaccounts",), ("triage-2",)), label="imp")
+    by_hand.bind("researcher", PolicyRule(("create",), ("",), ("serviceaccounts/token",), ("triage-3",)), label="tok")
+    found = attacking(declaration, "researcher")
+    used = {(each.move.id, each.move.target) for each in found.of(Outcome.UNEXPECTED) if not each.move.control}
+    assert used == {("sibling-impersonate", "triage-2"), ("sibling-token", "triage-3")}
+
+
+def test_a_right_in_another_namespace_is_found(declaration: Declaration, attacking: Attacking, by_hand: ByHand) -> None:
+    by_hand.bind("researcher", PolicyRule(("list",), ("",), ("services",)), namespace="default")
+    found = attacking(declaration, "researcher", "sandboxed")
+    assert unexpected(found) == {"researcher": {"list services"}}
+
+
+@pytest.mark.parametrize("impersonation", ["legacy", "constrained"])
+def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tiers(
+    control_plane: Cluster,
+    tmp_path: Path,
+    chart: Path,
+    namespace: str,
+    install: Callable[..., Declaration],
+    attacking: Attacking,
+    by_hand: ByHand,
+    impersonation: str,
+) -> None:
+    if impersonation == "constrained" and control_plane.version < "v1.36":
+        pytest.skip("constrained impersonation is on by default since Kubernetes 1.36")
+    file = tmp_path / "proxied.yaml"
+    file.write_text(yaml.safe_dump({"agents": {"shopper": {}, "worker": {}}}))
+    install(file)
+    merged = dict(values.load(chart, [file]))
+    merged["proxy"] = {**merged["proxy"], "impersonation": impersonation}
+    merged["agents"] = {"shopper": {"access": "proxied"}, "worker": {}}
+    declaration = declare(merged, namespace=namespace, kube_version=control_plane.version)
+    acting = [grant for grant in declaration.proxy.grants if grant.tier == IMPERSONATION]
+    by_hand.bind(declaration.proxy.name, *chain(*(grant.rules for grant in acting)), label="acting")
+
+    found = attacking(declaration, declaration.proxy.name)
+    assert found.clean, report.to_markdown(found)
+    through = Counter(each.outcome for each in found.attempts if each.move.id.startswith("through-proxy"))
+    assert through[Outcome.RBAC] > 50
+    assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.move.id == "sibling-impersonate")
+
+    by_hand.bind("shopper", PolicyRule(("list",), ("",), ("secrets",)), label="extra")
+    by_hand.bind(
+        declaration.proxy.name,
+        PolicyRule(("impersonate-on:serviceaccount:list",), ("",), ("secrets",)),
+        label="extra-acting",
+    )
+    again = attacking(declaration, declaration.proxy.name)
+    used = {(each.move.id, each.move.target) for each in again.of(Outcome.UNEXPECTED) if not each.move.control}
+    assert ("through-proxy-secret-list", "shopper") in used
+
+
+# ---- guards
+
+
+def test_a_guard_that_stops_a_move_is_named_and_is_no_finding(
+    server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
+    by_hand.bind("sandboxed", CREATE_PODS)
+    user = f"system:serviceaccount:{namespace}:sandboxed"
+    before = attacking(declaration, "sandboxed")
+    assert unexpected(before) == {"sandboxed": {"create pods"}}
+    token = Server.with_token(server, server.token(namespace, "sandboxed"))
+    pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
+    name = by_hand.guard(
+        "pods",
+        f"request.userInfo.username != '{user}'",
+        lambda: token.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod),
+    )
+    found = attacking(declaration, "sandboxed")
+    guarded = found.of(Outcome.GUARD)
+    assert {each.move.id for each in guarded} >= {"pod-as-sibling", "pod-with-secret", "sibling-pod-as"}
+    assert {each.verdict.how for each in guarded} == {f"ValidatingAdmissionPolicy {name}: not here"}
+    assert {str(each.move.info) for each in guarded} == {"create pods"}
+
+
+def test_a_token_that_a_guard_refuses_is_reported_as_that_and_is_no_pass(
+    server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/researcher/token"
+    name = by_hand.guard(
+        "serviceaccounts/token", "request.name != 'researcher'", lambda: server.request("POST", path, {"spec": {}})
+    )
+    found = attacking(declaration, "researcher", "sandboxed")
+    assert [(one.identity.name, one.standing) for one in found.holders] == [
+        ("researcher", Standing.REFUSED),
+        ("sandboxed", Standing.READY),
+    ]
+    assert found.holders[0].note == f"ValidatingAdmissionPolicy {name}: not here"
+    assert not found.clean
+    assert not found.void
+    assert "researcher" not in {each.identity.name for each in found.attempts}
+
+
+# ---- bad days
+
+
+def test_an_agent_that_is_not_on_the_cluster_is_reported_and_is_no_pass(
+    server: Server, namespace: str, declaration: Declaration, attacking: Attacking
+) -> None:
+    server.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/sandboxed")
+    found = attacking(declaration, "sandboxed", "researcher")
+    assert [one.identity.name for one in found.unarmed] == ["sandboxed"]
+    assert found.unarmed[0].standing is Standing.ABSENT
+    assert not found.clean
+    assert not found.void
+
+
+def test_declared_rights_that_are_missing_are_told_though_they_are_no_breach(
+    server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
+    server.delete(f"{RBAC}/namespaces/{namespace}/rolebindings/researcher-binding")
+    get_pods = PolicyRule(("get",), ("",), ("pods",))
+    eventually(lambda: not by_hand.may("researcher", get_pods, namespace))
+    found = attacking(declaration, "researcher")
+    assert {each.identity.name for each in found.of(Outcome.WITHHELD)} == {"researcher"}
+    assert any("agent-identities verify" in note for note in report.notes(found))
+
+
+def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
+    tmp_path: Path, chart: Path, helm: Helm, catalogue: Catalogue, request: pytest.FixtureRequest
+) -> None:
+    kubernetes = request.config.getoption("--kubernetes")
+    with ControlPlane.start(tmp_path / "plane", ControlPlaneConfig(kubernetes=kubernetes)) as plane:
+        Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values((QUICKSTART,)))
+        declaration = declare(values.load(chart, [QUICKSTART]), namespace="agent-system")
+
+        apiserver = [plane.pids["kube-apiserver"]]
+
+        def kill(done: int, _total: int) -> None:
+            if done >= 500 and apiserver:
+                os.kill(apiserver.pop(), signal.SIGKILL)
+
+        with Api(plane.kubeconfig) as api:
+            found = attack(api, declaration, catalogue, on_progress=kill)
+    assert found.count(Outcome.RBAC) > 100
+    assert found.count(Outcome.NOT_SENT) > 1000
+    assert found.count(Outcome.UNEXPECTED) == 0
+    assert not found.clean
+    assert not found.void
+    assert found.leftovers  # nobody is there to remove the pods
+    assert any("could not be sent" in finding.what for finding in report.findings(found))
+
+
+# ---- the command
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it."""
+    command = [sys.executable, "-c", "from agent_identities.cli import main; main()", "attack", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+
+
+@pytest.fixture
+def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
+    """The options that point the command at this cluster and namespace."""
+    context = ["--context", control_plane.context] if control_plane.context else []
+    return ["-f", QUICKSTART, "--kubeconfig", control_plane.kubeconfig, *context, "--namespace", namespace]
+
+
+@pytest.mark.usefixtures("declaration")
+def test_the_command_exits_with_0_where_everything_was_stopped(here: list[str | Path]) -> None:
+    done = run(*here, "--yes-attack", "--agent", "researcher", "--agent", "triage-1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "0 unexpected · 0 not sent" in " ".join(done.stdout.split())
+
+
+@pytest.mark.usefixtures("declaration")
+def test_the_command_exits_with_1_and_names_the_request_and_what_allowed_it(
+    by_hand: ByHand, here: list[str | Path], namespace: str
+) -> None:
+    name = by_hand.bind("researcher", WRITE_SECRETS)
+    done = run(*here, "--yes-attack", "--agent", "researcher", "--output", "json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    told = {(each["needs"], each["status"]) for each in found["unexpected"] if each["move"] != "own-rules"}
+    assert ("create secrets", 201) in told
+    assert {needs for needs, _ in told} == {"create secrets", "patch secrets"}
+    reasons = {each["allowedBy"] for each in found["unexpected"] if each["move"] != "own-rules"}
+    assert all(f'RoleBinding "{name}/{namespace}"' in reason for reason in reasons)
+    text = run(*here, "--yes-attack", "--agent", "researcher").stdout
+    assert f"kubectl -n {namespace} delete rolebinding {name}" in text
+
+
+@pytest.mark.usefixtures("declaration")
+def test_the_command_sends_nothing_to_a_cluster_of_the_users_unless_told_to(
+    control_plane: Cluster, namespace: str, here: list[str | Path], server: Server
+) -> None:
+    done = run(*here)
+    assert done.returncode == 2
+    assert "--yes-attack" in done.stderr
+    assert not [p for p in server.names(f"/api/v1/namespaces/{namespace}/pods") if "attack" in p]
+    if control_plane.audit_log is not None:
+        assert f'system:serviceaccount:{namespace}:researcher"' not in control_plane.audit_log.read_text()
+
+
+def test_the_command_exits_with_2_where_there_is_nobody_to_attack_from(here: list[str | Path]) -> None:
+    done = run(*here, "--yes-attack")
+    assert done.returncode == 2, done.stderr
+    assert "no ServiceAccount" in done.stdout
+    assert "VOID" in done.stdout
+
+
+def test_the_command_exits_with_2_for_an_agent_that_the_values_do_not_declare(here: list[str | Path]) -> None:
+    done = run(*here, "--yes-attack", "--agent", "nobody")
+    assert done.returncode == 2
+    assert "--agent nobody: the values declare no such ServiceAccount" in done.stderr

@@ -1,0 +1,398 @@
+"""`agent-identities quarantine` on a real API server: what goes, when it takes effect, and what stays."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent_identities.cluster.choice import Cluster
+from agent_identities.helm import Helm, Release, Values
+from agent_identities.live.api import Api
+from agent_identities.live.equality import ask
+from agent_identities.live.revoke_watch import Watch
+from agent_identities.rbac import Request, User
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+WORKLOAD = {"image": "registry.example/agent:1"}
+VALUES: Final[dict[str, Any]] = {
+    "proxy": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    "tiers": {"notes": {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]}},
+    "agents": {
+        "triage": {"instances": 3, "tiers": ["notes", "proxy"], "workload": WORKLOAD},
+        "solo": {"workload": WORKLOAD},
+    },
+}
+Done = subprocess.CompletedProcess[str]
+
+
+def run(*arguments: str | Path) -> Done:
+    """The command as a user types it."""
+    command = [sys.executable, "-c", "from agent_identities.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+
+def bind(server: Server, namespace: str, name: str, *subjects: Json) -> Json:
+    """A RoleBinding to ClusterRole view; a ClusterRoleBinding where namespace is empty."""
+    path = f"{RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{RBAC}/clusterrolebindings"
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    return server.create(path, {"metadata": {"name": name}, "roleRef": ref, "subjects": list(subjects)})
+
+
+def account(namespace: str, name: str) -> Json:
+    return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+
+
+def as_user(namespace: str, name: str) -> Json:
+    return {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "User",
+        "name": f"system:serviceaccount:{namespace}:{name}",
+    }
+
+
+def versions(server: Server, namespace: str, *, without: str = "") -> dict[tuple[str, str], tuple[str, str]]:
+    """(kind, name) -> (uid, resourceVersion) of what the release made, but for one agent's."""
+    rbac, core = f"{RBAC}/namespaces/{namespace}", f"/api/v1/namespaces/{namespace}"
+    paths = (f"{core}/serviceaccounts", f"{rbac}/roles", f"{rbac}/rolebindings")
+    return {
+        (path, item["metadata"]["name"]): (item["metadata"]["uid"], item["metadata"]["resourceVersion"])
+        for path in paths
+        for item in server.items(path)
+        if item["metadata"].get("labels", {}).get("agent-identities/agent", "-") != without
+    }
+
+
+def uids(server: Server, path: str) -> dict[str, str]:
+    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in server.items(path)}
+
+
+def status_as(server: Server, token: str) -> int:
+    return server.with_token(token).request("POST", WHO_AM_I, {})[0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A release with strays all over the cluster, triage-2 put in quarantine, and what there was before."""
+
+    namespace: str
+    elsewhere: str
+    options: list[str | Path]
+    done: Done
+    token: str
+    held: tuple[Request, ...]
+    siblings: dict[tuple[str, str], tuple[str, str]]
+    shared: Json
+    deployments: dict[str, str]
+    pods: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[Api]:
+    with Api(cluster.kubeconfig, cluster.context) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def options(cluster: Cluster) -> list[str | Path]:
+    return ["--kubeconfig", cluster.kubeconfig, *(["--context", cluster.context] if cluster.context else [])]
+
+
+@pytest.fixture(scope="module")
+def place(server: Server) -> Iterator[tuple[str, str]]:
+    """Two new namespaces."""
+    run_id = uuid.uuid4().hex[:8]
+    names = (f"test-{run_id}", f"else-{run_id}")
+    server.make_namespace(names[1])
+    yield names
+    for name in names:
+        server.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="module")
+def scene(
+    server: Server, api: Api, cluster: Cluster, chart: Path, helm: Helm, place: tuple[str, str], options: list[Any]
+) -> Iterator[Scene]:
+    namespace, elsewhere = place
+    Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context).install(Values(overrides=VALUES))
+    bind(server, elsewhere, "stray", as_user(namespace, "triage-2"))
+    shared = bind(server, elsewhere, "shared", account(namespace, "solo"), account(namespace, "triage-2"))
+    bind(server, "", f"stray-{namespace}", account(namespace, "triage-2"))
+    user = User.service_account(namespace, "triage-2")
+    held = (
+        Request(user, "get", resource="pods", name="a", namespace=namespace),
+        Request(user, "list", resource="configmaps", namespace=namespace),
+        Request(user, "list", resource="services", namespace=elsewhere),
+        Request(user, "list", resource="services", namespace="default"),
+    )
+    for request in held:
+        eventually(lambda request=request: ask(api, request).allowed)  # type: ignore[misc] # bound now, not later
+    pods = eventually(lambda: four(uids(server, f"/api/v1/namespaces/{namespace}/pods")))
+    token = server.token(namespace, "triage-2")
+    assert status_as(server, token) == 201
+    before = Scene(
+        namespace,
+        elsewhere,
+        [*options, "--namespace", namespace],
+        Done([], 0),
+        token,
+        held,
+        versions(server, namespace, without="triage-2"),
+        shared,
+        uids(server, f"/apis/apps/v1/namespaces/{namespace}/deployments"),
+        pods,
+    )
+    done = run("quarantine", "triage-2", *before.options)
+    yield Scene(**{**vars(before), "done": done})
+    server.delete(f"{RBAC}/clusterrolebindings/stray-{namespace}")
+
+
+def four(found: dict[str, str]) -> dict[str, str]:
+    """The pods once they are all there: three of triage, one of solo."""
+    return found if len(found) == 4 else {}
+
+
+def test_it_ends_well_and_says_what_went_and_when(scene: Scene) -> None:
+    assert scene.done.returncode == 0, scene.done.stdout + scene.done.stderr
+    for what in (
+        f"RoleBinding {scene.namespace}/triage-2:notes-role",
+        f"RoleBinding {scene.elsewhere}/stray (it named the account as a User)",
+        f"RoleBinding {scene.elsewhere}/shared (1 of 2 subjects taken out)",
+        f"ClusterRoleBinding stray-{scene.namespace}",
+        f"ServiceAccount {scene.namespace}/triage-2",
+        f"Deployment {scene.namespace}/triage-2",
+        f"Pod {scene.namespace}/triage-2-",
+        "last allowed request",
+        "last authenticated request",
+    ):
+        assert what in scene.done.stdout
+    assert "not seen" not in scene.done.stdout
+
+
+def test_it_prints_the_values_that_keep_it_so(scene: Scene) -> None:
+    snippet = scene.done.stdout.partition("gives triage-2 all of it back:\n")[2].partition("Saved as")[0]
+    assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
+
+
+def test_nothing_that_it_held_anywhere_is_allowed_any_more(scene: Scene, api: Api) -> None:
+    assert not [request for request in scene.held if ask(api, request).allowed]
+
+
+def test_its_token_is_refused(scene: Scene, server: Server) -> None:
+    eventually(lambda: status_as(server, scene.token) == 401, seconds=20)
+
+
+def test_no_other_object_of_the_release_was_touched(scene: Scene, server: Server) -> None:
+    assert versions(server, scene.namespace) == scene.siblings
+
+
+def test_of_a_shared_binding_only_its_subject_went(scene: Scene, server: Server) -> None:
+    now = server.get(f"{RBAC}/namespaces/{scene.elsewhere}/rolebindings/shared")
+    assert now["metadata"]["uid"] == scene.shared["metadata"]["uid"]
+    assert [subject["name"] for subject in now["subjects"]] == ["solo"]
+
+
+def test_strays_are_gone(scene: Scene, server: Server) -> None:
+    assert server.names(f"{RBAC}/namespaces/{scene.elsewhere}/rolebindings") == {"shared"}
+    assert f"stray-{scene.namespace}" not in server.names(f"{RBAC}/clusterrolebindings")
+
+
+def test_its_pods_are_gone_for_good_and_its_siblings_run_on(scene: Scene, server: Server) -> None:
+    left = {name: uid for name, uid in scene.pods.items() if not name.startswith("triage-2-")}
+    assert len(left) == len(scene.pods) - 1
+    assert uids(server, f"/api/v1/namespaces/{scene.namespace}/pods") == left
+    deployments = uids(server, f"/apis/apps/v1/namespaces/{scene.namespace}/deployments")
+    assert deployments == {name: uid for name, uid in scene.deployments.items() if name != "triage-2"}
+
+
+def test_doing_it_again_does_nothing(scene: Scene, server: Server) -> None:
+    before = versions(server, scene.namespace)
+    again = run("quarantine", "triage-2", *scene.options)
+    assert again.returncode == 0, again.stderr
+    assert "already quarantined" in again.stdout
+    assert "quarantined: [2]" in again.stdout
+    assert versions(server, scene.namespace) == before
+
+
+def test_the_next_instance_is_added_to_those_that_are_out(scene: Scene) -> None:
+    done = run("quarantine", "triage-1", "--dry-run", "--output", "json", *scene.options)
+    assert json.loads(done.stdout)["values"] == {"agents": {"triage": {"quarantined": [1, 2]}}}
+    assert [each["name"] for each in json.loads(done.stdout)["removed"] if each["kind"] == "Deployment"] == ["triage-1"]
+
+
+def test_the_name_of_an_entry_means_all_of_its_instances(scene: Scene) -> None:
+    done = run("quarantine", "triage", "--dry-run", "--output", "json", *scene.options)
+    assert {each["name"] for each in json.loads(done.stdout)["removed"]} >= {"triage-1", "triage-3"}
+    assert json.loads(done.stdout)["values"] == {"agents": {"triage": {"quarantined": True}}}
+
+
+def test_values_files_may_be_ahead_of_what_is_installed(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text(yaml.safe_dump({"agents": {"triage": {"instances": 5, "tiers": []}}}))
+    done = run("quarantine", "triage-3", "--dry-run", "--output", "json", "--values", path, *scene.options)
+    assert json.loads(done.stdout)["values"] == {"agents": {"triage": {"quarantined": [2, 3]}}}
+
+
+def test_a_dry_run_changes_nothing(scene: Scene, server: Server) -> None:
+    before = versions(server, scene.namespace)
+    done = run("quarantine", "solo", "--dry-run", *scene.options)
+    assert done.returncode == 0, done.stderr
+    assert f"ServiceAccount {scene.namespace}/solo" in done.stdout
+    assert versions(server, scene.namespace) == before
+
+
+@pytest.mark.parametrize("name", ["traige-1", "default", "agent-proxy", "No/Name"])
+def test_who_is_no_agent_is_refused_and_nothing_is_changed(scene: Scene, server: Server, name: str) -> None:
+    before = versions(server, scene.namespace)
+    done = run("quarantine", name, *scene.options)
+    assert done.returncode == 2, done.stdout
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    if name == "traige-1":
+        assert "Did you mean triage-1" in done.stderr
+    assert versions(server, scene.namespace) == before
+
+
+def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *rules: Json) -> list[str | Path]:
+    """The options of a command run by somebody who holds these rules everywhere, and may read all that matters."""
+    name = f"operator-{uuid.uuid4().hex[:8]}"
+    reading = [
+        {"apiGroups": ["rbac.authorization.k8s.io", "", "apps"], "resources": ["*"], "verbs": ["get", "list"]},
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+    ]
+    server.create(f"{RBAC}/clusterroles", {"metadata": {"name": name}, "rules": [*reading, *rules]})
+    server.create(f"/api/v1/namespaces/{scene.elsewhere}/serviceaccounts", {"metadata": {"name": name}})
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subjects = [account(scene.elsewhere, name)]
+    server.create(f"{RBAC}/clusterrolebindings", {"metadata": {"name": name}, "roleRef": ref, "subjects": subjects})
+    token = server.token(scene.elsewhere, name)
+    lists = f"{RBAC}/clusterrolebindings"
+    eventually(lambda: server.with_token(token).request("GET", lists)[0] == 200)
+    content = yaml.safe_load(cluster.kubeconfig.read_text())
+    current = cluster.context or content["current-context"]
+    context = next(each["context"] for each in content["contexts"] if each["name"] == current)
+    content["users"] = [{"name": context["user"], "user": {"token": token}}]
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    return ["--kubeconfig", path, "--context", current, "--namespace", scene.namespace]
+
+
+def test_without_the_right_to_remove_each_refusal_is_named_and_nothing_goes(
+    scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
+) -> None:
+    before = versions(server, scene.namespace)
+    done = run("quarantine", "solo", *operator(server, scene, tmp_path, cluster))
+    assert done.returncode == 2
+    assert 'cannot delete resource "rolebindings"' in done.stdout
+    assert 'cannot delete resource "serviceaccounts"' in done.stdout
+    assert "may still get pods" in done.stdout
+    assert versions(server, scene.namespace) == before
+
+
+def test_what_can_be_done_is_done_and_what_is_left_is_said(
+    scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
+) -> None:
+    rbac = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["delete"]}
+    done = run("quarantine", "triage-3", *operator(server, scene, tmp_path, cluster, rbac))
+    assert done.returncode == 2
+    assert f"RoleBinding {scene.namespace}/triage-3:notes-role" in done.stdout
+    assert f"Left: ServiceAccount {scene.namespace}/triage-3: 403" in done.stdout
+    assert "triage-3:notes-role" not in server.names(f"{RBAC}/namespaces/{scene.namespace}/rolebindings")
+    rest = run("quarantine", "triage-3", *scene.options)  # somebody with the rights comes, and says it again
+    assert rest.returncode == 0, rest.stdout
+    assert "triage-3" not in server.names(f"/api/v1/namespaces/{scene.namespace}/serviceaccounts")
+
+
+def test_each_way_of_revoking_ends_what_it_says_it_ends(
+    server: Server, api: Api, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How long requests go on after a binding, a ServiceAccount or a pod is deleted, one of each alone."""
+    server.make_namespace(namespace)
+    accounts, pods = f"/api/v1/namespaces/{namespace}/serviceaccounts", f"/api/v1/namespaces/{namespace}/pods"
+    bindings = f"{RBAC}/namespaces/{namespace}/rolebindings"
+    tokens = {}
+    for name in ("binding", "account", "pod"):
+        server.create(accounts, {"metadata": {"name": name}})
+        bind(server, namespace, name, account(namespace, name))
+        spec = {"serviceAccountName": name, "containers": [{"name": "c", "image": "registry.example/c:1"}]}
+        pod = server.create(pods, {"metadata": {"name": name}, "spec": spec})
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
+        tokens[name] = server.token(namespace, name, boundObjectRef=bound)
+
+    def reads(name: str) -> bool:
+        return api.with_token(tokens[name]).raw("GET", f"/api/v1/namespaces/{namespace}/services").status == 200
+
+    for name in tokens:
+        eventually(lambda name=name: reads(name))  # type: ignore[misc] # bound now, not later
+    started = time.monotonic()
+    watches = {name: Watch(lambda name=name: reads(name), started=started, pause=0.02) for name in tokens}  # type: ignore[misc]
+    server.delete(f"{bindings}/binding")
+    server.delete(f"{accounts}/account")
+    status, answer = server.request("DELETE", f"{pods}/pod?gracePeriodSeconds=0")
+    assert status == 200, answer
+    with ThreadPoolExecutor(3) as waiting:
+        list(waiting.map(lambda watch: watch.wait(30), watches.values()))
+    assert [name for name, watch in watches.items() if watch.over] == ["binding", "account", "pod"]
+    path = f"/api/v1/namespaces/{namespace}/services"
+    ended = {name: api.with_token(token).raw("GET", path).status for name, token in tokens.items()}
+    assert ended == {"binding": 403, "account": 401, "pod": 401}
+    with capsys.disabled():
+        seconds = ", ".join(f"{name} {watch.last:.2f} s" for name, watch in watches.items())
+        print(f"\nlast request after deletion of the {seconds}")
+
+
+def test_a_token_for_another_audience_is_refused(server: Server, namespace: str) -> None:
+    server.make_namespace(namespace)
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "a"}})
+    assert status_as(server, server.token(namespace, "a")) == 201
+    assert status_as(server, server.token(namespace, "a", audiences=["https://elsewhere.example"])) == 401
+
+
+def test_a_token_past_its_expiry_is_refused(server: Server, namespace: str, cluster: Cluster) -> None:
+    """None lives for less than ten minutes, so one is made older: its claims, signed again with the server's key."""
+    key = cluster.kubeconfig.parent / "pki" / "service-account.key"
+    if not key.is_file():
+        pytest.skip("the key that signs this cluster's tokens is not on this machine, and none expires within minutes")
+    server.make_namespace(namespace)
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "a"}})
+    token = server.token(namespace, "a")
+    sign = signer(key)
+    assert status_as(server, sign(token, 0)) == 201
+    assert status_as(server, sign(token, 3600)) == 401
+
+
+def signer(key_file: Path) -> Callable[[str, int], str]:
+    """A function that makes a token so many seconds older."""
+    key = load_pem_private_key(key_file.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+
+    def older(token: str, seconds: int) -> str:
+        header, payload, _ = token.split(".")
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims |= {name: claims[name] - seconds for name in ("iat", "nbf", "exp")}
+        signed = f"{header}.{encoded(json.dumps(claims).encode())}"
+        r, s = utils.decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(SHA256())))
+        return f"{signed}.{encoded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+    return older
+
+
+def encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
