@@ -1,3 +1,110 @@
+{{/* A ServiceAccount. Call: (list root name labels-as-text labels annotations automount) */}}
+{{- define "agent-identities.serviceAccount" }}
+{{- $root := index . 0 }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ index . 1 | quote }}
+  namespace: {{ $root.identities.namespace | quote }}
+  labels:
+    {{- $root.identities.labels | nindent 4 }}
+    {{- with index . 2 }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with index . 3 }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with index . 4 }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+automountServiceAccountToken: {{ index . 5 }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+A Deployment that runs as a ServiceAccount of this chart.
+Call: (list root name labels-as-text token workload)
+*/}}
+{{- define "agent-identities.deployment" }}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- $labels := index . 2 }}
+{{- $token := index . 3 }}
+{{- $workload := index . 4 }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name | quote }}
+  namespace: {{ $root.identities.namespace | quote }}
+  labels:
+    {{- $root.identities.labels | nindent 4 }}
+    {{- $labels | nindent 4 }}
+spec:
+  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 }}
+  selector:
+    matchLabels:
+      {{- index (splitList "\n" $labels) 0 | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- $labels | nindent 8 }}
+        {{- with $workload.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $workload.podAnnotations }}
+      annotations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      serviceAccountName: {{ $name | quote }}
+      automountServiceAccountToken: {{ eq $token.mode "automount" }}
+      securityContext:
+        {{- include "agent-identities.podSecurityContext" $workload | nindent 8 }}
+      {{- range $field := list "affinity" "nodeSelector" "priorityClassName" "runtimeClassName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" }}
+      {{- if hasKey $workload $field }}
+      {{ $field }}: {{- toYaml (get $workload $field) | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      containers:
+        - name: agent
+          image: {{ $workload.image | quote }}
+          {{- range $field := list "args" "command" "env" "envFrom" "imagePullPolicy" "livenessProbe" "ports" "readinessProbe" "resources" "startupProbe" }}
+          {{- if hasKey $workload $field }}
+          {{ $field }}: {{- toYaml (get $workload $field) | nindent 12 }}
+          {{- end }}
+          {{- end }}
+          securityContext:
+            allowPrivilegeEscalation: false
+            capabilities:
+              drop: [ALL]
+            readOnlyRootFilesystem: true
+          {{- $projected := eq $token.mode "projected" }}
+          {{- if or $projected $workload.volumeMounts }}
+          volumeMounts:
+            {{- if $projected }}
+            {{- include "agent-identities.tokenMount" . | nindent 12 }}
+            {{- end }}
+            {{- with $workload.volumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+          {{- end }}
+      {{- if or $projected $workload.volumes }}
+      volumes:
+        {{- if $projected }}
+        {{- include "agent-identities.tokenVolume" $token | nindent 8 }}
+        {{- end }}
+        {{- with $workload.volumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+{{- end }}
+
 {{/*
 The agent's token: short-lived, renewed by the kubelet, at the path where every Kubernetes client looks for it, together with the
 certificate of the API server and the namespace. It is what automounting gives, but for the lifetime: the API server extends the
