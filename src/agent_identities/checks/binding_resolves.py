@@ -8,6 +8,13 @@ from agent_identities.checks import Check, Finding, Install, Severity, service_a
 def _run(install: Install) -> Iterator[Finding]:
     roles = {(obj.key.kind, obj.key.namespace, obj.key.name) for obj in install.objects.of_kind("Role", "ClusterRole")}
     accounts = {(obj.key.namespace, obj.key.name) for obj in install.objects.of_kind("ServiceAccount")}
+    for identity in install.declaration.agents:
+        if not identity.created:
+            accounts.add((identity.namespace, identity.name))
+        for grant in identity.grants:
+            if grant.existing is not None:
+                namespace = "" if grant.existing.kind == "ClusterRole" else grant.namespace
+                roles.add((grant.existing.kind, namespace, grant.existing.name))
     for binding in install.objects.of_kind("RoleBinding", "ClusterRoleBinding"):
         ref = binding.body["roleRef"]
         namespace = "" if ref["kind"] == "ClusterRole" else binding.key.namespace

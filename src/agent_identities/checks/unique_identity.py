@@ -8,8 +8,10 @@ from agent_identities.identities import AGENT_LABEL, pod_specs
 
 def _run(install: Install) -> Iterator[Finding]:
     accounts = {(obj.key.namespace, obj.key.name): obj for obj in install.objects.of_kind("ServiceAccount")}
-    declared = {(one.namespace, one.name) for one in install.declaration.identities}
-    for namespace, name in sorted(declared - accounts.keys()):
+    active = (install.declaration.proxy, *install.declaration.agents)
+    declared = {(one.namespace, one.name) for one in active}
+    elsewhere = {(one.namespace, one.name) for one in active if not one.created}
+    for namespace, name in sorted(declared - elsewhere - accounts.keys()):
         place = f"ServiceAccount {namespace}/{name}"
         yield _finding(place, "is declared in the values but not rendered", "Mend the chart's serviceaccounts.yaml.")
     for key in sorted(accounts.keys() - declared):
