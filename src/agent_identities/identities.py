@@ -26,7 +26,9 @@ DEFAULT_EXPIRATION_SECONDS = 3600
 EVERYWHERE = ""
 """The namespace of a grant that holds in the whole cluster."""
 
-_AGENT_PLACEHOLDER = "{agent}"
+AGENT_PLACEHOLDER = "{agent}"
+"""Stands for the agent's name in the resourceNames of a tier."""
+
 _CONSTRAINED_SINCE = (1, 36)
 
 
@@ -91,6 +93,7 @@ class Identity:
 class Declaration:
     """What a set of values promises for the agents in ``namespace``.
 
+    ``deployers`` are ServiceAccounts of others, (namespace, name), that may run pods as agents (guards.deployers).
     ``accepted`` are the risks that each tier takes on purpose: tier, id of the risk, reason.
     """
 
@@ -100,6 +103,7 @@ class Declaration:
     quarantined: tuple[Identity, ...]
     tiers: Mapping[str, tuple[PolicyRule, ...]]
     accepted: Mapping[str, Mapping[str, str]]
+    deployers: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -140,6 +144,11 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
             for name, tier in {PROXY_TIER: values["proxy"], **values["tiers"]}.items()
             if tier is not None
         },
+        deployers=frozenset(
+            (deployer["namespace"], deployer["name"])
+            for deployer in (values.get("guards") or {}).get("deployers") or ()
+            if deployer["kind"] == "ServiceAccount"
+        ),
     )
 
 
@@ -168,9 +177,9 @@ def _rules(rules: Iterable[Mapping[str, Any]]) -> tuple[PolicyRule, ...]:
 
 def _for_agent(rule: PolicyRule, agent: str) -> PolicyRule:
     """The rule with the agent's name in place of {agent}."""
-    if not any(_AGENT_PLACEHOLDER in name for name in rule.resource_names):
+    if not any(AGENT_PLACEHOLDER in name for name in rule.resource_names):
         return rule
-    return replace(rule, resource_names=tuple(name.replace(_AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
+    return replace(rule, resource_names=tuple(name.replace(AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
 
 
 def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str) -> Iterator[Identity]:

@@ -7,11 +7,13 @@ Resolves the values once for all templates, checks them (agent-identities.valida
   impersonation  constrained or legacy: how the proxy may act as proxied agents
   tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks)
   clusterTiers how many of them hold in the whole cluster
-  agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount)
+  agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
+               podLabels tokens audiences (of all tokens but the first) cloud network)
   quarantined  the same of those that are out
   elsewhere    namespace -> tier -> true: what is granted outside the agents' namespace
   bindings     perAgent or perTier
   groups       with perTier: (dict tier namespace bucket subjects) of each binding
+  network      what the network policies open: (dict dns apiServer cloud destinations sources), as text
   proxied      names of the proxied agents
   proxiedTiers namespace -> tier -> true: what the proxy may act for; "" is the whole cluster
 
@@ -31,6 +33,7 @@ The first call does the work; the root context is one map for all files of the c
   {{- include "agent-identities.resolveTiers" (list . $problems) }}
   {{- include "agent-identities.resolveAgents" (list . $problems) }}
   {{- include "agent-identities.resolveGrants" . }}
+  {{- include "agent-identities.resolveNetwork" (list . $problems) }}
   {{- if eq .Values.bindings "perTier" }}{{ include "agent-identities.resolveGroups" $identities }}{{ end }}
   {{- include "agent-identities.validate" (dict "root" . "problems" $problems) }}
 {{- end }}
@@ -85,6 +88,12 @@ The first call does the work; the root context is one map for all files of the c
   {{- if eq $access "direct" }}
     {{- $token = merge (dict) ($agent.token | default dict) (dict "mode" "projected" "expirationSeconds" 3600) }}
   {{- end }}
+  {{- $cloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
+  {{- $annotations := $agent.annotations }}
+  {{- if or $agent.cloud $agent.tokens }}
+    {{- include "agent-identities.resolveCloud" (list $cloud $agent) }}
+    {{- $annotations = merge $cloud.annotations ($agent.annotations | default dict) }}
+  {{- end }}
   {{- range $index, $name := $names }}
     {{- if hasKey $seen $name }}
       {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, and so does agents.%s. Rename one of the two." $name (get $seen $name))) }}
@@ -92,7 +101,7 @@ The first call does the work; the root context is one map for all files of the c
     {{- $_ := set $seen $name $entry }}
     {{- $out := eq (toString $agent.quarantined) "true" }}
     {{- if kindIs "slice" $agent.quarantined }}{{ range $agent.quarantined }}{{ $out = or $out (eq (int .) (int (add1 $index))) }}{{ end }}{{ end }}
-    {{- $_ := set (ternary $quarantined $agents $out) $name (dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $agent.annotations "createAccount" (ne (toString $account.create) "false")) }}
+    {{- $_ := set (ternary $quarantined $agents $out) $name (dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $annotations "createAccount" (ne (toString $account.create) "false") "podLabels" $cloud.podLabels "tokens" $cloud.tokens "audiences" $cloud.audiences "cloud" $agent.cloud "network" ($agent.network | default dict)) }}
   {{- end }}
 {{- end }}
 {{- $_ := set $root.identities "agents" $agents }}

@@ -28,7 +28,7 @@ imagePullSecrets:
 
 {{/*
 A Deployment that runs as a ServiceAccount of this chart.
-Call: (list root name labels-as-text token workload)
+Call: (list root name labels-as-text token workload agent); agent as in .identities.agents, or a dict without podLabels and tokens
 */}}
 {{- define "agent-identities.deployment" }}
 {{- $root := index . 0 }}
@@ -36,6 +36,7 @@ Call: (list root name labels-as-text token workload)
 {{- $labels := index . 2 }}
 {{- $token := index . 3 }}
 {{- $workload := index . 4 }}
+{{- $agent := index . 5 }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -54,6 +55,9 @@ spec:
     metadata:
       labels:
         {{- $labels | nindent 8 }}
+        {{- with $agent.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         {{- with $workload.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -84,20 +88,20 @@ spec:
             capabilities:
               drop: [ALL]
             readOnlyRootFilesystem: true
-          {{- $projected := eq $token.mode "projected" }}
-          {{- if or $projected $workload.volumeMounts }}
+          {{- $mounts := include "agent-identities.tokenMounts" (list $token $agent.tokens) | trim }}
+          {{- if or $mounts $workload.volumeMounts }}
           volumeMounts:
-            {{- if $projected }}
-            {{- include "agent-identities.tokenMount" . | nindent 12 }}
+            {{- with $mounts }}
+            {{- . | nindent 12 }}
             {{- end }}
             {{- with $workload.volumeMounts }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
           {{- end }}
-      {{- if or $projected $workload.volumes }}
+      {{- if or $mounts $workload.volumes }}
       volumes:
-        {{- if $projected }}
-        {{- include "agent-identities.tokenVolume" $token | nindent 8 }}
+        {{- with $mounts }}
+        {{- include "agent-identities.tokenVolumes" (list $token $agent.tokens) | trim | nindent 8 }}
         {{- end }}
         {{- with $workload.volumes }}
         {{- toYaml . | nindent 8 }}
@@ -138,6 +142,39 @@ Call: a token (dict "expirationSeconds" 3600 "audience" "")
 - name: agent-token
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
+{{- end }}
+
+{{/*
+All token volumes of a pod: the agent's own, and one with a file for each token that is for somebody else.
+Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path)
+*/}}
+{{- define "agent-identities.tokenVolumes" -}}
+{{- if eq (index . 0).mode "projected" }}
+{{- include "agent-identities.tokenVolume" (index . 0) }}
+{{- end }}
+{{- with index . 1 }}
+- name: agent-tokens
+  projected:
+    sources:
+      {{- range $name, $token := . }}
+      - serviceAccountToken:
+          path: {{ $token.path | default $name | quote }}
+          expirationSeconds: {{ int ($token.expirationSeconds | default 3600) }}
+          audience: {{ $token.audience | quote }}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The mounts of these volumes. Call: (list token tokens) */}}
+{{- define "agent-identities.tokenMounts" -}}
+{{- if eq (index . 0).mode "projected" }}
+{{- include "agent-identities.tokenMount" . }}
+{{- end }}
+{{- if index . 1 }}
+- name: agent-tokens
+  mountPath: /var/run/secrets/tokens
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/* What Pod Security "restricted" asks of a pod. Call: a workload (dict "runAsUser" 65532) */}}

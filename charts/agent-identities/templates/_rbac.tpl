@@ -21,6 +21,10 @@ metadata:
     {{- if $tier.perAgent }}
     agent-identities/agent: {{ $agent | quote }}
     {{- end }}
+  {{- if $tier.acceptRisks }}
+  annotations:
+    agent-identities/accepted-risks: {{ include "agent-identities.acceptedRisks" $tier | quote }}
+  {{- end }}
 rules:
   {{- if $tier.perAgent }}
   {{- toYaml $tier.rules | replace "{agent}" $agent | nindent 2 }}

@@ -19,6 +19,10 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- range $name, $tier := $identities.tiers }}
   {{- if ne $name "proxy" }}{{ include "agent-identities.validateTier" (list $problems $identities $tier) }}{{ end }}
 {{- end }}
+{{- include "agent-identities.validateRisks" (list $problems $root) }}
+{{- include "agent-identities.validateNetwork" (list $problems $root) }}
+{{- include "agent-identities.validateFairShare" (list $problems $values.priorityAndFairness) }}
+{{- include "agent-identities.validateGuards" (list $problems $root) }}
 {{- range $entry, $agent := $values.agents }}
   {{- if not (kindIs "invalid" $agent) }}{{ include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}{{ end }}
 {{- end }}
@@ -132,6 +136,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
   {{- end }}
 {{- end }}
 {{- include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}
+{{- if or $agent.cloud $agent.tokens }}{{ include "agent-identities.validateCloud" (list $problems $identities $entry $agent) }}{{ end }}
 {{- include "agent-identities.validateLabels" (list $problems (printf "%s.labels" $path) $agent.labels) }}
 {{- include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}
 {{- end }}
@@ -169,8 +174,8 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- with index . 2 }}
   {{- include "agent-identities.validateLabels" (list $problems (printf "%s.podLabels" $path) .podLabels) }}
   {{- range $index, $volume := .volumes }}
-    {{- if eq $volume.name "agent-token" }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) "\"agent-token\" is the volume of the agent's own token. Give this volume another name.") }}
+    {{- if has $volume.name (list "agent-token" "agent-tokens") }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) (printf "%q is the volume of the agent's own tokens. Give this volume another name." $volume.name)) }}
     {{- end }}
   {{- end }}
 {{- end }}
