@@ -1,8 +1,8 @@
-"""Write go.mod for a Kubernetes version: `python3 pin_kubernetes.py 1.36.4`, then `go mod tidy` in the folder it names.
+"""Write go.mod for a Kubernetes version: `python3 pin_kubernetes.py 1.36.4`, then `go mod tidy` in that folder.
 
-Kubernetes requires its staging modules at v0.0.0 and replaces them by folders of its own tree. Replacements of a dependency
-are ignored by Go, so a module that builds Kubernetes' commands repeats them, each with the tag of the same release:
-v1.MINOR.PATCH of k8s.io/kubernetes is v0.MINOR.PATCH of every k8s.io module of its tree.
+Kubernetes requires its staging modules at v0.0.0 and replaces them by folders of its own tree. Replacements of a
+dependency are ignored by Go, so a module that builds Kubernetes' commands repeats them, each with the tag of the same
+release: v1.MINOR.PATCH of k8s.io/kubernetes is v0.MINOR.PATCH of every k8s.io module of its tree.
 """
 
 import json

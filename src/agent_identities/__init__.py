@@ -1,5 +1,3 @@
 """One least-privilege, short-lived identity on Kubernetes for each AI agent, and the proof of what each can do."""
 
-from importlib.metadata import version
-
-__version__ = version("agent-identities")
+__version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """Kubernetes objects, read strictly and kept read-only, found by (group, kind, namespace, name)."""
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -74,10 +75,11 @@ class Objects(Mapping[Key, KubeObject]):
     @classmethod
     def from_yaml(cls, text: str, *, name: str = "manifest") -> "Objects":
         """Objects from YAML documents; ``# Source:`` lines, as Helm prints them, become each object's source."""
+        lines, sources = _sources(text)
         objects: list[KubeObject] = []
-        for source, document in _split(text):
-            manifests = [body for body in yaml.load_all(document, name=source or name) if body is not None]
-            for body in _flatten(manifests):
+        for line, document in yaml.documents(text, name=name):
+            source = sources[bisect(lines, line) - 1]
+            for body in _flatten([document] if document is not None else ()):
                 if not isinstance(body, Mapping):
                     raise ObjectsError(f"{source or name}: a document that is no mapping: {str(body)[:60]!r}")
                 objects.append(KubeObject(_key(body, source or name), freeze(body), source))
@@ -115,15 +117,17 @@ class Objects(Mapping[Key, KubeObject]):
         return (obj.body for obj in self._objects.values())
 
 
-_SOURCE = re.compile(r"^# Source: [^/\n]+/(\S+)$", re.MULTILINE)
+_SOURCE = re.compile(r"# Source: [^/]+/(\S+)")
 
 
-def _split(text: str) -> Iterator[tuple[str, str]]:
-    """(template, document) pairs of what ``helm template`` prints."""
-    for document in re.split(r"^---\s*$", text, flags=re.MULTILINE):
-        source = _SOURCE.search(document)
-        if document.strip():
-            yield (source[1] if source else "", document)
+def _sources(text: str) -> tuple[list[int], list[str]]:
+    """From which line on (counted from 1) which template printed what ``helm template`` shows."""
+    lines, sources = [0], [""]
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("# Source: ") and (found := _SOURCE.match(line)):
+            lines.append(number)
+            sources.append(found[1])
+    return lines, sources
 
 
 def _flatten(manifests: Iterable[Any]) -> Iterator[Any]:

@@ -121,7 +121,12 @@ def _key(value: object) -> str:
 
 
 def load_all(text: str, *, name: str) -> Iterator[Any]:
-    """Yields the documents of a text; empty ones as None.
+    """Yields the documents of a text; empty ones as None. Raises as ``documents`` does."""
+    return (document for _, document in documents(text, name=name))
+
+
+def documents(text: str, *, name: str) -> Iterator[tuple[int, Any]]:
+    """Yields (line, document) of a text, the line counted from 1; an empty document is None.
 
     Raises YamlError, with ``name`` and the line, for anything that is no YAML or has a key twice.
     """
@@ -129,7 +134,8 @@ def load_all(text: str, *, name: str) -> Iterator[Any]:
     try:
         while loader.check_node():
             node = loader.get_node()
-            yield None if node is None else loader.value(node)
+            if node is not None:
+                yield node.start_mark.line + 1, loader.value(node)
     except _DuplicateKeyError as twice:
         raise YamlError(
             f"{name}:{twice.line}: the key {twice.key!r} stands twice in one mapping (first in line {twice.first}). "
@@ -145,7 +151,7 @@ def load_all(text: str, *, name: str) -> Iterator[Any]:
 
 def load(text: str, *, name: str) -> Any:
     """The one document of a text, or None if it is empty. Raises YamlError as load_all does, and for a second one."""
-    documents = list(load_all(text, name=name))
-    if len(documents) > 1:
-        raise YamlError(f"{name}: holds {len(documents)} YAML documents; one is expected. Split it at its `---` lines.")
-    return documents[0] if documents else None
+    found = list(load_all(text, name=name))
+    if len(found) > 1:
+        raise YamlError(f"{name}: holds {len(found)} YAML documents; one is expected. Split it at its `---` lines.")
+    return found[0] if found else None

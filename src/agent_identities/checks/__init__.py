@@ -33,11 +33,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Install:
-    """What is judged: objects, the values' promise they are held to, and the risk catalogue."""
+    """What is judged: objects, the values' promise they are held to, and the risk catalogue.
+
+    ``release_bytes`` is the size of Helm's record of the release (``release_record``); 0 where there is no release.
+    """
 
     objects: Objects
     declaration: Declaration
     catalogue: Catalogue
+    release_bytes: int = 0
 
     @cached_property
     def policy(self) -> Policy:

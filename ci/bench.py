@@ -1,0 +1,204 @@
+"""Speed as ratios measured in one run, so that a noisy machine tells the truth: `make bench`.
+
+Each row measures two things in turn, A B A B ..., and prints the median of the ratios of the pairs with their least and
+greatest. A row over its target is marked and makes the exit status 1; tests never look at a clock.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from agent_identities.cluster.choice import provide_cluster
+from agent_identities.cluster.toolchain import provide
+
+REPOSITORY = Path(__file__).parents[1]
+CHART = REPOSITORY / "charts" / "agent-identities"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison: the seconds of ``measured`` over those of ``against``, or the seconds alone where it is None."""
+
+    what: str
+    target: float
+    unit: str
+    measured: Callable[[], object]
+    against: Callable[[], object] | None = None
+
+
+def values_file(folder: Path, agents: int) -> Path:
+    """Values of the seed's shape with so many agents."""
+    path = folder / f"{agents}.json"
+    path.write_text(json.dumps({"agents": {f"agent-{number}": {} for number in range(agents)}}))
+    return path
+
+
+def by_hand(folder: Path, agents: int, helm: Path) -> Path:
+    """A chart without any thought in it that prints the same documents: one loop, no validation, no schema."""
+    chart = folder / "by-hand"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("{apiVersion: v2, name: agent-identities, version: 0.1.0}")
+    (chart / "values.yaml").write_text("agents: {}")
+    (chart / "templates" / "all.yaml").write_text(BY_HAND)
+    values = values_file(folder, agents)
+    ours, theirs = (documents(helm, path, values) for path in (CHART, chart))
+    if ours != theirs:
+        sys.exit("ci/bench.py: the chart by hand no longer prints the same documents; mend BY_HAND")
+    return chart
+
+
+BY_HAND = """
+{{- define "labels" -}}
+app.kubernetes.io/name: agent-identities
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+{{- end }}
+{{- define "binding" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}-binding
+  namespace: {{ .root.Release.Namespace | quote }}
+  labels:
+    {{- include "labels" .root | nindent 4 }}
+    {{- if .agent }}
+    agent-identities/agent: {{ .name | quote }}
+    {{- end }}
+    agent-identities/tier: proxy
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: agent-proxy-role
+subjects:
+  - kind: ServiceAccount
+    name: {{ .name | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
+{{- end }}
+{{- define "account" }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ .name | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
+  labels:
+    {{- include "labels" .root | nindent 4 }}
+    {{- if .agent }}
+    agent-identities/agent: {{ .name | quote }}
+    {{- end }}
+automountServiceAccountToken: false
+{{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: agent-proxy-role
+  namespace: {{ .Release.Namespace | quote }}
+  labels:
+    {{- include "labels" . | nindent 4 }}
+    agent-identities/tier: proxy
+rules:
+  - apiGroups: [""]
+    resources: [pods, services, configmaps]
+    verbs: [get, list, watch]
+{{- include "account" (dict "name" "agent-proxy" "root" . "agent" false) }}
+{{- include "binding" (dict "name" "agent-proxy" "root" . "agent" false) }}
+{{- range $name, $agent := .Values.agents }}
+{{- include "account" (dict "name" $name "root" $ "agent" true) }}
+{{- include "binding" (dict "name" $name "root" $ "agent" true) }}
+{{- end }}
+"""
+
+
+def documents(helm: Path, chart: Path, values: Path) -> dict[object, object]:
+    """Key -> body of what a chart prints."""
+    from agent_identities.objects import Objects, thaw
+
+    text = subprocess.run(template(helm, chart, values), check=True, capture_output=True, text=True).stdout
+    return {key: thaw(obj.body) for key, obj in Objects.from_yaml(text).items()}
+
+
+def template(helm: Path, chart: Path, values: Path) -> list[str]:
+    """The command that renders."""
+    return [str(helm), "template", "agents", str(chart), "--namespace=agent-system", f"--values={values}"]
+
+
+def process(command: list[str]) -> Callable[[], object]:
+    """Runs a command to its end."""
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """What is measured, in the order of the design's table."""
+    tools = provide(["helm", "etcd", "kube-apiserver", "kube-controller-manager"])
+    helm = tools["helm"].path
+    thousand, four_thousand = values_file(folder, 1000), values_file(folder, 4000)
+    ours = process(template(helm, CHART, thousand))
+    hand = process(template(helm, by_hand(folder, 1000, helm), thousand))
+    command = str(Path(sys.executable).with_name("agent-identities"))
+    check = process([command, "check", f"--values={thousand}"])
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n2", "tests/unit", "tests/render"]
+    yield Row("helm template, 1,000 agents, against a chart by hand", 1.5, "x", ours, hand)
+    yield Row("4,000 agents against 1,000", 4.4, "x", process(template(helm, CHART, four_thousand)), ours)
+    yield Row("agent-identities check against its helm template, 1,000 agents", 2.0, "x", check, ours)
+    yield Row("embedded control plane, nothing running to ready", 6.0, "s", control_plane)
+    yield Row("offline tests: unit and render", 90.0, "s", process(pytest))
+
+
+def control_plane() -> None:
+    """From nothing running to ready, and down again."""
+    with provide_cluster("embedded"):
+        pass
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """How long a run takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def measure(row: Row, times: int) -> list[float]:
+    """One figure a round: a ratio, or seconds where there is nothing to compare with."""
+    if row.against is None:
+        return [seconds(row.measured) for _ in range(times)]
+    row.measured(), row.against()  # warm the file cache
+    return [seconds(row.measured) / seconds(row.against) for _ in range(times)]
+
+
+def main() -> int:
+    """Measures, prints, and says by the exit status whether all targets are reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each row (default: 7)")
+    parser.add_argument("--only", default="", help="only the rows whose name holds this text")
+    options = parser.parse_args()
+    table = Table("what", "target", "median", "least", "greatest", box=None)
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rows(Path(folder)):
+            if options.only not in row.what:
+                continue
+            figures = measure(row, 1 if row.target > 60 else options.rounds)
+            median = statistics.median(figures)
+            missed += median > row.target
+            mark = "" if median <= row.target else "  over"
+            shown = [f"{figure:.2f} {row.unit}" for figure in (median, min(figures), max(figures))]
+            table.add_row(row.what, f"<= {row.target:g} {row.unit}", shown[0] + mark, *shown[1:])
+    Console(width=110).print(table)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

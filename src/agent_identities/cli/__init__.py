@@ -1,0 +1,52 @@
+"""The agent-identities command."""
+
+import gc
+import sys
+from typing import Annotated
+
+import typer
+
+from agent_identities import __version__
+from agent_identities.cli import check, cluster, toolchain, verify
+from agent_identities.errors import AgentIdentitiesError
+
+app = typer.Typer(
+    name="agent-identities",
+    help="One least-privilege, short-lived identity on Kubernetes for each AI agent, and proof of what each can do.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer hands over the option's value
+    if asked:
+        typer.echo(f"agent-identities {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _module in (check, verify, cluster, toolchain):
+    _module.register(app)
+
+
+def main() -> None:
+    """Runs the command. A user's mistake is one message on stderr and exit status 2, never a traceback."""
+    gc.set_threshold(50_000, 20, 100)  # thousands of objects are read and none of them is a cycle
+    try:
+        app()
+    except AgentIdentitiesError as error:
+        sys.stderr.write(f"agent-identities: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("agent-identities: interrupted\n")
+        sys.exit(130)

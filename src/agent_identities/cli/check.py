@@ -1,0 +1,68 @@
+"""agent-identities check: judge what the chart renders, without a cluster."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class _Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(check)
+
+
+def check(
+    values: Annotated[list[Path], typer.Option("--values", "-f", help="Values file; may be repeated, later ones win.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")] = "agent-system",
+    release: Annotated[str, typer.Option(help="Name of the release.")] = "agents",
+    chart: Annotated[Path | None, typer.Option(help="The chart; absent: the one in this package.")] = None,
+    kube_version: Annotated[str, typer.Option(help="Kubernetes version to render for.")] = "1.36.0",
+    output: Annotated[_Output, typer.Option("--output", "-o", help="How findings are printed.")] = _Output.TEXT,
+) -> None:
+    """Render the chart with your values and check the promises that a cluster is not needed for.
+
+    No ServiceAccount `default`, one identity an agent, short-lived tokens, no wildcard, no critical rule, bindings that
+    resolve, and for every agent exactly the rules of its tiers. Exit status: 0 clean, 1 findings, 2 could not run.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from agent_identities import data
+    from agent_identities.cluster.toolchain import provide
+    from agent_identities.helm import Helm, Renderer, Target, Values
+
+    chart = chart or data.chart_path()
+    tool = provide(["helm"])["helm"]
+    target = Target(release, namespace, kube_version)
+    with ThreadPoolExecutor(1) as beside:  # Helm renders while Python loads the rest and reads the values itself
+        rendering = beside.submit(Renderer(Helm(tool.path, tool.version), chart).render, Values(tuple(values)), target)
+
+        from agent_identities import checks, identities
+        from agent_identities import values as values_files
+        from agent_identities.rbac import Catalogue
+        from agent_identities.release_record import record_size
+        from agent_identities.reports import findings as report
+
+        merged = values_files.load(chart, values)
+        given: dict[str, object] = {}
+        for path in values:
+            given = values_files.overlay(given, values_files.read(path))
+        rendered = rendering.result()
+        install = checks.Install(
+            objects=rendered.objects,
+            declaration=identities.declare(merged, namespace=namespace, kube_version=kube_version),
+            release_bytes=record_size(chart, rendered.text, given),
+            catalogue=Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json"),
+        )
+    found = checks.run(install)
+    if output is _Output.JSON:
+        report.print_json(install, found)
+    else:
+        report.print_text(install, found)
+    if any(finding.severity is checks.Severity.ERROR for finding in found):
+        raise typer.Exit(1)

@@ -1,0 +1,74 @@
+"""`agent-identities toolchain`: have the binaries that the proofs run on, and see where they are."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent_identities.cluster.toolchain import (
+    DEFAULT_KUBERNETES,
+    NAMES,
+    Found,
+    component,
+    download_wanted,
+    link,
+    look,
+    provide,
+)
+
+
+def toolchain(
+    kubernetes: Annotated[
+        str,
+        typer.Option(metavar="MINOR", help="Kubernetes minor of kube-apiserver, kube-controller-manager and kubectl."),
+    ] = DEFAULT_KUBERNETES,
+    *,
+    links: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also make links in this folder, to put it on PATH.", file_okay=False),
+    ] = None,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="Only show what would be used and from where; build nothing.")
+    ] = False,
+) -> None:
+    """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build what is not there.
+
+    Each is looked for in TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then built into your cache (about 8 minutes
+    for all of them on 2 cores). DOWNLOAD=1 takes the official releases instead of building.
+    """
+    if only_list:
+        _print([_planned(look(name, kubernetes), kubernetes) for name in NAMES])
+        return
+    tools = provide(NAMES, kubernetes=kubernetes)
+    _print([(tool.name, tool.version, tool.origin, str(tool.path)) for tool in tools.values()])
+    if links:
+        link(tools.values(), links)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("toolchain")(toolchain)
+
+
+def _planned(found: Found, kubernetes: str) -> tuple[str, str, str, str]:
+    reasons = "".join(f"\nnot {reason}" for reason in found.passed_over)
+    if found.tool:
+        return found.tool.name, found.tool.version, found.tool.origin, f"{found.tool.path}{reasons}"
+    coming = "to be downloaded" if download_wanted() else "to be built"
+    return found.name, component(found.name, kubernetes).version, coming, reasons.lstrip("\n")
+
+
+def _print(rows: list[tuple[str, str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(cell.replace("\n", "; ") for cell in row))
+        return
+    table = Table("name", "version", "origin", Column("path", overflow="fold"), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))  # a path is no markup
+    console.print(table)

@@ -1,0 +1,90 @@
+"""A process id that cannot be mistaken for another process: pids are reused, start times within one boot are not.
+
+Standard library only, and Linux only: it reads /proc/PID/stat (proc_pid_stat(5)) and uses pidfd_open(2).
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_STATE, _STARTTIME = 0, 19  # fields 3 and 22, counted behind the command name
+_POLL_SECONDS = 0.05
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise ProcessLookupError(f"no process {pid}") from error
+    return text.rpartition(")")[2].split()  # the command name may hold spaces and brackets
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process of one boot; `started` is in clock ticks since that boot."""
+
+    pid: int
+    started: int
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """The process that has this pid now. Raises ProcessLookupError where there is none."""
+        return cls(pid=pid, started=int(_stat(pid)[_STARTTIME]), boot=_BOOT_ID.read_text().strip())
+
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie, which only waits to be collected, does not."""
+        try:
+            fields = _stat(self.pid)
+        except ProcessLookupError:
+            return False
+        return (
+            int(fields[_STARTTIME]) == self.started
+            and fields[_STATE] not in "ZX"
+            and _BOOT_ID.read_text().strip() == self.boot
+        )
+
+    def open(self) -> int | None:
+        """A pidfd, readable once the process has ended; None where it is gone or the kernel has no pidfd_open."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            return None
+        if self.alive():
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process, never to one that got its pid later; nothing happens when it is gone."""
+        descriptor = self.open()
+        with contextlib.suppress(ProcessLookupError):
+            if descriptor is not None:
+                try:
+                    signal.pidfd_send_signal(descriptor, number)
+                finally:
+                    os.close(descriptor)
+            elif self.alive():
+                os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the process has ended within that time."""
+        descriptor = self.open()
+        if descriptor is not None:
+            try:
+                select.select([descriptor], [], [], seconds)
+            finally:
+                os.close(descriptor)
+            return not self.alive()
+        end = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True

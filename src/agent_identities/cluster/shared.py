@@ -1,0 +1,48 @@
+"""One control plane for all workers of a test run."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from agent_identities.cluster.control_plane import ControlPlane, death
+from agent_identities.cluster.errors import ClusterError
+from agent_identities.cluster.starting import ControlPlaneConfig
+
+_LOCK_SECONDS = 1200.0  # the first of a run may have to build the binaries
+
+
+@contextlib.contextmanager
+def _run_lock(run_dir: Path) -> Iterator[None]:
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with FileLock(run_dir / "control-plane.lock", timeout=_LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise ClusterError(
+            f"{error.lock_file}: another process of this run has been starting the control plane for "
+            f"{_LOCK_SECONDS / 60:.0f} minutes. End it and run again"
+        ) from error
+
+
+def shared(run_dir: Path, owner_pid: int, config: ControlPlaneConfig | None = None) -> ControlPlane:
+    """The one control plane of a test run: whoever comes first starts it, all others get the same.
+
+    It ends with the owner (pytest's controller), or by `stop_shared`. Raises ClusterError, also when the run's control
+    plane has died: another one would answer with nothing of what the tests put into the first.
+    """
+    directory = run_dir / "control-plane"
+    with _run_lock(run_dir):
+        if (running := ControlPlane.attach(directory)) is not None:
+            return running
+        if died := death(directory):
+            raise ClusterError(died)
+        return ControlPlane.start(directory, config, owner_pid=owner_pid)
+
+
+def stop_shared(run_dir: Path) -> None:
+    """End the control plane of a test run, if it has one."""
+    with _run_lock(run_dir):
+        if (running := ControlPlane.attach(run_dir / "control-plane")) is not None:
+            running.stop()

@@ -1,0 +1,47 @@
+"""The size of Helm's record that `check` foresees is the one that Helm writes."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_identities.helm import Helm, HelmError, Release, Renderer, Target, Values
+from agent_identities.release_record import LIMIT_BYTES, record_size
+from support.server import Server
+
+pytestmark = pytest.mark.cluster
+
+MakeRelease = Callable[[Helm], Release]
+
+
+def fleet(agents: int) -> dict[str, object]:
+    """Agents that do not compress: each has an annotation of its own."""
+    noise = {f"agent-{n}": hashlib.sha512(str(n).encode()).hexdigest() for n in range(agents)}
+    return {"agents": {name: {"tiers": [], "annotations": {"noise": text * 6}} for name, text in noise.items()}}
+
+
+def foreseen(renderer: Renderer, namespace: str, values: dict[str, object]) -> int:
+    rendered = renderer.render(Values(overrides=values), Target(namespace=namespace))
+    return record_size(renderer.chart, rendered.text, values)
+
+
+def test_the_size_that_is_foreseen_is_the_one_that_helm_writes_or_up_to_a_tenth_more(
+    server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
+) -> None:
+    values = fleet(200)
+    release(either_helm).install(Values(overrides=values))
+    (secret,) = server.items(f"/api/v1/namespaces/{namespace}/secrets")
+    written = len(base64.b64decode(secret["data"]["release"]))
+    assert written <= foreseen(Renderer(either_helm, chart), namespace, values) <= 1.1 * written
+
+
+def test_helm_refuses_a_release_that_is_foreseen_to_be_too_large_and_writes_nothing(
+    server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str
+) -> None:
+    values = fleet(5000)
+    assert foreseen(Renderer(helm, chart), namespace, values) > LIMIT_BYTES
+    with pytest.raises(HelmError, match=r"Too long|too large"):
+        release(helm).install(Values(overrides=values))
+    assert server.names(f"/api/v1/namespaces/{namespace}/serviceaccounts") <= {"default"}

@@ -1,0 +1,162 @@
+"""What `--cluster kind` does with kind, and what it says where kind cannot work.
+
+The programs are small scripts on a PATH of their own, so that this means the same on every machine.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent_identities.cluster.errors import ClusterError
+from agent_identities.cluster.kind import CONFIG_VARIABLE, IMAGE_VARIABLE, container_engine, kind_cluster
+from agent_identities.data import kind_path
+
+NO_DAEMON = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.' >&2; exit 1"
+
+KIND = """
+echo "$KIND_EXPERIMENTAL_PROVIDER $*" >> {calls}
+test "$1" = create || exit 0
+test -w audit/audit.log && test -r audit-policy.yaml && test -r cluster.yaml || exit 1
+while test $# -gt 0; do test "$1" = --kubeconfig && echo made > "$2"; shift; done
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put a shell script on PATH, which holds nothing else but the system's own basics."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for variable in ("KIND_EXPERIMENTAL_PROVIDER", CONFIG_VARIABLE, IMAGE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", str(programs))
+
+    def write(name: str, script: str) -> None:
+        (programs / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+        (programs / name).chmod(0o755)
+
+    return write
+
+
+def refusal() -> str:
+    with pytest.raises(ClusterError) as refused:
+        container_engine()
+    return str(refused.value)
+
+
+def test_a_client_without_an_engine_is_told_apart_from_no_client(install: Callable[[str, str], None]) -> None:
+    install("kind", "exit 0")
+    install("docker", NO_DAEMON)
+    assert refusal() == (
+        "--cluster kind: cannot create a cluster on this machine:\n"
+        "- docker: its engine does not answer. Start it "
+        "(`docker info` says: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.)\n"
+        "Or use --cluster embedded, which needs no container engine"
+    )
+
+
+def test_everything_that_is_missing_stands_in_one_message(install: Callable[[str, str], None]) -> None:
+    message = refusal()
+    assert "- kind: not found on PATH. Install" in message
+    assert "- container engine: none of docker, podman, nerdctl is on PATH" in message
+
+
+def test_a_missing_kind_is_named_though_an_engine_runs(install: Callable[[str, str], None]) -> None:
+    install("docker", "exit 0")
+    message = refusal()
+    assert "- kind: not found on PATH" in message
+    assert "docker:" not in message
+
+
+def test_the_engine_that_answers_is_taken(install: Callable[[str, str], None]) -> None:
+    install("kind", "exit 0")
+    install("docker", NO_DAEMON)
+    install("podman", "exit 0")
+    assert container_engine() == "podman"
+
+
+def test_the_engine_that_the_user_chose_for_kind_is_the_only_one_asked(
+    install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("kind", "exit 0")
+    install("docker", "exit 0")
+    monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", "podman")
+    assert "podman, named by KIND_EXPERIMENTAL_PROVIDER, is not on PATH" in refusal()
+
+
+def test_a_cluster_is_created_for_the_block_and_deleted_after_it(
+    install: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    install("kind", KIND.format(calls=calls))
+    install("podman", "exit 0")
+    monkeypatch.setenv(IMAGE_VARIABLE, "registry.example/node:v1.36.9")
+    with kind_cluster("1.36") as (kubeconfig, audit_log):
+        assert kubeconfig.read_text() == "made\n"
+        assert audit_log.exists()
+    create, delete = calls.read_text().splitlines()
+    name = re.search(r"--name (\S+)", create)
+    assert name is not None
+    assert create.startswith("podman create cluster")
+    assert "--image=registry.example/node:v1.36.9" in create
+    assert delete.startswith(f"podman delete cluster --name {name[1]}")
+    assert not kubeconfig.parent.exists()
+
+
+def test_two_clusters_have_two_names(install: Callable[[str, str], None], tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    install("kind", KIND.format(calls=calls))
+    install("docker", "exit 0")
+    with kind_cluster("1.36"), kind_cluster("1.36"):
+        created = re.findall(r"create cluster --name (\S+)", calls.read_text())
+    assert len(set(created)) == 2
+
+
+def test_a_cluster_that_cannot_be_created_is_deleted_and_kind_s_own_words_are_shown(
+    install: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    install(
+        "kind", f'echo "$1" >> {calls}; test "$1" = delete || {{ echo "ERROR: failed to pull image" >&2; exit 1; }}'
+    )
+    install("docker", "exit 0")
+    with pytest.raises(ClusterError, match="ERROR: failed to pull image"), kind_cluster("1.36"):
+        pass
+    assert calls.read_text().split() == ["create", "delete"]
+
+
+def test_another_kubernetes_than_the_pinned_one_needs_an_image(install: Callable[[str, str], None]) -> None:
+    install("kind", "exit 0")
+    install("docker", "exit 0")
+    with pytest.raises(ClusterError, match=IMAGE_VARIABLE), kind_cluster("1.29"):
+        pass
+
+
+def test_a_configuration_that_is_not_there_is_named(
+    install: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("kind", "exit 0")
+    install("docker", "exit 0")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "nowhere.yaml"))
+    with pytest.raises(ClusterError, match=str(tmp_path / "nowhere.yaml")), kind_cluster("1.36"):
+        pass
+
+
+def test_the_shipped_configuration_pins_the_node_image_by_digest() -> None:
+    nodes = yaml.safe_load((kind_path() / "cluster.yaml").read_text())["nodes"]
+    assert nodes
+    assert [
+        node["image"] for node in nodes if not re.search(r":v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", node["image"])
+    ] == []
+
+
+def test_the_shipped_configuration_writes_the_audit_log_into_the_mounted_folder() -> None:
+    (node,) = yaml.safe_load((kind_path() / "cluster.yaml").read_text())["nodes"]
+    (patch,) = (yaml.safe_load(text) for text in node["kubeadmConfigPatches"])
+    mounted = {mount["hostPath"]: mount["containerPath"] for mount in node["extraMounts"]}
+    volumes = {volume["hostPath"]: volume["mountPath"] for volume in patch["apiServer"]["extraVolumes"]}
+    arguments = patch["apiServer"]["extraArgs"]
+    assert volumes[mounted["audit-policy.yaml"]] == arguments["audit-policy-file"]
+    assert arguments["audit-log-path"] == f"{volumes[mounted['audit']]}/audit.log"

@@ -1,0 +1,248 @@
+"""What a supervisor keeps is there until its time is over, and gone afterwards, whatever ended it.
+
+Real processes throughout; only the programs are smaller than etcd.
+"""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_identities.cluster.launch import LaunchError, end, launch, this_process
+from agent_identities.cluster.pid import ProcessId
+from agent_identities.cluster.probe import Check, Client
+from agent_identities.cluster.process import Command
+from agent_identities.cluster.state import Failure, Plan, Ready
+
+SECONDS = 30.0
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from agent_identities.cluster.launch import launch, this_process
+from agent_identities.cluster.state import Plan
+plan = Plan.read(Path(sys.argv[1]))
+import dataclasses
+launch(Path(sys.argv[1]), dataclasses.replace(plan, owner=this_process()))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def command(directory: Path, script: str, name: str = "sleeper", check: Check | None = None) -> Command:
+    """A shell that notes its pid, so that a test can look for it."""
+    return Command(
+        name=name,
+        argv=(
+            "sh",
+            "-c",
+            f"echo $$ > {directory / name}.part; mv {directory / name}.part {directory / name}; {script}",
+        ),
+        log=str(directory / f"{name}.log"),
+        checks=(check,) if check else (),
+    )
+
+
+def plan(*commands: Command, **changes: Any) -> Plan:
+    return dataclasses.replace(Plan(commands, owner=this_process(), timeout=SECONDS), **changes)
+
+
+def nobody_answers(directory: Path) -> Check:
+    authority = directory / "ca.crt"
+    return Check("https://127.0.0.1:1/readyz", Client(str(authority), str(authority), str(authority)))
+
+
+def started(directory: Path, name: str = "sleeper") -> ProcessId:
+    """The process that a command of `command` runs as, waited for."""
+    give_up = time.monotonic() + SECONDS
+    while not (directory / name).exists():
+        assert time.monotonic() < give_up, f"{name} was never started"
+        time.sleep(0.01)
+    return ProcessId.of(int((directory / name).read_text()))
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Callable[[Plan], subprocess.Popen[str]]]:
+    """Start a process that owns what the plan says."""
+    processes = []
+
+    def start(what: Plan) -> subprocess.Popen[str]:
+        what.write(tmp_path)
+        process = subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_what_is_ready_runs_until_it_is_ended(tmp_path: Path) -> None:
+    ready = launch(tmp_path, plan(command(tmp_path, "exec sleep 600")))
+    process = ready.processes["sleeper"]
+    assert process.alive()
+    end(ready.supervisor)
+    assert not process.alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_all_ends_with_its_owner_whatever_ends_that(
+    tmp_path: Path, owner: Callable[[Plan], subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = owner(plan(command(tmp_path, "exec sleep 600")))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    sleeper = started(tmp_path)
+    process.send_signal(number)
+    assert sleeper.wait(SECONDS)
+
+
+def test_all_ends_when_the_one_who_starts_it_is_killed_before_it_is_ready(
+    tmp_path: Path, owner: Callable[[Plan], subprocess.Popen[str]]
+) -> None:
+    process = owner(plan(command(tmp_path, "exec sleep 600", check=nobody_answers(tmp_path))))
+    sleeper = started(tmp_path)
+    process.kill()
+    assert sleeper.wait(SECONDS)
+
+
+def test_nothing_runs_any_more_when_an_interrupted_start_returns(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        started(tmp_path)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(tmp_path, plan(command(tmp_path, "exec sleep 600", check=nobody_answers(tmp_path))))
+    assert not Path(f"/proc/{(tmp_path / 'sleeper').read_text().strip()}").exists()
+
+
+def test_even_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
+    ready = launch(tmp_path, plan(command(tmp_path, "exec sleep 600")))
+    ready.supervisor.signal(signal.SIGKILL)
+    assert ready.processes["sleeper"].wait(SECONDS)
+
+
+def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    ready = launch(tmp_path, plan(command(tmp_path, "trap '' TERM; while true; do sleep 1; done")))
+    end(ready.supervisor)
+    assert not ready.processes["sleeper"].alive()
+
+
+def test_an_owner_whose_pid_another_process_has_now_is_gone(tmp_path: Path) -> None:
+    earlier = dataclasses.replace(this_process(), started=1)
+    with pytest.raises(LaunchError):
+        launch(tmp_path, plan(command(tmp_path, "exec sleep 600"), owner=earlier))
+
+
+def test_what_has_no_owner_outlives_the_one_who_started_it(tmp_path: Path) -> None:
+    plan(command(tmp_path, "exec sleep 600"), owner=None).write(tmp_path)
+    without_owner = OWNER.replace("dataclasses.replace(plan, owner=this_process())", "plan").replace("600", "0")
+    subprocess.run([sys.executable, "-c", without_owner, tmp_path], check=True, stdout=subprocess.DEVNULL)
+    ready = Ready.read(tmp_path)
+    assert ready is not None
+    assert ready.processes["sleeper"].alive()
+    end(ready.supervisor)
+
+
+def test_a_process_that_ends_at_the_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError) as refused:
+        launch(tmp_path, plan(command(tmp_path, "echo no such flag >&2; exit 3", check=nobody_answers(tmp_path))))
+    assert refused.value.failure.process == "sleeper"
+    assert "exit code 3" in refused.value.failure.reason
+    assert refused.value.failure.tail == "no such flag"
+
+
+def test_a_process_that_is_not_ready_in_time_is_named_with_the_check_it_fails(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError) as refused:
+        launch(tmp_path, plan(command(tmp_path, "exec sleep 600", check=nobody_answers(tmp_path)), timeout=0.3))
+    assert refused.value.failure.process == "sleeper"
+    assert "https://127.0.0.1:1/readyz" in refused.value.failure.reason
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    nowhere = Command(name="etcd", argv=(str(tmp_path / "etcd"),), log=str(tmp_path / "etcd.log"))
+    with pytest.raises(LaunchError, match="etcd could not be started"):
+        launch(tmp_path, plan(nowhere))
+
+
+def test_when_one_process_dies_all_end_and_the_reason_stays(tmp_path: Path) -> None:
+    ready = launch(
+        tmp_path,
+        plan(command(tmp_path, "echo last words; exec sleep 600"), command(tmp_path, "exec sleep 600", "other")),
+    )
+    ready.processes["sleeper"].signal(signal.SIGKILL)
+    assert ready.supervisor.wait(SECONDS)
+    failure = Failure.read(tmp_path)
+    assert failure is not None
+    assert (failure.process, failure.reason, failure.tail) == ("sleeper", "was ended by SIGKILL", "last words")
+    assert not ready.processes["other"].alive()
+
+
+def test_keys_and_data_go_with_the_processes_and_logs_stay(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "data").mkdir()
+    started_plan = plan(
+        command(tmp_path, "echo hello; exec sleep 600"), remove=(str(tmp_path / "key"), str(tmp_path / "data"))
+    )
+    end(launch(tmp_path, started_plan).supervisor)
+    assert not (tmp_path / "key").exists()
+    assert not (tmp_path / "data").exists()
+    assert (tmp_path / "sleeper.log").read_text() == "hello\n"
+
+
+def test_a_folder_of_its_own_goes_as_well_with_a_killed_owner(
+    tmp_path: Path, owner: Callable[[Plan], subprocess.Popen[str]]
+) -> None:
+    process = owner(plan(command(tmp_path, "exec sleep 600"), remove_directory=True))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    ready = Ready.read(tmp_path)
+    assert ready is not None
+    process.kill()
+    assert ready.supervisor.wait(SECONDS)
+    assert not tmp_path.exists()
+
+
+def test_what_runs_once_is_ready_when_it_has_ended_well_and_the_last_command_follows(tmp_path: Path) -> None:
+    def once(name: str) -> Command:
+        return dataclasses.replace(command(tmp_path, "true", name), once=True)
+
+    ready = launch(tmp_path, plan(once("create"), at_end=once("delete")))
+    assert (tmp_path / "create").exists()
+    assert not (tmp_path / "delete").exists()
+    end(ready.supervisor, at_end=True)
+    assert (tmp_path / "delete").exists()
+
+
+def test_a_supervisor_that_only_waits_uses_no_processor(tmp_path: Path) -> None:
+    ready = launch(tmp_path, plan(dataclasses.replace(command(tmp_path, "true"), once=True)))
+    stat = Path(f"/proc/{ready.supervisor.pid}/stat")
+
+    def ticks() -> int:
+        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+
+    before = ticks()
+    time.sleep(0.5)
+    assert ticks() - before <= 5  # of 50
+    end(ready.supervisor)
+
+
+def test_the_supervisor_does_not_take_a_file_of_the_current_folder_for_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('wrong json')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry))
+    monkeypatch.chdir(tmp_path)
+    ready = launch(tmp_path, plan(command(tmp_path, "exec sleep 600")))
+    assert ready.processes["sleeper"].alive()
+    end(ready.supervisor)
