@@ -149,7 +149,16 @@ def _value_flags(values: Values) -> list[str]:
 
 
 def _stdin(values: Values) -> str | None:
-    return json.dumps(values.overrides) if values.overrides else None
+    return _json(values.overrides) if values.overrides else None
+
+
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def _json(value: Any) -> str:
+    """JSON that is YAML, too: no pairs of escapes for one character, which Helm's YAML parser refuses."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _FRAME = re.compile(r"^Error: (INSTALLATION FAILED: |UPGRADE FAILED: )?(execution error at \([^)]*\): )?", re.MULTILINE)

@@ -45,10 +45,10 @@ def test_without_guards_nothing_is_cluster_scoped(renderer: Renderer) -> None:
 
 def test_every_guard_has_a_switch_of_its_own(renderer: Renderer) -> None:
     everything = policies(render(renderer, agents=SUSPECT, guards={"enabled": True}))
-    assert everything == {*GUARDS.values(), "quarantine-pods", "quarantine-bindings"}
+    assert everything == {*GUARDS.values(), "run-as-revisions", "quarantine-pods", "quarantine-bindings"}
     for key, name in GUARDS.items():
         left = policies(render(renderer, agents=SUSPECT, guards={"enabled": True, key: {"enabled": False}}))
-        assert {found for found in everything - left if not found.startswith("quarantine-")} == {name}
+        assert {found for found in everything - left if not found.startswith(f"{name}-")} == {name}
 
 
 def test_every_policy_is_in_force_as_its_values_say(renderer: Renderer) -> None:
@@ -89,8 +89,14 @@ def test_guards_judge_the_agents_namespace_and_bindings_everywhere(renderer: Ren
 
 @pytest.mark.parametrize(
     ("version", "enabled", "there"),
-    [("1.36.0", "auto", True), ("1.35.9", "auto", False), ("1.36.4-eks-1", "auto", True), ("1.37.0", True, True)]
-    + [("1.36.0", False, False), ("1.35.0", False, False)],
+    [
+        ("1.36.0", "auto", True),
+        ("1.35.9", "auto", False),
+        ("1.36.4-eks-1", "auto", True),
+        ("1.37.0", True, True),
+        ("1.36.0", False, False),
+        ("1.35.0", False, False),
+    ],
 )
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
 def test_short_tokens_are_there_where_the_server_has_them(
@@ -105,7 +111,7 @@ def test_short_tokens_are_there_where_the_server_has_them(
 def expressions(value: Any) -> list[str]:
     """Every CEL expression of a policy."""
     if isinstance(value, dict):
-        own = [text for key, text in value.items() if key in ("expression", "messageExpression") and isinstance(text, str)]
+        own = [text for key, text in value.items() if key.lower().endswith("expression") and isinstance(text, str)]
         return own + [text for inner in value.values() for text in expressions(inner)]
     if isinstance(value, list):
         return [text for inner in value for text in expressions(inner)]
@@ -120,7 +126,7 @@ def test_no_expression_passes_the_limit_of_cel(renderer: Renderer) -> None:
     for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
         found = expressions(thaw(policy.body["spec"]))
         assert max(len(text) for text in found) < 100_000
-        if policy.name.rsplit(".", 1)[1] not in ("default-account", "exec"):
+        if policy.name.rsplit(".", 1)[1] not in ("default-account", "exec", "run-as-revisions"):
             text = "".join(found)
             assert all(f"'{name}':" in text for name in names)
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from support.server import RBAC, Json, Server
 
@@ -108,7 +109,7 @@ def use(*names: str, verb: str = "use") -> Json:
     return rule | ({"resourceNames": list(names)} if names else {})
 
 
-def pod(account: str | None, name: str = "p", *, field: str = "serviceAccountName", **spec: object) -> Json:
+def pod(account: str | None, name: str = "p", *, field: str = "serviceAccountName", **spec: Any) -> Json:
     """A Pod that names a ServiceAccount, in a field of choice, or names none."""
     named = {field: account} if account is not None else {}
     return {

@@ -13,6 +13,7 @@ Leaves in .identities.guards, once:
   seconds      as a list of CEL maps: name -> how long its tokens may live at most; 0: it has none
   audiences    as a list of CEL maps: name -> audience -> the same for tokens that are for others than the API server
   quarantined  the names of the quarantined, as a list of CEL maps name -> 0
+  entries      as a list of CEL maps: name -> key in .Values.agents, where that is another
 */}}
 {{- define "agent-identities.resolveGuards" -}}
 {{- if not (hasKey .identities "guards") }}
@@ -21,21 +22,27 @@ Leaves in .identities.guards, once:
   {{- $longest := int $values.guards.tokens.maxSeconds }}
   {{- $seconds := dict }}
   {{- $audiences := dict }}
+  {{- $entries := dict }}
   {{- include "agent-identities.guardedTokens" (list $values.proxy.name (dict "token" $values.proxy.token) list $longest $seconds $audiences) }}
   {{- range $name, $agent := $identities.agents }}
+    {{- if ne $name $agent.entry }}{{ $_ := set $entries $name (squote $agent.entry) }}{{ end }}
     {{- if eq $agent.access "proxied" }}
       {{- $_ := set $seconds $name "0" }}
     {{- else }}
       {{- include "agent-identities.guardedTokens" (list $name (get $values.agents $agent.entry) $agent.audiences $longest $seconds $audiences) }}
     {{- end }}
   {{- end }}
-  {{- range $name, $_ := $identities.quarantined }}{{ $_ := set $seconds $name "0" }}{{ end }}
+  {{- range $name, $agent := $identities.quarantined }}
+    {{- if ne $name $agent.entry }}{{ $_ := set $entries $name (squote $agent.entry) }}{{ end }}
+    {{- $_ := set $seconds $name "0" }}
+  {{- end }}
   {{- $names := keys $seconds | sortAlpha }}
   {{- $guards := dict }}
   {{- $_ := set $guards "accounts" (include "agent-identities.celSets" $names | fromJsonArray) }}
   {{- $_ := set $guards "quarantined" (include "agent-identities.celSets" (keys $identities.quarantined | sortAlpha) | fromJsonArray) }}
   {{- $_ := set $guards "seconds" (include "agent-identities.celMaps" (list $names $seconds) | fromJsonArray) }}
   {{- $_ := set $guards "audiences" (include "agent-identities.celMaps" (list (keys $audiences | sortAlpha) $audiences) | fromJsonArray) }}
+  {{- $_ := set $guards "entries" (include "agent-identities.celMaps" (list (keys $entries | sortAlpha) $entries) | fromJsonArray) }}
   {{- $_ := set $identities "guards" $guards }}
 {{- end }}
 {{- end }}
@@ -118,6 +125,13 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 [{{ join ", " $parts }}]{{ if $parts }}.filter(m, {{ index . 3 }} in m).map(m, m[{{ index . 3 }}]){{ end }}
 {{- end }}
 
+{{/* A variable entry: the key in .Values.agents of variables.account, for messages. Call: identities */}}
+{{- define "agent-identities.celEntry" -}}
+{{- include "agent-identities.celVariables" (list . "entries" "entries") | trim }}
+- name: entry
+  expression: {{ printf "(%s + [variables.account])[0]" (include "agent-identities.celFind" (list . "entries" "entries" "variables.account")) | quote }}
+{{- end }}
+
 {{/* The name of a guard's policy and binding; nothing where the guard is off. Call: (list root key name) */}}
 {{- define "agent-identities.guard" -}}
 {{- $root := index . 0 }}
@@ -170,6 +184,18 @@ namespaceSelector:
   apiVersions: [v1]
   operations: [CREATE, UPDATE]
   resources: [jobs, cronjobs]
+{{- end }}
+
+{{/* They make pods of templates that have been judged, and know nothing of who wrote these. */}}
+{{- define "agent-identities.notAController" -}}
+- name: not-a-controller
+  expression: >-
+    !('system:serviceaccounts:kube-system' in request.userInfo.groups) && request.userInfo.username != 'system:kube-controller-manager'
+{{- end }}
+
+{{/* CEL: whether the author holds the verb use on all ServiceAccounts of the namespace. Call: identities */}}
+{{- define "agent-identities.mayUseAll" -}}
+authorizer.group('').resource('serviceaccounts').namespace('{{ .namespace }}').check('use').allowed()
 {{- end }}
 
 {{/*

@@ -33,7 +33,10 @@ Leaves in .identities.network the rules as text, each written once for all agent
           kubernetes.io/metadata.name: {{ .namespace | quote }}
       podSelector:
         matchLabels:
-          {{- toYaml .podLabels | nindent 10 }}
+          {{- /* A null removes a label of the defaults; one that was never there is none either. */}}
+          {{- $labels := dict }}
+          {{- range $label, $value := .podLabels }}{{ if kindIs "string" $value }}{{ $_ := set $labels $label $value }}{{ end }}{{ end }}
+          {{- toYaml $labels | nindent 10 }}
     {{- range .cidrs }}
     - ipBlock:
         cidr: {{ . | quote }}

@@ -47,7 +47,7 @@ metadata:
     {{- $root.identities.labels | nindent 4 }}
     {{- $labels | nindent 4 }}
 spec:
-  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 }}
+  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 | int }}
   selector:
     matchLabels:
       {{- index (splitList "\n" $labels) 0 | nindent 6 }}

@@ -27,7 +27,8 @@ metadata:
   {{- end }}
 rules:
   {{- if $tier.perAgent }}
-  {{- toYaml $tier.rules | replace "{agent}" $agent | nindent 2 }}
+  {{- /* In JSON, where every name is quoted: in YAML 1{agent} could become a number. */}}
+  {{- toJson $tier.rules | replace "{agent}" $agent | fromJsonArray | toYaml | nindent 2 }}
   {{- else }}
   {{- toYaml $tier.rules | nindent 2 }}
   {{- end }}

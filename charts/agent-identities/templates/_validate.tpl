@@ -9,22 +9,35 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $values := $root.Values }}
 {{- $identities := $root.identities }}
 
-{{- include "agent-identities.validateLabels" (list $problems "extraLabels" $values.extraLabels) }}
+{{- include "agent-identities.validateLabels" (list $problems "extraLabels" $values.extraLabels dict) }}
 {{- if eq $values.proxy.name "default" }}
   {{- include "agent-identities.problem" (list $problems "proxy.name" "is \"default\", the ServiceAccount that every pod without one of its own runs as. Write: name: agent-proxy") }}
 {{- end }}
-{{- include "agent-identities.validateLabels" (list $problems "proxy.labels" $values.proxy.labels) }}
+{{- include "agent-identities.validateLabels" (list $problems "proxy.labels" $values.proxy.labels $values.extraLabels) }}
+{{- include "agent-identities.validateKeys" (list $problems "proxy.annotations" $values.proxy.annotations) }}
+{{- if contains "{agent}" (toJson $values.proxy.rules) }}
+  {{- include "agent-identities.problem" (list $problems "proxy.rules" "has {agent}, and the central role is one for all agents. Make it a tier:\n      tiers:\n        own:\n          rules: [{apiGroups: [\"\"], resources: [configmaps], resourceNames: [\"{agent}-state\"], verbs: [get]}]") }}
+{{- end }}
 {{- include "agent-identities.validateToken" (list $problems "proxy.token" $values.proxy.token) }}
 {{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload) }}
+{{- $roles := dict }}
 {{- range $name, $tier := $identities.tiers }}
   {{- if ne $name "proxy" }}{{ include "agent-identities.validateTier" (list $problems $identities $tier) }}{{ end }}
+  {{- /* Bindings are named after the role: two tiers with one would write the same binding. The central role has its own message. */}}
+  {{- $role := printf "%s/%s" $tier.scope (dig "name" $tier.role ($tier.existingRole | default dict)) }}
+  {{- if and (hasKey $roles $role) (or $tier.existingRole (ne $tier.role $identities.tiers.proxy.role)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "tiers.%s" $name) (printf "is the role %q, and so is the tier %q. Keep one of the two." (base $role) (get $roles $role))) }}
+  {{- end }}
+  {{- $_ := set $roles $role $name }}
 {{- end }}
 {{- include "agent-identities.validateRisks" (list $problems $root) }}
 {{- include "agent-identities.validateNetwork" (list $problems $root) }}
 {{- include "agent-identities.validateFairShare" (list $problems $values.priorityAndFairness) }}
 {{- include "agent-identities.validateGuards" (list $problems $root) }}
 {{- range $entry, $agent := $values.agents }}
-  {{- if not (kindIs "invalid" $agent) }}{{ include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}{{ end }}
+  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
+  {{- include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}
+  {{- include "agent-identities.validateLabels" (list $problems (printf "agents.%s.labels" $entry) $agent.labels $values.extraLabels) }}
 {{- end }}
 {{- range $name, $identity := merge (dict) $identities.agents $identities.quarantined }}
   {{- $path := printf "agents.%s" $identity.entry }}
@@ -58,11 +71,27 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $_ := set $problems "list" (append ($problems.list | default list) (rest .)) }}
 {{- end }}
 
-{{/* Refuses labels that the chart sets itself: twice the same key is no valid object. Call: (list problems path labels) */}}
+{{/* Refuses keys that no label or annotation may have (k8s.io/apimachinery, pkg/api/validate/content). Call: (list problems path map) */}}
+{{- define "agent-identities.validateKeys" -}}
+{{- range $key, $value := index . 2 }}
+  {{- if not (regexMatch "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is no key: letters, digits, '-', '_' and '.', 63 at most, after an optional DNS name and '/'. Write: example.com/team" $key)) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses labels that the object has already, from the chart or from extraLabels: twice the same key is no valid object.
+Call: (list problems path labels extraLabels)
+*/}}
 {{- define "agent-identities.validateLabels" -}}
+{{- include "agent-identities.validateKeys" . }}
+{{- $extra := index . 3 | default dict }}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
 {{- range $label, $value := index . 2 }}
-  {{- if or (has $label $own) (hasPrefix "agent-identities/" $label) }}
+  {{- if hasKey $extra $label }}
+    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is a label of extraLabels, too: an object has it once. Remove one of the two." $label)) }}
+  {{- else if or (has $label $own) (hasPrefix "agent-identities/" $label) }}
     {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is a label that the chart sets itself. Choose another key." $label)) }}
   {{- end }}
 {{- end }}
@@ -137,7 +166,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- end }}
 {{- include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}
 {{- if or $agent.cloud $agent.tokens }}{{ include "agent-identities.validateCloud" (list $problems $identities $entry $agent) }}{{ end }}
-{{- include "agent-identities.validateLabels" (list $problems (printf "%s.labels" $path) $agent.labels) }}
+{{- include "agent-identities.validateKeys" (list $problems (printf "%s.annotations" $path) $agent.annotations) }}
 {{- include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}
 {{- end }}
 
@@ -172,7 +201,8 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
 {{- with index . 2 }}
-  {{- include "agent-identities.validateLabels" (list $problems (printf "%s.podLabels" $path) .podLabels) }}
+  {{- include "agent-identities.validateLabels" (list $problems (printf "%s.podLabels" $path) .podLabels dict) }}
+  {{- include "agent-identities.validateKeys" (list $problems (printf "%s.podAnnotations" $path) .podAnnotations) }}
   {{- range $index, $volume := .volumes }}
     {{- if has $volume.name (list "agent-token" "agent-tokens") }}
       {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) (printf "%q is the volume of the agent's own tokens. Give this volume another name." $volume.name)) }}

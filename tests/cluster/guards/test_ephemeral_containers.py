@@ -16,9 +16,10 @@ def values(namespace: str) -> Json:
 
 @pytest.fixture(scope="module")
 def dev(guarded: Guarded) -> Server:
-    for account in ("a", "b", "default"):
-        path = guarded.path("pods", dry_run=False)
-        eventually(lambda name=account, to=path: guarded.server.request("POST", to, pod(name, name))[0] == 201)
+    accounts = ("a", "b", "default")
+    eventually(lambda: set(accounts) <= guarded.server.names(guarded.path("serviceaccounts", dry_run=False)))
+    for account in accounts:
+        guarded.server.create(guarded.path("pods", dry_run=False), pod(account, account))
     developer = guarded.user("dev")
     eventually(lambda: guarded.refuses(debug(guarded, developer, "a")))
     return developer

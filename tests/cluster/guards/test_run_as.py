@@ -4,8 +4,8 @@ import copy
 from typing import Any
 
 import pytest
-from support.guarded import Guarded, pod, use
 
+from support.guarded import Guarded, pod, use
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -131,9 +131,34 @@ def test_controllers_make_the_pods_of_a_template_that_has_been_judged(guarded: G
     image = {"name": "c", "image": "registry.example/mine:1"}
     assert guarded.refuses(patch(dev, {"spec": {"template": {"spec": {"containers": [image]}}}}))
     assert guarded.refuses(patch(dev, {"spec": {"template": {"metadata": {"annotations": {"inject": "me"}}}}}))
-    assert patch(dev, {"spec": {"template": {"spec": {"serviceAccountName": "default", "serviceAccount": "default"}}}})[0] == 200
+    another = {"serviceAccountName": "default", "serviceAccount": "default"}
+    assert patch(dev, {"spec": {"template": {"spec": another}}})[0] == 200
     its_pod = f"{guarded.path('pods', dry_run=False)}/{made[0]['metadata']['name']}?dryRun=All"
     assert guarded.refuses(dev.patch(its_pod, {"spec": {"containers": [image]}}))
     assert dev.patch(its_pod, {"metadata": {"labels": {"seen": "yes"}}})[0] == 200
     assert dev.request("DELETE", f"{path}/p")[0] == 200
     eventually(lambda: not guarded.server.items(pods))
+
+
+def test_nobody_forges_what_a_stateful_set_runs(guarded: Guarded, dev: Server, user_of_a: Server) -> None:
+    """The controller applies a ControllerRevision to the StatefulSet; the pods that it makes are judged no more."""
+    apps = "/apis/apps/v1"
+    revisions = guarded.path("controllerrevisions", apps, dry_run=False)
+    _, body = workload("statefulsets", "a")
+    guarded.server.create(guarded.path("statefulsets", apps, dry_run=False), body)
+    # its controller keeps the history all the same
+    made = eventually(lambda: guarded.server.items(revisions))[0]["metadata"]["name"]
+    image = {"name": "c", "image": "registry.example/mine:1"}
+    forged = {"spec": {"template": {"spec": {"containers": [image]}}}}
+    revision = {"metadata": {"name": "forged"}, "revision": 7, "data": forged}
+    user_of_all = guarded.user("user-of-all")
+    guarded.allow("user-of-all", use())
+
+    def refused(answer: tuple[int, Json]) -> bool:
+        return answer[0] == 403 and f"'{guarded.policy}-revisions'" in answer[1]["message"]
+
+    for who in (dev, user_of_a):
+        assert refused(who.request("POST", f"{revisions}?dryRun=All", revision))
+        assert refused(who.patch(f"{revisions}/{made}?dryRun=All", {"metadata": {"labels": {"app": "other"}}}))
+    eventually(lambda: user_of_all.request("POST", f"{revisions}?dryRun=All", revision)[0] == 201)
+    assert user_of_all.patch(f"{revisions}/{made}?dryRun=All", {"metadata": {"labels": {"app": "other"}}})[0] == 200

@@ -2,15 +2,16 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
 from agent_identities.cluster.choice import Cluster
 from support.guarded import Guarded, pod
-from support.server import Json, Server, eventually
+from support.server import Json, eventually
 
 GUARD = ("shortTokens", "short-tokens")
-MOUNTED = {"automountServiceAccountToken": True}
+MOUNTED: Json = {"automountServiceAccountToken": True}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,9 +28,9 @@ def values(namespace: str) -> Json:
     return {"agents": agents}
 
 
-def lifetimes(guarded: Guarded, account: str, who: Server | None = None, **spec: object) -> dict[str, list[int]]:
+def lifetimes(guarded: Guarded, account: str, **spec: Any) -> dict[str, list[int]]:
     """Volume -> lifetimes of its tokens, of a pod that is not kept."""
-    made = (who or guarded.server).create(guarded.path("pods"), pod(account, **spec))
+    made = guarded.server.create(guarded.path("pods"), pod(account, **spec))
     return {
         "injected" if volume["name"].startswith("kube-api-access-") else volume["name"]: [
             source["serviceAccountToken"]["expirationSeconds"]

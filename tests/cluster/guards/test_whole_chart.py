@@ -1,6 +1,6 @@
 """All guards at once: they never stand in the way of the chart itself, nor of the cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from support.server import RBAC, Json, Server, eventually
 pytestmark = pytest.mark.cluster
 
 HARDENED = Path(__file__).parents[3] / "values" / "hardened.yaml"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 IMAGE = "registry.example/agent"
 MakeRelease = Callable[[Helm], Release]
 
@@ -55,8 +56,8 @@ def test_the_chart_goes_through_its_whole_life_under_its_own_guards(
     eventually(lambda: running(server, namespace, "log-analyst"))
 
     ours.upgrade(Values((HARDENED,), CHANGED), *flags)
-    for agent in ("newcomer", "triage-2", "log-analyst"):
-        eventually(lambda name=agent: running(server, namespace, name), seconds=60)
+    agents = ("newcomer", "triage-2", "log-analyst")
+    eventually(lambda: all(running(server, namespace, agent) for agent in agents), seconds=60)
     assert installed(server, ours).keys() != first
     ours.rollback(1, *flags)
     assert installed(server, ours).keys() == first
@@ -66,10 +67,22 @@ def test_the_chart_goes_through_its_whole_life_under_its_own_guards(
     eventually(lambda: server.items(f"/api/v1/namespaces/{namespace}/pods") == [], seconds=60)
 
 
-def test_a_kubelet_runs_the_charts_own_pods(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> None:
+@pytest.fixture
+def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
+    """The example, in force; its guards are removed one by one, since a test may take the release's record away."""
     release(helm).install(Values((HARDENED,)))
     guarded = Guarded(server, namespace, "")
     eventually(lambda: in_force(guarded))
+    yield guarded
+    for kind in ("validating", "mutating"):
+        for collection in (f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"):
+            for name in server.names(f"{ADMISSION}/{collection}"):
+                if f".{namespace}." in name:
+                    server.delete(f"{ADMISSION}/{collection}/{name}")
+
+
+def test_a_kubelet_runs_the_charts_own_pods(server: Server, hardened: Guarded) -> None:
+    namespace = hardened.namespace
     meta = eventually(lambda: running(server, namespace, "log-analyst"))[0]["metadata"]
     path = f"/api/v1/namespaces/{namespace}/pods/{meta['name']}"
     node = {"apiVersion": "v1", "kind": "Node", "name": namespace}
@@ -91,79 +104,53 @@ def test_a_kubelet_runs_the_charts_own_pods(server: Server, release: MakeRelease
         server.delete(f"/api/v1/nodes/{namespace}")
 
 
-def test_the_namespace_can_be_deleted_under_guard(
-    server: Server, release: MakeRelease, helm: Helm, namespace: str
-) -> None:
-    ours = release(helm)
-    ours.install(Values((HARDENED,)))
-    eventually(lambda: in_force(Guarded(server, namespace, "")))
-    eventually(lambda: running(server, namespace, "log-analyst"))
-    server.delete(f"/api/v1/namespaces/{namespace}")
-    eventually(lambda: server.request("GET", f"/api/v1/namespaces/{namespace}")[0] == 404, seconds=60)
-    # the guards are the cluster's: they outlive the namespace, and the release's record in it
-    policies = "/apis/admissionregistration.k8s.io/v1"
-    for kind in ("validating", "mutating"):
-        for collection in (f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"):
-            for name in server.names(f"{policies}/{collection}"):
-                if f".{namespace}." in name:
-                    server.delete(f"{policies}/{collection}/{name}")
+def test_the_namespace_can_be_deleted_under_guard(server: Server, hardened: Guarded) -> None:
+    namespace = f"/api/v1/namespaces/{hardened.namespace}"
+    eventually(lambda: running(server, hardened.namespace, "log-analyst"))
+    server.delete(namespace)
+    eventually(lambda: server.request("GET", namespace)[0] == 404, seconds=60)
 
 
-def test_the_api_server_finds_nothing_odd_in_the_expressions(
-    server: Server, release: MakeRelease, helm: Helm, namespace: str
-) -> None:
-    ours = release(helm)
-    ours.install(Values((HARDENED,)))
-
+def test_the_api_server_finds_nothing_odd_in_the_expressions(server: Server, hardened: Guarded) -> None:
     def checked() -> list[Json]:
-        policies = server.items("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies")
-        found = [policy for policy in policies if f".{namespace}." in policy["metadata"]["name"]]
+        policies = server.items(f"{ADMISSION}/validatingadmissionpolicies")
+        found = [policy for policy in policies if f".{hardened.namespace}." in policy["metadata"]["name"]]
         done = [policy for policy in found if policy.get("status", {}).get("observedGeneration")]
         return done if len(done) == len(found) > 0 else []
 
     for policy in eventually(checked):
-        assert policy["status"].get("typeChecking", {}).get("expressionWarnings", []) == [], policy["metadata"]["name"]
-    ours.uninstall()
+        warnings = policy["status"].get("typeChecking", {}).get("expressionWarnings", [])
+        assert warnings == [], policy["metadata"]["name"]
 
 
 def test_two_releases_guard_two_namespaces(
-    server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str
+    server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str, hardened: Guarded
 ) -> None:
     ours = release(helm)
     other = Release(helm, chart, ours.name, f"{namespace}-b", ours.kubeconfig, ours.context)
-    guarded = Guarded(server, namespace, "")
+    there = Guarded(server, other.namespace, "")
     try:
-        ours.install(Values((HARDENED,)))
         other.install(Values((HARDENED,)))
-        eventually(lambda: in_force(guarded))
-        eventually(lambda: in_force(Guarded(server, other.namespace, "")))
+        eventually(lambda: in_force(there))
         other.uninstall()
-        eventually(lambda: not in_force(Guarded(server, other.namespace, "")))
-        assert in_force(guarded)
+        eventually(lambda: not in_force(there))
+        assert in_force(hardened)
     finally:
-        ours.uninstall()
         server.delete(f"/api/v1/namespaces/{other.namespace}")
 
 
-def test_somebody_else_may_run_the_rest_of_the_cluster(
-    server: Server, release: MakeRelease, helm: Helm, namespace: str
-) -> None:
-    ours = release(helm)
-    ours.install(Values((HARDENED,)))
-    guarded = Guarded(server, namespace, "")
-    eventually(lambda: in_force(guarded))
-    dev = guarded.user("dev")
+def test_somebody_else_may_run_the_rest_of_the_cluster(hardened: Guarded) -> None:
+    dev = hardened.user("dev")
     view = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     subject = {"kind": "ServiceAccount", "name": "log-analyst", "namespace": "default"}
     binding = {"metadata": {"name": "b"}, "roleRef": view, "subjects": [subject]}
-    secret = {"metadata": {"name": "s"}}
-    for path, body in (
+    here = f"/api/v1/namespaces/{hardened.namespace}"
+    requests: tuple[tuple[str, Json], ...] = (
         ("/api/v1/namespaces/default/pods", pod(None)),
         (f"{RBAC}/namespaces/default/rolebindings", binding),
         (f"{RBAC}/clusterrolebindings", binding),
-        (f"/api/v1/namespaces/{namespace}/secrets", secret),
-        (f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}}),
+        (f"{here}/secrets", {"metadata": {"name": "s"}}),
+        (f"{here}/serviceaccounts", {"metadata": {"name": "operator"}}),
         ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}),
-    ):
-        eventually(lambda p=path, b=body: dev.request("POST", f"{p}?dryRun=All", b)[0] == 201)
-    ours.uninstall()
+    )
+    eventually(lambda: all(dev.request("POST", f"{path}?dryRun=All", body)[0] == 201 for path, body in requests))
