@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from agent_identities.cluster.toolchain import provide
 from agent_identities.helm import Helm, Renderer
 
 REPOSITORY = Path(__file__).parents[1]
+
+settings.register_profile("sample", derandomize=True, database=None, max_examples=25)
+settings.register_profile("prove", database=None, max_examples=500, print_blob=True)
+settings.load_profile("sample")
 
 
 @pytest.fixture(scope="session")

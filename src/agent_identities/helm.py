@@ -137,9 +137,10 @@ class Release:
         given = values or Values()
         return self.helm.run(command, *arguments, *where, *_value_flags(given), stdin=_stdin(given))
 
-    def install(self, values: Values, *flags: str) -> str:
-        """Installs, making the namespace where it is not there. Returns what Helm printed, NOTES included."""
-        return self._run("install", self.name, str(self.chart), "--create-namespace", *flags, values=values)
+    def install(self, values: Values, *flags: str, create_namespace: bool = True) -> str:
+        """Installs, by default with the namespace where it is not there. Returns what Helm printed, NOTES included."""
+        namespace = ["--create-namespace"] if create_namespace else []
+        return self._run("install", self.name, str(self.chart), *namespace, *flags, values=values)
 
     def upgrade(self, values: Values, *flags: str) -> str:
         """Upgrades to these values alone (nothing is carried over from the release before)."""

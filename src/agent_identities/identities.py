@@ -93,6 +93,7 @@ class Identity:
 class Declaration:
     """What a set of values promises for the agents in ``namespace``.
 
+    ``deployers`` are ServiceAccounts of others, (namespace, name), that may run pods as agents (guards.deployers).
     ``accepted`` are the risks that each tier takes on purpose: tier, id of the risk, reason.
     """
 
@@ -102,6 +103,7 @@ class Declaration:
     quarantined: tuple[Identity, ...]
     tiers: Mapping[str, tuple[PolicyRule, ...]]
     accepted: Mapping[str, Mapping[str, str]]
+    deployers: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -120,17 +122,18 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
     """
     namespace = values.get("namespaceOverride") or namespace
     tiers = {PROXY_TIER: _Tier(_rules(values["proxy"]["rules"]))}
-    tiers |= {name: _tier(tier) for name, tier in values["tiers"].items() if tier is not None}
+    tiers |= {name: _tier(tier) for name, tier in (values.get("tiers") or {}).items() if tier is not None}
     everyone = tuple(
         identity
-        for entry, agent in sorted(values["agents"].items())
+        for entry, agent in sorted((values.get("agents") or {}).items())
         if agent is not None
         for identity in _identities(entry, agent, tiers, namespace)
     )
     agents = tuple(one for one in everyone if not one.quarantined)
     own = Grant(PROXY_TIER, namespace, tiers[PROXY_TIER].rules)
     acting = _impersonation(values["proxy"].get("impersonation", "auto"), kube_version, agents, namespace)
-    proxy = Identity(values["proxy"]["name"], namespace, "proxy", (own, *acting), Token("projected"))
+    token = _token(values["proxy"].get("token") or {})
+    proxy = Identity(values["proxy"]["name"], namespace, "proxy", (own, *acting), token)
     return Declaration(
         namespace=namespace,
         proxy=proxy,
@@ -139,9 +142,14 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
         tiers={name: tier.rules for name, tier in tiers.items()},
         accepted={
             name: tier.get("acceptRisks") or {}
-            for name, tier in {PROXY_TIER: values["proxy"], **values["tiers"]}.items()
+            for name, tier in {PROXY_TIER: values["proxy"], **(values.get("tiers") or {})}.items()
             if tier is not None
         },
+        deployers=frozenset(
+            (deployer["namespace"], deployer["name"])
+            for deployer in (values.get("guards") or {}).get("deployers") or ()
+            if deployer["kind"] == "ServiceAccount"
+        ),
     )
 
 
@@ -195,7 +203,7 @@ def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier]
 
 def _names(entry: str, agent: Mapping[str, Any]) -> Iterator[str]:
     if "instances" in agent:
-        yield from (f"{entry}-{number}" for number in range(1, agent["instances"] + 1))
+        yield from (f"{entry}-{number}" for number in range(1, int(agent["instances"]) + 1))
     else:
         yield (agent.get("serviceAccount") or {}).get("name") or entry
 

@@ -62,7 +62,7 @@ def load(chart: Path, files: Sequence[Path] = (), overrides: Mapping[str, Any] |
         given = overlay(given, read(path))
     given = overlay(given, overrides or {})
     values = with_defaults(given, read(chart / "values.yaml"))
-    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"), object_hook=_ends_like_go)
     problems = sorted(set(_problems(values, schema)))
     if problems:
         names = ", ".join(str(path) for path in files) or "the values"
@@ -84,6 +84,15 @@ def _problems(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[
         else:
             sentence = _sentence(error.validator, error.validator_value, error.instance, error.message)
             yield f"{path or 'values'}: {sentence}"
+
+
+def _ends_like_go(node: dict[str, Any]) -> dict[str, Any]:
+    """A node whose patterns end as in Go, where Helm reads them: Python's `$` lets a line break pass after it."""
+    if isinstance(pattern := node.get("pattern"), str):
+        node["pattern"] = re.sub(r"\$$", r"\\Z", pattern)
+    if isinstance(keys := node.get("patternProperties"), dict):
+        node["patternProperties"] = {re.sub(r"\$$", r"\\Z", key): below for key, below in keys.items()}
+    return node
 
 
 def _extra_keys(given: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -124,6 +133,8 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
             return f"is {shown}; use one of {', '.join(map(str, limit))}."
         case "uniqueItems":
             return f"names one entry twice: {shown}."
+        case "pattern":
+            return f"is {shown}, which does not match {str(limit).removesuffix(chr(92) + 'Z')}$."
         case _:
             return f"{message}."
 

@@ -1,38 +1,47 @@
 """Install, upgrade, roll back, uninstall: on a real API server, by both Helms, with nothing left behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_identities import values as values_files
 from agent_identities.helm import Helm, Release, Renderer, Target, Values
-from agent_identities.objects import thaw
+from agent_identities.objects import Key, thaw
+from support.installed import holds, installed
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = sorted((REPOSITORY / "values").glob("*.yaml"))
-OURS = "labelSelector=app.kubernetes.io/name%3Dagent-identities"
+NOT_IN_LISTS = ("apiVersion", "kind")
 READ_PODS = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 READ_SERVICES = [{"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}]
 
 MakeRelease = Callable[[Helm], Release]
 
 
-def path_of(namespace: str, kind: str) -> str:
-    group = {"ServiceAccount": "/api/v1", "Deployment": "/apis/apps/v1"}.get(kind, RBAC)
-    return f"{group}/namespaces/{namespace}/{kind.lower()}s"
+def elsewhere(chart: Path, file: Path) -> set[str]:
+    """The namespaces, beside the release's, that a values file names."""
+    agents = values_files.load(chart, [file])["agents"].values()
+    return {namespace for agent in agents if agent for namespace in agent.get("namespaces", ())}
 
 
-def state(server: Server, namespace: str) -> dict[tuple[str, str], Json]:
-    """(kind, name) -> object, of all that the chart has made in a namespace."""
-    return {
-        (kind, item["metadata"]["name"]): item
-        for kind in ("ServiceAccount", "Role", "RoleBinding", "Deployment")
-        for item in server.items(f"{path_of(namespace, kind)}?{OURS}")
-    }
+@pytest.fixture(scope="module")
+def teams(server: Server, chart: Path) -> Iterator[set[str]]:
+    """The namespaces that the examples grant rights in: there before the release, as they would be."""
+    missing = set().union(*(elsewhere(chart, file) for file in EXAMPLES)) - server.names("/api/v1/namespaces")
+    for name in missing:
+        server.make_namespace(name)
+    yield missing
+    for name in missing:
+        server.delete(f"/api/v1/namespaces/{name}")
+
+
+def key(kind: str, namespace: str, name: str) -> Key:
+    return Key("" if kind == "ServiceAccount" else "rbac.authorization.k8s.io", kind, namespace, name)
 
 
 def identity(obj: Json) -> tuple[str, str]:
@@ -44,18 +53,24 @@ def values(**overrides: Any) -> Values:
     return Values(overrides=overrides)
 
 
+@pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_is_on_the_server_as_it_was_rendered(
+def test_every_example_is_on_the_server_as_it_was_rendered_and_leaves_with_its_release(
     server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str, file: Path
 ) -> None:
-    release(either_helm).install(Values((file,)))
-    rendered = Renderer(either_helm, chart).render(Values((file,)), Target(namespace=namespace)).objects
-    found = state(server, namespace)
-    assert set(found) == {(key.kind, key.name) for key in rendered}
+    ours = release(either_helm)
+    ours.install(Values((file,)))
+    rendered = Renderer(either_helm, chart).render(Values((file,)), Target(ours.name, namespace)).objects
+    found = installed(server, ours)
+    assert set(found) == set(rendered)
     for key in rendered:
-        live = found[key.kind, key.name]
-        for field in ("rules", "roleRef", "subjects", "automountServiceAccountToken"):
-            assert live.get(field) == thaw(rendered[key].body.get(field)), (key, field)
+        live = found[key]
+        wanted = {field: value for field, value in thaw(rendered[key].body).items() if field not in NOT_IN_LISTS}
+        for field in ("rules", "roleRef", "subjects", "automountServiceAccountToken", "imagePullSecrets"):
+            assert live.get(field) == wanted.get(field), (key, field)
+        assert holds(live, wanted), key
+    ours.uninstall()
+    eventually(lambda: not installed(server, ours))
 
 
 def test_an_upgrade_touches_only_the_agents_that_changed(
@@ -64,20 +79,20 @@ def test_an_upgrade_touches_only_the_agents_that_changed(
     tiers = {"reader": {"rules": READ_PODS}, "other": {"rules": READ_SERVICES}}
     ours = release(either_helm)
     ours.install(values(tiers=tiers, agents={"stays": {}, "moves": {"tiers": ["reader"]}, "goes": {}}))
-    before = state(server, namespace)
+    before = installed(server, ours)
     ours.upgrade(values(tiers=tiers, agents={"stays": {}, "moves": {"tiers": ["other"]}, "comes": {}}))
-    after = state(server, namespace)
+    after = installed(server, ours)
 
     untouched = {key for key in before.keys() & after.keys() if identity(before[key]) == identity(after[key])}
     assert before.keys() - after.keys() == {
-        ("ServiceAccount", "goes"),
-        ("RoleBinding", "goes-binding"),
-        ("RoleBinding", "moves:reader-role"),
+        key("ServiceAccount", namespace, "goes"),
+        key("RoleBinding", namespace, "goes-binding"),
+        key("RoleBinding", namespace, "moves:reader-role"),
     }
     assert after.keys() - before.keys() == {
-        ("ServiceAccount", "comes"),
-        ("RoleBinding", "comes-binding"),
-        ("RoleBinding", "moves:other-role"),
+        key("ServiceAccount", namespace, "comes"),
+        key("RoleBinding", namespace, "comes-binding"),
+        key("RoleBinding", namespace, "moves:other-role"),
     }
     assert untouched == before.keys() & after.keys()
 
@@ -87,12 +102,13 @@ def test_a_rollback_gives_back_the_rights_of_before(
 ) -> None:
     ours = release(either_helm)
     ours.install(values(agents={"a": {}, "b": {}}))
-    before = state(server, namespace)
+    before = installed(server, ours)
     ours.upgrade(values(agents={"a": {"tiers": []}, "c": {}}))
     ours.rollback(1)
-    after = state(server, namespace)
+    after = installed(server, ours)
     assert after.keys() == before.keys()
-    assert identity(after["ServiceAccount", "a"]) == identity(before["ServiceAccount", "a"])
+    a = key("ServiceAccount", namespace, "a")
+    assert identity(after[a]) == identity(before[a])
 
 
 @pytest.mark.parametrize(
@@ -111,25 +127,25 @@ def test_every_change_of_values_upgrades_and_rolls_back(
     agents: Json = {"agents": {"a": {}}}
     ours = release(either_helm)
     ours.install(values(**agents | first))
-    before = state(server, namespace).keys()
+    before = installed(server, ours).keys()
     ours.upgrade(values(**agents | second))
     ours.rollback(1)
-    assert state(server, namespace).keys() == before
+    assert installed(server, ours).keys() == before
 
 
+@pytest.mark.usefixtures("teams")
+@pytest.mark.parametrize("example", ["quickstart", "multi-namespace", "production", "quarantine"])
 def test_uninstall_leaves_nothing_behind(
-    server: Server, release: MakeRelease, either_helm: Helm, namespace: str
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, example: str
 ) -> None:
     ours = release(either_helm)
-    ours.install(Values((REPOSITORY / "values" / "quickstart.yaml",)))
-    assert state(server, namespace)
+    ours.install(Values((REPOSITORY / "values" / f"{example}.yaml",)))
+    assert installed(server, ours)
     ours.uninstall()
-    eventually(lambda: not state(server, namespace))
+    eventually(lambda: not installed(server, ours))
     assert server.names(f"/api/v1/namespaces/{namespace}/serviceaccounts") == {"default"}
     assert server.names(f"/api/v1/namespaces/{namespace}/secrets") == set()
     assert server.names(f"{RBAC}/namespaces/{namespace}/rolebindings") == set()
-    everywhere = [f"{RBAC}/clusterroles", f"{RBAC}/clusterrolebindings"]
-    assert [server.items(f"{path}?{OURS}") for path in everywhere] == [[], []]
 
 
 def test_two_releases_in_two_namespaces_do_not_meet(
@@ -142,6 +158,6 @@ def test_two_releases_in_two_namespaces_do_not_meet(
         ours.install(file)
         other.install(file)
         other.uninstall()
-        assert ("ServiceAccount", "triage-1") in state(server, namespace)
+        assert key("ServiceAccount", namespace, "triage-1") in installed(server, ours)
     finally:
         server.delete(f"/api/v1/namespaces/{other.namespace}")

@@ -14,12 +14,29 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 class Server:
     """Requests with the credentials of one kubeconfig."""
 
-    def __init__(self, client: pykube.HTTPClient) -> None:
+    def __init__(self, client: pykube.HTTPClient, headers: dict[str, str] | None = None) -> None:
         self.client = client
+        self.headers = headers or {}
+
+    def as_user(self, name: str, group: str | None = None) -> "Server":
+        """The same server, asked as another user by impersonation: for a ServiceAccount with all of its groups."""
+        group_header = {"Impersonate-Group": group} if group else {}
+        return Server(self.client, {"Impersonate-User": name, **group_header})
+
+    def as_account(self, namespace: str, name: str) -> "Server":
+        """The same server, asked as a ServiceAccount by impersonation."""
+        return self.as_user(f"system:serviceaccount:{namespace}:{name}")
 
     def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """(HTTP status, answer). The path is absolute: /api/v1/namespaces/x."""
-        response = self.client.session.request(method, self.client.url + path, json=body, timeout=30)
+        url = self.client.url + path
+        response = self.client.session.request(method, url, json=body, headers=self.headers, timeout=30)
+        return response.status_code, response.json()
+
+    def patch(self, path: str, change: Json) -> tuple[int, Json]:
+        """A strategic merge patch."""
+        headers = self.headers | {"Content-Type": "application/strategic-merge-patch+json"}
+        response = self.client.session.patch(self.client.url + path, json=change, headers=headers, timeout=30)
         return response.status_code, response.json()
 
     def get(self, path: str) -> Json:

@@ -1,46 +1,170 @@
 {{/*
-Resolves the values once for all templates: checks them (agent-identities.validate) and leaves in .identities
+Resolves the values once for all templates, checks them (agent-identities.validate), and leaves in .identities
 
-  labels    the labels of every object, as text
-  roles     tier -> name of its Role
-  agents    name of the ServiceAccount -> (dict name entry tiers token workload labels annotations)
+  namespace    of the agents
+  prefix       of names outside it
+  labels       of every object, as text
+  impersonation  constrained or legacy: how the proxy may act as proxied agents
+  tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks)
+  clusterTiers how many of them hold in the whole cluster
+  agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
+               podLabels tokens audiences (of all tokens but the first) cloud network)
+  quarantined  the same of those that are out
+  elsewhere    namespace -> tier -> true: what is granted outside the agents' namespace
+  bindings     perAgent or perTier
+  groups       with perTier: (dict tier namespace bucket subjects) of each binding
+  network      what the network policies open: (dict dns apiServer cloud destinations sources), as text
+  proxied      names of the proxied agents
+  proxiedTiers namespace -> tier -> true: what the proxy may act for; "" is the whole cluster
 
 A file of templates begins with: include "agent-identities.resolve" .
 The first call does the work; the root context is one map for all files of the chart, so the others find it done.
 */}}
 {{- define "agent-identities.resolve" -}}
 {{- if not (hasKey . "identities") }}
-  {{- $root := . }}
   {{- $problems := dict }}
-  {{- $roles := dict "proxy" (include "agent-identities.roleName" (dict "root" $root "tier" "proxy")) }}
-  {{- range $tier, $spec := .Values.tiers }}
-    {{- if $spec }}
-      {{- $_ := set $roles $tier (include "agent-identities.roleName" (dict "root" $root "tier" $tier)) }}
-    {{- end }}
+  {{- $identities := dict "namespace" (include "agent-identities.namespace" .) "prefix" (include "agent-identities.prefix" .) "labels" (include "agent-identities.labels" .) "bindings" .Values.bindings "groups" dict }}
+  {{- $_ := set . "identities" $identities }}
+  {{- $impersonation := .Values.proxy.impersonation }}
+  {{- if eq $impersonation "auto" }}
+    {{- $impersonation = semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version | ternary "constrained" "legacy" }}
   {{- end }}
-  {{- $agents := dict }}
-  {{- range $entry, $agent := .Values.agents }}
-    {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
-    {{- $names := list $entry }}
-    {{- if hasKey $agent "instances" }}
-      {{- $names = list }}
-      {{- range $number := untilStep 1 (int (add1 $agent.instances)) 1 }}
-        {{- $names = append $names (printf "%s-%d" $entry $number) }}
-      {{- end }}
-    {{- end }}
-    {{- $tiers := list "proxy" }}
-    {{- if hasKey $agent "tiers" }}{{ $tiers = $agent.tiers }}{{ end }}
-    {{- $token := merge (dict) ($agent.token | default dict) (dict "mode" "projected" "expirationSeconds" 3600) }}
-    {{- range $name := $names }}
-      {{- $identity := dict "name" $name "entry" $entry "tiers" $tiers "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $agent.annotations }}
-      {{- if hasKey $agents $name }}
-        {{- $other := (get $agents $name).entry }}
-        {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, and so does agents.%s. Rename one of the two." $name $other)) }}
-      {{- end }}
-      {{- $_ := set $agents $name $identity }}
-    {{- end }}
-  {{- end }}
-  {{- $_ := set . "identities" (dict "labels" (include "agent-identities.labels" .) "roles" $roles "agents" $agents) }}
+  {{- $_ := set $identities "impersonation" $impersonation }}
+  {{- include "agent-identities.resolveTiers" (list . $problems) }}
+  {{- include "agent-identities.resolveAgents" (list . $problems) }}
+  {{- include "agent-identities.resolveGrants" . }}
+  {{- include "agent-identities.resolveNetwork" (list . $problems) }}
+  {{- if eq .Values.bindings "perTier" }}{{ include "agent-identities.resolveGroups" $identities }}{{ end }}
   {{- include "agent-identities.validate" (dict "root" . "problems" $problems) }}
+{{- end }}
+{{- end }}
+
+{{/* Call: (list root problems) */}}
+{{- define "agent-identities.resolveTiers" -}}
+{{- $root := index . 0 }}
+{{- $problems := index . 1 }}
+{{- $proxy := $root.Values.proxy }}
+{{- $central := dict "name" "proxy" "role" (printf "%s-role" $proxy.name) "kind" "Role" "rules" $proxy.rules "scope" "Namespace" "perAgent" false "acceptRisks" $proxy.acceptRisks }}
+{{- $tiers := dict "proxy" $central }}
+{{- $clusterTiers := 0 }}
+{{- range $name, $tier := $root.Values.tiers }}
+  {{- if kindIs "invalid" $tier }}{{ continue }}{{ end }}
+  {{- if eq $name "proxy" }}
+    {{- include "agent-identities.problem" (list $problems "tiers.proxy" "is the name of the central role's tier. Move its rules to proxy.rules, or give this tier another name.") }}
+    {{- continue }}
+  {{- end }}
+  {{- $scope := $tier.scope | default "Namespace" }}
+  {{- $kind := eq $scope "Cluster" | ternary "ClusterRole" "Role" }}
+  {{- with $tier.existingRole }}{{ $kind = .kind | default $kind }}{{ end }}
+  {{- $perAgent := regexMatch "\\{agent\\}" (toJson $tier.rules) }}
+  {{- if eq $scope "Cluster" }}{{ $clusterTiers = add1 $clusterTiers }}{{ end }}
+  {{- $_ := set $tiers $name (dict "name" $name "role" (printf "%s-role" $name) "kind" $kind "rules" $tier.rules "scope" $scope "perAgent" $perAgent "existingRole" $tier.existingRole "acceptRisks" $tier.acceptRisks) }}
+{{- end }}
+{{- $_ := set $root.identities "tiers" $tiers }}
+{{- $_ := set $root.identities "clusterTiers" $clusterTiers }}
+{{- end }}
+
+{{/* Call: (list root problems) */}}
+{{- define "agent-identities.resolveAgents" -}}
+{{- $root := index . 0 }}
+{{- $problems := index . 1 }}
+{{- $agents := dict }}
+{{- $quarantined := dict }}
+{{- $seen := dict }}
+{{- range $entry, $agent := $root.Values.agents }}
+  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
+  {{- $account := $agent.serviceAccount | default dict }}
+  {{- $names := list ($account.name | default $entry) }}
+  {{- if hasKey $agent "instances" }}
+    {{- $names = list }}
+    {{- range $number := untilStep 1 (int (add1 $agent.instances)) 1 }}
+      {{- $names = append $names (printf "%s-%d" $entry $number) }}
+    {{- end }}
+  {{- end }}
+  {{- $tiers := list "proxy" }}
+  {{- if hasKey $agent "tiers" }}{{ $tiers = $agent.tiers }}{{ end }}
+  {{- $access := $agent.access | default "direct" }}
+  {{- $token := dict "mode" "none" }}
+  {{- if eq $access "direct" }}
+    {{- $token = merge (dict) ($agent.token | default dict) (dict "mode" "projected" "expirationSeconds" 3600) }}
+  {{- end }}
+  {{- $cloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
+  {{- $annotations := $agent.annotations }}
+  {{- if or $agent.cloud $agent.tokens }}
+    {{- include "agent-identities.resolveCloud" (list $cloud $agent) }}
+    {{- $annotations = merge $cloud.annotations ($agent.annotations | default dict) }}
+  {{- end }}
+  {{- range $index, $name := $names }}
+    {{- if hasKey $seen $name }}
+      {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, and so does agents.%s. Rename one of the two." $name (get $seen $name))) }}
+    {{- end }}
+    {{- $_ := set $seen $name $entry }}
+    {{- $out := eq (toString $agent.quarantined) "true" }}
+    {{- if kindIs "slice" $agent.quarantined }}{{ range $agent.quarantined }}{{ $out = or $out (eq (int .) (int (add1 $index))) }}{{ end }}{{ end }}
+    {{- $_ := set (ternary $quarantined $agents $out) $name (dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $annotations "createAccount" (ne (toString $account.create) "false") "podLabels" $cloud.podLabels "tokens" $cloud.tokens "audiences" $cloud.audiences "cloud" $agent.cloud "network" ($agent.network | default dict)) }}
+  {{- end }}
+{{- end }}
+{{- $_ := set $root.identities "agents" $agents }}
+{{- $_ := set $root.identities "quarantined" $quarantined }}
+{{- end }}
+
+{{/* Who is proxied, and which tiers are granted in which namespaces. Call: the root context */}}
+{{- define "agent-identities.resolveGrants" -}}
+{{- $identities := .identities }}
+{{- $elsewhere := dict }}
+{{- $proxied := list }}
+{{- $proxiedTiers := dict }}
+{{- range $name, $agent := $identities.agents }}
+  {{- range $namespace, $tiers := $agent.namespaces }}
+    {{- if not (hasKey $elsewhere $namespace) }}{{ $_ := set $elsewhere $namespace dict }}{{ end }}
+    {{- range $tier := $tiers }}{{ $_ := set (get $elsewhere $namespace) $tier true }}{{ end }}
+  {{- end }}
+  {{- if eq $agent.access "proxied" }}
+    {{- $proxied = append $proxied $name }}
+    {{- range $tier := $agent.tiers }}
+      {{- $namespace := eq (dig $tier "scope" "Namespace" $identities.tiers) "Cluster" | ternary "" $identities.namespace }}
+      {{- $_ := set $proxiedTiers $namespace (merge (get $proxiedTiers $namespace | default dict) (dict $tier true)) }}
+    {{- end }}
+    {{- range $namespace, $tiers := $agent.namespaces }}
+      {{- range $tier := $tiers }}
+        {{- $_ := set $proxiedTiers $namespace (merge (get $proxiedTiers $namespace | default dict) (dict $tier true)) }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- $_ := set $identities "elsewhere" $elsewhere }}
+{{- $_ := set $identities "proxied" $proxied }}
+{{- $_ := set $identities "proxiedTiers" $proxiedTiers }}
+{{- end }}
+
+{{/*
+With bindings: perTier, the agents that share a binding: sixteen a tier and namespace, by a hash of the name, so that an agent more or less
+changes one binding and moves nobody from one to another. Call: identities
+*/}}
+{{- define "agent-identities.resolveGroups" -}}
+{{- $identities := . }}
+{{- range $name, $agent := $identities.agents }}
+  {{- $bucket := sha256sum $name | trunc 1 }}
+  {{- range $tier := $agent.tiers }}
+    {{- $namespace := eq (dig $tier "scope" "Namespace" $identities.tiers) "Cluster" | ternary "" $identities.namespace }}
+    {{- include "agent-identities.joinGroup" (list $identities $tier $namespace $bucket $name) }}
+  {{- end }}
+  {{- range $namespace, $tiers := $agent.namespaces }}
+    {{- range $tier := $tiers }}
+      {{- include "agent-identities.joinGroup" (list $identities $tier $namespace $bucket $name) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Call: (list identities tier-name namespace bucket agent-name) */}}
+{{- define "agent-identities.joinGroup" -}}
+{{- $identities := index . 0 }}
+{{- $tier := index . 1 }}
+{{- if not (dig $tier "perAgent" true $identities.tiers) }}
+  {{- $key := printf "%s/%s/%s" (index . 2) $tier (index . 3) }}
+  {{- $group := get $identities.groups $key | default (dict "tier" $tier "namespace" (index . 2) "bucket" (index . 3) "subjects" list) }}
+  {{- $_ := set $group "subjects" (append $group.subjects (index . 4)) }}
+  {{- $_ := set $identities.groups $key $group }}
 {{- end }}
 {{- end }}

@@ -1,3 +1,114 @@
+{{/* A ServiceAccount. Call: (list root name labels-as-text labels annotations automount) */}}
+{{- define "agent-identities.serviceAccount" }}
+{{- $root := index . 0 }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ index . 1 | quote }}
+  namespace: {{ $root.identities.namespace | quote }}
+  labels:
+    {{- $root.identities.labels | nindent 4 }}
+    {{- with index . 2 }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with index . 3 }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with index . 4 }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+automountServiceAccountToken: {{ index . 5 }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+A Deployment that runs as a ServiceAccount of this chart.
+Call: (list root name labels-as-text token workload agent); agent as in .identities.agents, or a dict without podLabels and tokens
+*/}}
+{{- define "agent-identities.deployment" }}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- $labels := index . 2 }}
+{{- $token := index . 3 }}
+{{- $workload := index . 4 }}
+{{- $agent := index . 5 }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name | quote }}
+  namespace: {{ $root.identities.namespace | quote }}
+  labels:
+    {{- $root.identities.labels | nindent 4 }}
+    {{- $labels | nindent 4 }}
+spec:
+  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 | int }}
+  selector:
+    matchLabels:
+      {{- index (splitList "\n" $labels) 0 | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- $labels | nindent 8 }}
+        {{- with $agent.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        {{- with $workload.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $workload.podAnnotations }}
+      annotations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      serviceAccountName: {{ $name | quote }}
+      automountServiceAccountToken: {{ eq $token.mode "automount" }}
+      securityContext:
+        {{- include "agent-identities.podSecurityContext" $workload | nindent 8 }}
+      {{- range $field := list "affinity" "nodeSelector" "priorityClassName" "runtimeClassName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" }}
+      {{- if hasKey $workload $field }}
+      {{ $field }}: {{- toYaml (get $workload $field) | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      containers:
+        - name: agent
+          image: {{ $workload.image | quote }}
+          {{- range $field := list "args" "command" "env" "envFrom" "imagePullPolicy" "livenessProbe" "ports" "readinessProbe" "resources" "startupProbe" }}
+          {{- if hasKey $workload $field }}
+          {{ $field }}: {{- toYaml (get $workload $field) | nindent 12 }}
+          {{- end }}
+          {{- end }}
+          securityContext:
+            allowPrivilegeEscalation: false
+            capabilities:
+              drop: [ALL]
+            readOnlyRootFilesystem: true
+          {{- $mounts := include "agent-identities.tokenMounts" (list $token $agent.tokens) | trim }}
+          {{- if or $mounts $workload.volumeMounts }}
+          volumeMounts:
+            {{- with $mounts }}
+            {{- . | nindent 12 }}
+            {{- end }}
+            {{- with $workload.volumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+          {{- end }}
+      {{- if or $mounts $workload.volumes }}
+      volumes:
+        {{- with $mounts }}
+        {{- include "agent-identities.tokenVolumes" (list $token $agent.tokens) | trim | nindent 8 }}
+        {{- end }}
+        {{- with $workload.volumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+{{- end }}
+
 {{/*
 The agent's token: short-lived, renewed by the kubelet, at the path where every Kubernetes client looks for it, together with the
 certificate of the API server and the namespace. It is what automounting gives, but for the lifetime: the API server extends the
@@ -31,6 +142,39 @@ Call: a token (dict "expirationSeconds" 3600 "audience" "")
 - name: agent-token
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
+{{- end }}
+
+{{/*
+All token volumes of a pod: the agent's own, and one with a file for each token that is for somebody else.
+Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path)
+*/}}
+{{- define "agent-identities.tokenVolumes" -}}
+{{- if eq (index . 0).mode "projected" }}
+{{- include "agent-identities.tokenVolume" (index . 0) }}
+{{- end }}
+{{- with index . 1 }}
+- name: agent-tokens
+  projected:
+    sources:
+      {{- range $name, $token := . }}
+      - serviceAccountToken:
+          path: {{ $token.path | default $name | quote }}
+          expirationSeconds: {{ int ($token.expirationSeconds | default 3600) }}
+          audience: {{ $token.audience | quote }}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The mounts of these volumes. Call: (list token tokens) */}}
+{{- define "agent-identities.tokenMounts" -}}
+{{- if eq (index . 0).mode "projected" }}
+{{- include "agent-identities.tokenMount" . }}
+{{- end }}
+{{- if index . 1 }}
+- name: agent-tokens
+  mountPath: /var/run/secrets/tokens
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/* What Pod Security "restricted" asks of a pod. Call: a workload (dict "runAsUser" 65532) */}}

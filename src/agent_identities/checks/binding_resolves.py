@@ -8,6 +8,7 @@ from agent_identities.checks import Check, Finding, Install, Severity, service_a
 def _run(install: Install) -> Iterator[Finding]:
     roles = {(obj.key.kind, obj.key.namespace, obj.key.name) for obj in install.objects.of_kind("Role", "ClusterRole")}
     accounts = {(obj.key.namespace, obj.key.name) for obj in install.objects.of_kind("ServiceAccount")}
+    accounts |= install.declaration.deployers
     for identity in install.declaration.agents:
         if not identity.created:
             accounts.add((identity.namespace, identity.name))

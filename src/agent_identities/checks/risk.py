@@ -1,8 +1,15 @@
-"""No Role holds a rule that the risk catalogue calls critical; high ones are made known."""
+"""No Role holds a rule that the risk catalogue calls critical, unless its tier takes that risk on purpose.
+
+Warnings make known what is taken on purpose, and what the catalogue calls high.
+"""
 
 from collections.abc import Iterator
 
 from agent_identities.checks import Check, Finding, Install, Severity
+from agent_identities.identities import IMPERSONATION, TIER_LABEL
+from agent_identities.rbac import Match, Role, covers
+
+_SEVERITIES = {"critical": Severity.ERROR, "high": Severity.WARNING}
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -13,16 +20,35 @@ def _run(install: Install) -> Iterator[Finding]:
         cluster_wide = role.kind == "ClusterRole" and role.name in bound_widely
         place = f"{role.kind} {role.namespace}/{role.name}" if role.namespace else f"{role.kind} {role.name}"
         for match in install.catalogue.findings(role.rules, cluster_wide=cluster_wide, namespace=role.namespace):
-            severity = {"critical": Severity.ERROR, "high": Severity.WARNING}.get(match.risk.severity)
-            if severity is not None:
-                message = f"{match.risk.severity} risk {match.risk.id}: {match.risk.why}"
-                cure = "Take this out of the tier, or narrow it to resourceNames."
-                yield Finding(CHECK.id, severity, f"{place} rules[{match.rule_index}]", message, cure)
+            severity = _SEVERITIES.get(match.risk.severity)
+            if severity is None:
+                continue
+            message = f"{match.risk.severity} risk {match.risk.id}: {match.risk.why}"
+            cure = f"Narrow it, or accept it in the tier: acceptRisks: {{{match.risk.id}: why it is needed}}."
+            if reason := _reason(install, role, match):
+                severity, message, cure = Severity.WARNING, f"{message} (accepted: {reason})", "Nothing to do."
+            yield Finding(CHECK.id, severity, f"{place} rules[{match.rule_index}]", message, cure)
+
+
+def _reason(install: Install, role: Role, match: Match) -> str | None:
+    """Why the values ask for this risk in this role, or None."""
+    declaration = install.declaration
+    if reason := declaration.accepted.get(role.labels.get(TIER_LABEL, ""), {}).get(match.risk.id):
+        return reason
+    acting = [
+        rule
+        for grant in declaration.proxy.grants
+        if (grant.tier, grant.namespace) == (IMPERSONATION, role.namespace)
+        for rule in grant.rules
+    ]
+    if match.risk.id.startswith("impersonate-") and not covers(acting, [match.rule]):
+        return "the proxy acts as agents with access: proxied"
+    return None
 
 
 CHECK = Check(
     id="risk",
-    title="no rule that the risk catalogue calls critical",
+    title="no rule that the risk catalogue calls critical, unless its tier accepts the risk",
     why="Such a rule alone is enough to become another identity or to take over the namespace or the cluster.",
     run=_run,
 )

@@ -1,10 +1,18 @@
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.manifests import Manifest, good_install, role
+from agent_identities import checks, identities
+from agent_identities.checks.risk import CHECK
+from agent_identities.objects import Objects
+from agent_identities.rbac import Catalogue
+from support.manifests import NAMESPACE, RULES, VALUES, Manifest, good_install, role
 
 Judge = Callable[[list[Manifest]], set[str]]
+READ_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+WRITE_SERVICES = {"apiGroups": [""], "resources": ["services"], "verbs": ["patch"]}
 
 
 @pytest.mark.parametrize(
@@ -19,3 +27,63 @@ Judge = Callable[[list[Manifest]], set[str]]
 def test_only_this_check_sees_a_critical_rule_that_nobody_is_bound_to(judge: Judge, resource: str, verb: str) -> None:
     rule = {"apiGroups": [""], "resources": [resource], "verbs": [verb]}
     assert judge([*good_install(), role("unbound", [rule])]) == {"risk"}
+
+
+def found(chart: Path, rules: list[Manifest], *, tier: str = "t", **values: Any) -> list[tuple[checks.Severity, str]]:
+    """What the check says of one Role of a tier, with these values."""
+    body = role(f"{tier}-role", rules)
+    body["metadata"]["labels"] = {"agent-identities/tier": tier}
+    install = checks.Install(
+        objects=Objects.from_manifests([body]),
+        declaration=identities.declare(VALUES | values, namespace=NAMESPACE),
+        catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
+    )
+    return [(finding.severity, finding.message) for finding in CHECK.run(install)]
+
+
+def test_a_high_risk_is_a_warning(chart: Path) -> None:
+    ((severity, message),) = found(chart, [WRITE_SERVICES])
+    assert severity is checks.Severity.WARNING
+    assert message.startswith("high risk service-write")
+    assert "accepted" not in message
+
+
+@pytest.mark.parametrize("rule", [READ_SECRETS, WRITE_SERVICES])
+def test_an_accepted_risk_is_a_warning_with_its_reason(chart: Path, rule: Manifest) -> None:
+    risks = {"secret-read": "it rotates them", "service-write": "it steers the mesh"}
+    ((severity, message),) = found(chart, [rule], tiers={"t": {"rules": [rule], "acceptRisks": risks}})
+    assert severity is checks.Severity.WARNING
+    assert message.endswith(("(accepted: it rotates them)", "(accepted: it steers the mesh)"))
+
+
+def test_the_central_role_accepts_for_itself(chart: Path) -> None:
+    proxy = {"name": "agent-proxy", "rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}}
+    assert [severity for severity, _ in found(chart, [READ_SECRETS], tier="proxy", proxy=proxy)] == [
+        checks.Severity.WARNING
+    ]
+
+
+def test_an_accepted_risk_stands_for_no_other_risk_and_no_other_tier(chart: Path) -> None:
+    tiers = {
+        "t": {"rules": [READ_SECRETS], "acceptRisks": {"pod-exec": "why"}},
+        "u": {"rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}},
+    }
+    assert [severity for severity, _ in found(chart, [READ_SECRETS], tiers=tiers)] == [checks.Severity.ERROR]
+
+
+IMPERSONATE = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "severity"),
+    [
+        ({"resourceNames": ["shopper"]}, checks.Severity.WARNING),
+        ({"resourceNames": ["shopper", "worker"]}, checks.Severity.ERROR),
+        ({}, checks.Severity.ERROR),
+    ],
+)
+def test_only_proxied_agents_may_be_impersonated(chart: Path, names: Manifest, severity: checks.Severity) -> None:
+    proxy = {"name": "agent-proxy", "rules": RULES, "impersonation": "legacy"}
+    agents = {"shopper": {"access": "proxied"}, "worker": {}}
+    findings = found(chart, [IMPERSONATE | names], tier="none", proxy=proxy, agents=agents)
+    assert [one for one, message in findings if "impersonate-sa" in message] == [severity]

@@ -1,0 +1,119 @@
+{{/*
+For charts that depend on this one and run the agents' pods themselves. In a pod template of such a chart:
+
+  metadata:
+    labels:
+      {{- include "agent-identities.podLabels" (dict "root" $ "agent" "triage-1") | nindent 6 }}
+  spec:
+    {{- include "agent-identities.podSpec" (dict "root" $ "agent" "triage-1") | nindent 4 }}
+    containers:
+      - name: agent
+        volumeMounts:
+          {{- include "agent-identities.volumeMounts" (dict "root" $ "agent" "triage-1") | nindent 10 }}
+
+  root     the context of the parent chart; for a dependency of a dependency, that of the chart between
+  agent    the ServiceAccount: with instances, one of them
+  chart    the alias of the dependency, if it has one
+  volumes  podSpec only: a list of the pod's other volumes
+
+Or all parts at once: $pod := include "agent-identities.pod" (dict "root" $ "agent" "triage-1") | fromYaml
+gives labels, namespace, serviceAccountName, automountServiceAccountToken, volumes and volumeMounts.
+
+A quarantined agent runs no pods, and these templates refuse it. What they stand in is left out, instead, by
+{{- if include "agent-identities.runs" (dict "root" $ "agent" "triage-1") }} ... {{- end }}
+*/}}
+
+{{- define "agent-identities.pod" -}}
+{{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "pod") }}
+{{- with $found.agent }}
+namespace: {{ $found.identities.namespace | quote }}
+labels:
+  {{- include "agent-identities.parentLabels" . | nindent 2 }}
+serviceAccountName: {{ .name | quote }}
+automountServiceAccountToken: {{ eq .token.mode "automount" }}
+{{- with include "agent-identities.tokenVolumes" (list .token .tokens) | trim }}
+volumes:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with include "agent-identities.tokenMounts" (list .token .tokens) | trim }}
+volumeMounts:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "agent-identities.podLabels" -}}
+{{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "podLabels") }}
+{{- include "agent-identities.parentLabels" $found.agent }}
+{{- end }}
+
+{{- define "agent-identities.podSpec" -}}
+{{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "podSpec") }}
+{{- $token := $found.agent.token }}
+{{- $volumes := include "agent-identities.tokenVolumes" (list $token $found.agent.tokens) | trim -}}
+serviceAccountName: {{ $found.agent.name | quote }}
+automountServiceAccountToken: {{ eq $token.mode "automount" }}
+{{- if or $volumes .volumes }}
+volumes:
+  {{- with $volumes }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with .volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "agent-identities.volumeMounts" -}}
+{{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "volumeMounts") }}
+{{- include "agent-identities.tokenMounts" (list $found.agent.token $found.agent.tokens) | trim }}
+{{- end }}
+
+{{/* "true" if the agent is to run, nothing if it is quarantined. */}}
+{{- define "agent-identities.runs" -}}
+{{- $found := dict }}{{ include "agent-identities.findIdentities" (list $found . "runs") }}
+{{- if not (hasKey $found.identities.quarantined (toString .agent)) }}
+{{- include "agent-identities.findAgent" (list $found . "runs") }}true
+{{- end }}
+{{- end }}
+
+{{/* Call: an agent */}}
+{{- define "agent-identities.parentLabels" -}}
+{{- include "agent-identities.agentLabels" . }}
+{{- with .podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Sets identities, those of the dependency, resolved. Call: (list found arguments template-name) */}}
+{{- define "agent-identities.findIdentities" -}}
+{{- $found := index . 0 }}
+{{- $arguments := index . 1 }}
+{{- $chart := $arguments.chart | default "agent-identities" }}
+{{- $context := index ($arguments.root.Subcharts | default dict) $chart }}
+{{- if not $context }}
+  {{- fail (printf "\n\nagent-identities.%s: %s has no enabled dependency %q. Its dependencies: %s. With an alias, name it: (dict \"root\" $ \"agent\" %q \"chart\" \"the-alias\")\n" (index . 2) $arguments.root.Chart.Name $chart (keys ($arguments.root.Subcharts | default dict) | sortAlpha | join ", " | default "none") (toString $arguments.agent)) }}
+{{- end }}
+{{- include "agent-identities.resolve" $context }}
+{{- $_ := set $found "identities" $context.identities }}
+{{- end }}
+
+{{/* Sets agent, too, or says why no pod may run as it. Call: (list found arguments template-name) */}}
+{{- define "agent-identities.findAgent" -}}
+{{- include "agent-identities.findIdentities" . }}
+{{- $found := index . 0 }}
+{{- $arguments := index . 1 }}
+{{- $name := toString $arguments.agent }}
+{{- $chart := $arguments.chart | default "agent-identities" }}
+{{- $call := printf "(dict \"root\" $ \"agent\" %q%s)" $name (ne $chart "agent-identities" | ternary (printf " \"chart\" %q" $chart) "") }}
+{{- $agent := get $found.identities.agents $name }}
+{{- if hasKey $found.identities.quarantined $name }}
+  {{- fail (printf "\n\nagent-identities.%s: the agent %q is quarantined, and runs no pods. Lift it, or leave out what runs as it:\n  {{- if include \"agent-identities.runs\" %s }} ... {{- end }}\n" (index . 2) $name $call) }}
+{{- else if not $agent }}
+  {{- $known := keys $found.identities.agents | sortAlpha }}
+  {{- fail (printf "\n\nagent-identities.%s: there is no agent %q. Known agents: %s. Use one of them, or define it:\n  %s:\n    agents:\n      %s: {}\n" (index . 2) $name (slice $known 0 (min 20 (len $known) | int) | join ", " | default "none") $chart $name) }}
+{{- else if eq $agent.access "proxied" }}
+  {{- fail (printf "\n\nagent-identities.%s: the agent %q is proxied: it holds no token, and the proxy acts as it. For a pod of its own, write:\n  %s:\n    agents:\n      %s: {access: direct}\n" (index . 2) $name $chart $agent.entry) }}
+{{- end }}
+{{- $_ := set $found "agent" $agent }}
+{{- end }}

@@ -1,0 +1,129 @@
+"""guards.bindings: who may give rights to agents."""
+
+import pytest
+
+from support.guarded import Guarded
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("bindings", "bindings")
+VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+BIND_AGENTS = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
+
+
+def values(namespace: str) -> Json:
+    return {"agents": {"a": {}, "b": {}}}
+
+
+def user(name: str) -> Json:
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
+
+
+def group(name: str) -> Json:
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
+
+
+def account(name: str, namespace: str | None = None) -> Json:
+    return {"kind": "ServiceAccount", "name": name} | ({"namespace": namespace} if namespace else {})
+
+
+def agents(namespace: str) -> dict[str, Json]:
+    """Every spelling of an agent, or of all of them."""
+    return {
+        "account": account("a", namespace),
+        "proxy": account("agent-proxy", namespace),
+        "user": user(f"system:serviceaccount:{namespace}:a"),
+        "group of the namespace": group(f"system:serviceaccounts:{namespace}"),
+        "all accounts": group("system:serviceaccounts"),
+        "all users": group("system:authenticated"),
+    }
+
+
+def others(namespace: str) -> dict[str, Json]:
+    """What looks like one, and is none."""
+    return {
+        "account elsewhere": account("a", "default"),
+        "no agent": account("operator", namespace),
+        "user elsewhere": user("system:serviceaccount:default:a"),
+        "user with the same name": user("a"),
+        "user that is no agent": user(f"system:serviceaccount:{namespace}:operator"),
+        "group elsewhere": group("system:serviceaccounts:default"),
+        "group with its name": group(f"system:serviceaccount:{namespace}:a"),
+    }
+
+
+PLACES = ("here", "elsewhere", "cluster")
+
+
+def path(guarded: Guarded, place: str, *, dry_run: bool = True) -> str:
+    end = "?dryRun=All" if dry_run else ""
+    if place == "cluster":
+        return f"{RBAC}/clusterrolebindings{end}"
+    return f"{RBAC}/namespaces/{guarded.namespace if place == 'here' else 'default'}/rolebindings{end}"
+
+
+def binding(*subjects: Json, name: str = "b") -> Json:
+    return {"metadata": {"name": name}, "roleRef": VIEW, "subjects": list(subjects)}
+
+
+def bind(guarded: Guarded, who: Server, place: str, *subjects: Json) -> tuple[int, Json]:
+    return who.request("POST", path(guarded, place), binding(*subjects))
+
+
+@pytest.fixture(scope="module")
+def dev(guarded: Guarded) -> Server:
+    developer = guarded.user("dev")
+    eventually(lambda: guarded.refuses(bind(guarded, developer, "here", account("a", guarded.namespace))))
+    return developer
+
+
+@pytest.fixture(scope="module")
+def binder(guarded: Guarded, dev: Server) -> Server:
+    """Who holds bind-agents in the agents' namespace."""
+    allowed = guarded.user("binder")
+    guarded.allow("binder", BIND_AGENTS)
+    eventually(lambda: bind(guarded, allowed, "here", account("a", guarded.namespace))[0] == 201)
+    return allowed
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("spelling", list(agents("")))
+def test_only_who_may_bind_agents_gives_them_rights(
+    guarded: Guarded, dev: Server, binder: Server, place: str, spelling: str
+) -> None:
+    subject = agents(guarded.namespace)[spelling]
+    answer = bind(guarded, dev, place, user("somebody"), subject)
+    assert guarded.refuses(answer, "dev@", subject["name"], "ClusterRole view", "bindAgents: true")
+    assert bind(guarded, binder, place, subject)[0] == 201
+
+
+def test_an_account_without_namespace_is_one_of_the_bindings_own(guarded: Guarded, dev: Server) -> None:
+    assert guarded.refuses(bind(guarded, dev, "here", account("a")))
+    assert bind(guarded, dev, "elsewhere", account("a"))[0] == 201
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("spelling", list(others("")))
+def test_whoever_is_no_agent_is_nobodys_business(guarded: Guarded, dev: Server, place: str, spelling: str) -> None:
+    assert bind(guarded, dev, place, others(guarded.namespace)[spelling])[0] == 201
+
+
+def test_an_update_may_keep_an_agent_and_not_add_one(guarded: Guarded, dev: Server) -> None:
+    held = account("a", guarded.namespace)
+    guarded.server.create(path(guarded, "here", dry_run=False), binding(held, name="held"))
+    one = path(guarded, "here", dry_run=False) + "/held?dryRun=All"
+
+    def put(*subjects: Json) -> tuple[int, Json]:
+        return dev.request("PUT", one, binding(*subjects, name="held"))
+
+    assert put(held, user("somebody"))[0] == 200
+    assert put()[0] == 200
+    assert dev.patch(one, {"metadata": {"labels": {"seen": "yes"}}})[0] == 200
+    assert guarded.refuses(put(held, account("b", guarded.namespace)))
+
+
+def test_the_administrator_passes_and_so_does_the_api_server(guarded: Guarded, dev: Server) -> None:
+    everybody = group("system:authenticated")
+    assert bind(guarded, guarded.server, "cluster", everybody)[0] == 201
+    assert bind(guarded, guarded.server.as_user("system:apiserver", "system:masters"), "cluster", everybody)[0] == 201

@@ -1,0 +1,62 @@
+"""guards.defaultAccount: no pod runs as `default`."""
+
+import pytest
+
+from support.guarded import Guarded, pod
+from support.server import Json, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("defaultAccount", "default-account")
+
+
+def values(namespace: str) -> Json:
+    return {"agents": {"a": {}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_force(guarded: Guarded) -> None:
+    eventually(lambda: guarded.refuses(guarded.server.request("POST", guarded.path("pods"), pod(None))))
+
+
+@pytest.mark.parametrize("account", [None, "", "default"])
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_a_pod_that_names_no_account_or_the_default_one_is_refused(
+    guarded: Guarded, account: str | None, field: str
+) -> None:
+    answer = guarded.server.request("POST", guarded.path("pods"), pod(account, field=field))
+    assert guarded.refuses(answer, "admin", "the pod p", "serviceAccountName: <agent>")
+
+
+def test_a_pod_that_names_an_agent_or_another_account_passes(guarded: Guarded) -> None:
+    guarded.server.create(guarded.path("serviceaccounts", dry_run=False), {"metadata": {"name": "operator"}})
+    for account in ("a", "operator"):
+        assert guarded.server.request("POST", guarded.path("pods"), pod(account))[0] == 201
+
+
+def test_controllers_are_held_to_it(guarded: Guarded) -> None:
+    body = {"selector": {"matchLabels": {"app": "p"}}, "template": pod(None)}
+    path = guarded.path("replicasets", "/apis/apps/v1", dry_run=False)
+    guarded.server.create(path, {"metadata": {"name": "r"}, "spec": body})
+    events = guarded.path("events", dry_run=False)
+    said = eventually(lambda: [e["message"] for e in guarded.server.items(events) if e["reason"] == "FailedCreate"])
+    assert 'as "default"' in said[0]
+    assert guarded.server.items(guarded.path("pods", dry_run=False)) == []
+
+
+def test_a_pod_that_a_kubelet_mirrors_passes(guarded: Guarded) -> None:
+    name = guarded.namespace
+    node = guarded.server.create("/api/v1/nodes", {"metadata": {"name": name}})
+    kubelet = guarded.server.as_user(f"system:node:{name}", "system:nodes")
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"], "controller": True}
+    mirror = pod(None, nodeName=name)
+    mirror["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [owner]}
+    try:
+        status, answer = kubelet.request("POST", guarded.path("pods"), mirror)
+        assert status == 201, answer
+    finally:
+        guarded.server.delete(f"/api/v1/nodes/{name}")
+
+
+def test_other_namespaces_are_nobodys_business(guarded: Guarded) -> None:
+    assert guarded.server.request("POST", "/api/v1/namespaces/default/pods?dryRun=All", pod(None))[0] == 201

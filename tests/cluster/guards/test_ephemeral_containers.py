@@ -1,0 +1,48 @@
+"""guards.ephemeralContainers: who may debug an agent's pod."""
+
+import pytest
+
+from support.guarded import Guarded, pod, use
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("ephemeralContainers", "ephemeral-containers")
+
+
+def values(namespace: str) -> Json:
+    return {"agents": {"a": {}, "b": {}}}
+
+
+@pytest.fixture(scope="module")
+def dev(guarded: Guarded) -> Server:
+    accounts = ("a", "b", "default")
+    eventually(lambda: set(accounts) <= guarded.server.names(guarded.path("serviceaccounts", dry_run=False)))
+    for account in accounts:
+        guarded.server.create(guarded.path("pods", dry_run=False), pod(account, account))
+    developer = guarded.user("dev")
+    eventually(lambda: guarded.refuses(debug(guarded, developer, "a")))
+    return developer
+
+
+def debug(guarded: Guarded, who: Server, name: str) -> tuple[int, Json]:
+    container = {"name": "debug", "image": "registry.example/shell:1"}
+    path = f"{guarded.path('pods', dry_run=False)}/{name}/ephemeralcontainers?dryRun=All"
+    return who.patch(path, {"spec": {"ephemeralContainers": [container]}})
+
+
+def test_only_who_may_use_the_agent_gets_into_its_pod(guarded: Guarded, dev: Server) -> None:
+    assert guarded.refuses(debug(guarded, dev, "a"), "dev@", "the agent a", "deployers")
+    guarded.allow("dev", use("a"))
+    eventually(lambda: debug(guarded, dev, "a")[0] == 200)
+    assert guarded.refuses(debug(guarded, dev, "b"), "the agent b")
+
+
+def test_other_pods_are_nobodys_business(guarded: Guarded, dev: Server) -> None:
+    assert debug(guarded, dev, "default")[0] == 200
+
+
+def test_an_agent_gets_into_its_own_pod_and_no_other(guarded: Guarded, dev: Server) -> None:
+    agent = guarded.account("a")
+    eventually(lambda: debug(guarded, agent, "a")[0] == 200)
+    assert guarded.refuses(debug(guarded, agent, "b"))

@@ -1,0 +1,124 @@
+"""Thousands of agents with the longest names: the guards are accepted, in force, and within the cost limits of CEL."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from agent_identities.cluster.choice import Cluster
+from agent_identities.helm import Renderer, Target, Values
+from agent_identities.objects import thaw
+from support.guarded import Guarded, pod
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+NAMES = [f"agent-{number:05}-{'x' * 51}" for number in range(3000)]
+ENDS = (NAMES[0], NAMES[999], NAMES[1000], NAMES[-1])
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+
+
+@pytest.fixture(scope="module")
+def fleet(server: Server, cluster: Cluster, renderer: Renderer) -> Iterator[Guarded]:
+    """The guards of 3,000 agents, and the accounts of four of them."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    values: Json = {"agents": {name: {} for name in NAMES}, "guards": {"enabled": True}}
+    values["agents"]["suspect"] = {"quarantined": True}
+    version = cluster.version.lstrip("v")
+    target = Target(namespace=namespace, kube_version=version)
+    rendered = renderer.render(Values(overrides=values), target).objects
+    server.make_namespace(namespace)
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    for name in (*ENDS, "agent-proxy", "other"):
+        server.create(accounts, {"metadata": {"name": name}})
+    kinds = {"Policy": "policies", "PolicyBinding": "policybindings"}
+    made = []
+    for key, obj in rendered.items():
+        if key.group == "admissionregistration.k8s.io":
+            head, tail = key.kind.split("Policy")
+            collection = f"{POLICIES}/{head.lower()}{kinds['Policy' + tail]}"
+            server.create(collection, thaw(obj.body))
+            made.append(f"{collection}/{key.name}")
+    yield Guarded(server, namespace, f"agents.{namespace}.")
+    for path in made:
+        server.delete(path)
+    for kind in ("clusterrolebindings", "clusterroles"):
+        server.delete(f"{RBAC}/{kind}?labelSelector=test%3D{namespace}")
+    server.delete(f"/api/v1/namespaces/{namespace}")
+
+
+@pytest.fixture(scope="module")
+def dev(fleet: Guarded) -> Server:
+    return fleet.user("dev")
+
+
+def refused(fleet: Guarded, answer: tuple[int, Json], guard: str) -> bool:
+    return answer[0] == 403 and f"ValidatingAdmissionPolicy '{fleet.policy}{guard}'" in answer[1].get("message", "")
+
+
+def deployment(account: str) -> Json:
+    template = pod(account)
+    spec = {"selector": {"matchLabels": {"app": "p"}}, "template": template}
+    return {"metadata": {"name": "d"}, "spec": spec}
+
+
+def test_every_agent_is_guarded_and_nobody_else(fleet: Guarded, dev: Server) -> None:
+    deployments = fleet.path("deployments", "/apis/apps/v1")
+    secrets = fleet.path("secrets")
+    tokens = fleet.path("serviceaccounts", dry_run=False)
+
+    def secret(name: str) -> Json:
+        meta = {"name": "s", "annotations": {"kubernetes.io/service-account.name": name}}
+        return {"metadata": meta, "type": "kubernetes.io/service-account-token"}
+
+    def guarded(name: str) -> bool:
+        return (
+            refused(fleet, dev.request("POST", deployments, deployment(name)), "run-as")
+            and refused(fleet, dev.request("POST", secrets, secret(name)), "token-secrets")
+            and refused(fleet, dev.request("POST", f"{tokens}/{name}/token", {"spec": {}}), "tokens")
+        )
+
+    eventually(lambda: guarded(ENDS[0]))
+    assert all(guarded(name) for name in ENDS)
+    assert dev.request("POST", deployments, deployment("other"))[0] == 201
+    assert dev.request("POST", secrets, secret("other"))[0] == 201
+    assert dev.request("POST", f"{tokens}/other/token", {"spec": {}})[0] == 201
+
+
+def test_a_binding_of_a_thousand_accounts_is_judged_within_the_cost_limit(fleet: Guarded, dev: Server) -> None:
+    path = fleet.path("rolebindings", RBAC)
+
+    def bind(*names: str) -> tuple[int, Json]:
+        subjects = [{"kind": "ServiceAccount", "name": name, "namespace": fleet.namespace} for name in names]
+        return dev.request("POST", path, {"metadata": {"name": "b"}, "roleRef": VIEW, "subjects": subjects})
+
+    others = [f"other-{number}" for number in range(1000)]
+    eventually(lambda: refused(fleet, bind(*others, NAMES[-1]), "bindings"))
+    assert bind(*others)[0] == 201
+
+
+def test_a_binding_of_a_thousand_agents_can_be_relabelled_and_not_extended(fleet: Guarded, dev: Server) -> None:
+    def binding(*names: str) -> Json:
+        subjects = [{"kind": "ServiceAccount", "name": name, "namespace": fleet.namespace} for name in names]
+        return {"metadata": {"name": "many"}, "roleRef": VIEW, "subjects": subjects}
+
+    path = fleet.path("rolebindings", RBAC, dry_run=False)
+    fleet.server.create(path, binding(*NAMES[:700]))
+    assert dev.patch(f"{path}/many?dryRun=All", {"metadata": {"labels": {"seen": "yes"}}})[0] == 200
+    assert dev.request("PUT", f"{path}/many?dryRun=All", binding(*NAMES[:600]))[0] == 200
+    eventually(lambda: refused(fleet, dev.request("PUT", f"{path}/many?dryRun=All", binding(*NAMES[:701])), "bindings"))
+
+
+def test_their_pods_get_short_tokens(fleet: Guarded, cluster: Cluster) -> None:
+    if tuple(int(part) for part in cluster.version.lstrip("v").split(".")[:2]) < (1, 36):
+        pytest.skip(f"MutatingAdmissionPolicy v1 came with Kubernetes 1.36; this is {cluster.version}")
+
+    def lifetime(name: str) -> int:
+        made = fleet.server.create(fleet.path("pods"), pod(name, automountServiceAccountToken=True))
+        seconds: int = made["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"]
+        return seconds
+
+    eventually(lambda: lifetime(ENDS[0]) == 3600)
+    assert [lifetime(name) for name in ENDS] == [3600] * len(ENDS)
+    assert lifetime("other") == 3607

@@ -1,0 +1,164 @@
+"""guards.runAs: who may run what as an agent."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from support.guarded import Guarded, pod, use
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("runAs", "run-as")
+
+
+def values(namespace: str) -> Json:
+    deployer = {"kind": "User", "name": f"deployer@{namespace}", "agents": ["team"]}
+    return {"agents": {"a": {}, "b": {}, "team": {"instances": 2}}, "guards": {"deployers": [deployer]}}
+
+
+def template(account: str | None, **field: Any) -> Json:
+    of_pod = pod(account, **field)
+    of_pod["metadata"].pop("name")
+    return of_pod
+
+
+def workload(resource: str, account: str | None, **field: Any) -> tuple[str, Json]:
+    """(API group's path, object) of each of the nine kinds."""
+    meta = {"metadata": {"name": "p"}}
+    made = template(account, **field)
+    selector = {"selector": {"matchLabels": {"app": "p"}}}
+    job = copy.deepcopy(made)
+    job["spec"]["restartPolicy"] = "Never"
+    cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": job}}}
+    groups = {"jobs": "/apis/batch/v1", "cronjobs": "/apis/batch/v1"}
+    core = {"pods", "podtemplates", "replicationcontrollers"}
+    bodies: dict[str, Json] = {
+        "pods": pod(account, **field),
+        "podtemplates": meta | {"template": made},
+        "replicationcontrollers": meta | {"spec": {"selector": {"app": "p"}, "template": made}},
+        "statefulsets": meta | {"spec": {"serviceName": "s", "template": made, **selector}},
+        "jobs": meta | {"spec": {"template": job}},
+        "cronjobs": meta | {"spec": cron},
+    }
+    body = bodies.get(resource, meta | {"spec": {"template": made, **selector}})
+    return groups.get(resource, "/api/v1" if resource in core else "/apis/apps/v1"), body
+
+
+RESOURCES = (
+    "pods",
+    "podtemplates",
+    "replicationcontrollers",
+    "deployments",
+    "replicasets",
+    "statefulsets",
+    "daemonsets",
+    "jobs",
+    "cronjobs",
+)
+
+
+def create(guarded: Guarded, who: Server, resource: str, account: str | None, **field: Any) -> tuple[int, Json]:
+    group, body = workload(resource, account, **field)
+    return who.request("POST", guarded.path(resource, group), body)
+
+
+@pytest.fixture(scope="module")
+def dev(guarded: Guarded) -> Server:
+    """A developer without `use`, as soon as the guard is in force."""
+    developer = guarded.user("dev")
+    eventually(lambda: guarded.refuses(create(guarded, developer, "pods", "a")))
+    return developer
+
+
+@pytest.fixture(scope="module")
+def user_of_a(guarded: Guarded, dev: Server) -> Server:
+    """A developer with `use` on the agent a."""
+    allowed = guarded.user("allowed")
+    guarded.allow("allowed", use("a"))
+    eventually(lambda: create(guarded, allowed, "pods", "a")[0] == 201)
+    return allowed
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_only_who_may_use_an_agent_runs_as_it(
+    guarded: Guarded, dev: Server, user_of_a: Server, resource: str, field: str
+) -> None:
+    assert guarded.refuses(create(guarded, dev, resource, "a", field=field), "as the agent a", "dev@", "deployers")
+    assert create(guarded, user_of_a, resource, "a", field=field)[0] == 201
+    assert guarded.refuses(create(guarded, user_of_a, resource, "b", field=field))
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_other_accounts_are_nobodys_business(guarded: Guarded, dev: Server, resource: str) -> None:
+    assert create(guarded, dev, resource, "default")[0] == 201
+    assert create(guarded, dev, resource, None)[0] == 201
+
+
+def test_an_agent_runs_as_itself_and_as_no_other(guarded: Guarded, dev: Server) -> None:
+    agent = guarded.account("a")
+    eventually(lambda: create(guarded, agent, "pods", "a")[0] == 201)
+    assert guarded.refuses(create(guarded, agent, "pods", "b"))
+    assert guarded.refuses(create(guarded, agent, "deployments", "agent-proxy"))
+
+
+def test_the_administrator_passes(guarded: Guarded, dev: Server) -> None:
+    assert create(guarded, guarded.server, "deployments", "a")[0] == 201
+
+
+def test_a_deployer_of_the_values_uses_every_instance_and_no_other_agent(guarded: Guarded, dev: Server) -> None:
+    deployer = guarded.user("deployer")
+    eventually(lambda: create(guarded, deployer, "pods", "team-2")[0] == 201)
+    assert guarded.refuses(create(guarded, deployer, "pods", "a"))
+
+
+def test_controllers_make_the_pods_of_a_template_that_has_been_judged(guarded: Guarded, dev: Server) -> None:
+    group, body = workload("deployments", "a")
+    path = guarded.path("deployments", group, dry_run=False)
+    guarded.server.create(path, body)
+    pods = f"{guarded.path('pods', dry_run=False)}?labelSelector=app%3Dp"
+    made = eventually(lambda: guarded.server.items(pods))
+    assert made[0]["spec"]["serviceAccountName"] == "a"
+
+    def patch(who: Server, change: Json, subresource: str = "") -> tuple[int, Json]:
+        return who.patch(f"{path}/p{subresource}?dryRun=All", change)
+
+    assert patch(dev, {"metadata": {"labels": {"seen": "yes"}}})[0] == 200
+    assert patch(dev, {"spec": {"replicas": 0}})[0] == 200
+    assert patch(dev, {"spec": {"replicas": 0}}, "/scale")[0] == 200
+    image = {"name": "c", "image": "registry.example/mine:1"}
+    assert guarded.refuses(patch(dev, {"spec": {"template": {"spec": {"containers": [image]}}}}))
+    assert guarded.refuses(patch(dev, {"spec": {"template": {"metadata": {"annotations": {"inject": "me"}}}}}))
+    another = {"serviceAccountName": "default", "serviceAccount": "default"}
+    assert patch(dev, {"spec": {"template": {"spec": another}}})[0] == 200
+    its_pod = f"{guarded.path('pods', dry_run=False)}/{made[0]['metadata']['name']}?dryRun=All"
+    assert guarded.refuses(dev.patch(its_pod, {"spec": {"containers": [image]}}))
+    assert dev.patch(its_pod, {"metadata": {"labels": {"seen": "yes"}}})[0] == 200
+    assert dev.request("DELETE", f"{path}/p")[0] == 200
+    eventually(lambda: not guarded.server.items(pods))
+
+
+def test_nobody_forges_what_a_stateful_set_runs(guarded: Guarded, dev: Server, user_of_a: Server) -> None:
+    """The controller applies a ControllerRevision to the StatefulSet; the pods that it makes are judged no more."""
+    apps = "/apis/apps/v1"
+    revisions = guarded.path("controllerrevisions", apps, dry_run=False)
+    _, body = workload("statefulsets", "a")
+    guarded.server.create(guarded.path("statefulsets", apps, dry_run=False), body)
+    # its controller keeps the history all the same
+    made = eventually(lambda: guarded.server.items(revisions))[0]["metadata"]["name"]
+    image = {"name": "c", "image": "registry.example/mine:1"}
+    forged = {"spec": {"template": {"spec": {"containers": [image]}}}}
+    revision = {"metadata": {"name": "forged"}, "revision": 7, "data": forged}
+    user_of_all = guarded.user("user-of-all")
+    guarded.allow("user-of-all", use())
+
+    def refused(answer: tuple[int, Json]) -> bool:
+        return answer[0] == 403 and f"'{guarded.policy}-revisions'" in answer[1]["message"]
+
+    for who in (dev, user_of_a):
+        assert refused(who.request("POST", f"{revisions}?dryRun=All", revision))
+        assert refused(who.patch(f"{revisions}/{made}?dryRun=All", {"metadata": {"labels": {"app": "other"}}}))
+    eventually(lambda: user_of_all.request("POST", f"{revisions}?dryRun=All", revision)[0] == 201)
+    assert user_of_all.patch(f"{revisions}/{made}?dryRun=All", {"metadata": {"labels": {"app": "other"}}})[0] == 200

@@ -1,0 +1,48 @@
+"""guards.tokenSecrets: no Secret holds a token of an agent."""
+
+import pytest
+
+from support.guarded import Guarded
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("tokenSecrets", "token-secrets")
+TYPE = "kubernetes.io/service-account-token"
+NAME = "kubernetes.io/service-account.name"
+
+
+def values(namespace: str) -> Json:
+    return {"agents": {"a": {}}}
+
+
+def secret(account: str, name: str = "s") -> Json:
+    return {"metadata": {"name": name, "annotations": {NAME: account}}, "type": TYPE}
+
+
+def create(guarded: Guarded, who: Server, account: str) -> tuple[int, Json]:
+    return who.request("POST", guarded.path("secrets"), secret(account))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_force(guarded: Guarded) -> None:
+    eventually(lambda: guarded.refuses(create(guarded, guarded.server, "a")))
+
+
+@pytest.mark.parametrize("account", ["a", "agent-proxy"])
+def test_nobody_makes_a_token_of_an_agent_that_never_ends(guarded: Guarded, account: str) -> None:
+    assert guarded.refuses(create(guarded, guarded.server, account), f"the agent {account}", "projected")
+
+
+def test_secrets_for_other_accounts_are_made_and_filled(guarded: Guarded) -> None:
+    path = guarded.path("secrets", dry_run=False)
+    guarded.server.create(path, secret("default", "filled"))
+    eventually(lambda: "token" in guarded.server.get(f"{path}/filled").get("data", {}))
+    assert guarded.server.request("POST", guarded.path("secrets"), {"metadata": {"name": "plain"}})[0] == 201
+
+
+def test_a_secret_of_another_account_cannot_be_turned_into_the_agents(guarded: Guarded) -> None:
+    guarded.server.create(guarded.path("secrets", dry_run=False), secret("default", "turned"))
+    path = f"{guarded.path('secrets', dry_run=False)}/turned?dryRun=All"
+    assert guarded.refuses(guarded.server.patch(path, {"metadata": {"annotations": {NAME: "a"}}}))
+    assert guarded.server.patch(path, {"metadata": {"annotations": {"note": "x"}}})[0] == 200

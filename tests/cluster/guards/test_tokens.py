@@ -1,0 +1,224 @@
+"""guards.tokens: short, bound, for the right audience, and never a sibling's."""
+
+from typing import Any
+
+import pytest
+
+from support.guarded import Guarded, pod, use
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+GUARD = ("tokens", "tokens")
+CLOUD = "sts.amazonaws.com"
+
+
+def values(namespace: str) -> Json:
+    role = "arn:aws:iam::111122223333:role/a"
+    agents = {
+        "a": {"token": {"expirationSeconds": 900}},
+        "plain": {},
+        "long": {"token": {"expirationSeconds": 7200}},
+        "vault": {"token": {"audience": "vault", "expirationSeconds": 1200}, "tokens": {"x": {"audience": "extra"}}},
+        "cloud": {"cloud": {"aws": {"roleArn": role}}},
+        "mount": {"token": {"mode": "automount"}},
+        "proxied": {"access": "proxied"},
+    }
+    return {"agents": agents, "guards": {"tokens": {"audiences": {"mesh": 43200}}}}
+
+
+MOUNTED: Json = {"automountServiceAccountToken": True}
+ACCOUNTS = ("a", "plain", "long", "vault", "cloud", "mount", "proxied")
+
+
+def request(guarded: Guarded, who: Server, account: str, *, bound: bool = True, **spec: Any) -> tuple[int, Json]:
+    """A TokenRequest; by default as a good user makes it."""
+    good: Json = {"expirationSeconds": 600}
+    if bound:
+        good["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": account}
+    path = f"{guarded.path('serviceaccounts', dry_run=False)}/{account}/token"
+    return who.request("POST", path, {"spec": good | spec})
+
+
+@pytest.fixture(scope="module")
+def dev(guarded: Guarded) -> Server:
+    """Who holds all but `use`, once the guard is in force and a pod of each agent is there."""
+    path = guarded.path("pods", dry_run=False)
+    node: Json = {"nodeName": guarded.namespace}
+    eventually(lambda: {*ACCOUNTS, "default"} <= guarded.server.names(guarded.path("serviceaccounts", dry_run=False)))
+    for account in (*ACCOUNTS, "default"):
+        guarded.server.create(path, pod(account, account, automountServiceAccountToken=False, **node))
+    developer = guarded.user("dev")
+    eventually(lambda: guarded.refuses(request(guarded, developer, "a")))
+    return developer
+
+
+@pytest.fixture(scope="module")
+def allowed(guarded: Guarded, dev: Server) -> Server:
+    """Who may use them all."""
+    who = guarded.user("allowed")
+    guarded.allow("allowed", use())
+    eventually(lambda: request(guarded, who, "a")[0] == 201)
+    return who
+
+
+def test_who_may_not_use_the_agent_gets_no_token(guarded: Guarded, dev: Server, allowed: Server) -> None:
+    assert guarded.refuses(request(guarded, dev, "a"), "dev@", "the agent a", "use", "deployers")
+    assert request(guarded, allowed, "a")[0] == 201
+    assert request(guarded, dev, "default")[0] == 201
+
+
+def test_an_agent_gets_its_own_and_no_siblings(guarded: Guarded, allowed: Server) -> None:
+    agent = guarded.account("a")
+    eventually(lambda: request(guarded, agent, "a")[0] == 201)
+    assert guarded.refuses(request(guarded, agent, "plain"), "the token of another")
+    assert guarded.refuses(request(guarded, agent, "agent-proxy", bound=False), "the token of another")
+    proxy = guarded.account("agent-proxy")
+    eventually(lambda: guarded.refuses(request(guarded, proxy, "a"), "the token of another"))
+
+
+def test_not_even_with_every_verb_on_serviceaccounts(guarded: Guarded, allowed: Server) -> None:
+    agent = guarded.account("plain", {"apiGroups": [""], "resources": ["*"], "verbs": ["*"]})
+    eventually(lambda: request(guarded, agent, "plain", bound=False)[0] == 201)
+    assert guarded.refuses(request(guarded, agent, "a"), "the token of another")
+
+
+def test_a_token_is_bound_to_a_pod(guarded: Guarded, allowed: Server) -> None:
+    guarded.server.create(guarded.path("secrets", dry_run=False), {"metadata": {"name": "s"}})
+    secret = {"apiVersion": "v1", "kind": "Secret", "name": "s"}
+    assert guarded.refuses(request(guarded, allowed, "a", bound=False), "not bound to a pod", "boundObjectRef")
+    assert guarded.refuses(request(guarded, allowed, "a", boundObjectRef=secret), "not bound to a pod")
+    assert request(guarded, allowed, "a")[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("account", "longest"), [("a", 900), ("plain", 3600), ("mount", 3600), ("vault", 1200), ("long", 7200)]
+)
+def test_a_token_lives_as_long_as_the_values_say(guarded: Guarded, allowed: Server, account: str, longest: int) -> None:
+    assert request(guarded, allowed, account, expirationSeconds=longest)[0] == 201
+    for seconds in (longest + 1, 3607, 86400):
+        answer = request(guarded, allowed, account, expirationSeconds=seconds)
+        assert guarded.refuses(answer, f"{longest} s at most", f"expirationSeconds: {longest}")
+
+
+@pytest.mark.parametrize(
+    ("account", "audiences", "seconds"),
+    [
+        ("a", ["https://kubernetes.default.svc.cluster.local"], 900),
+        ("vault", ["vault"], 1200),
+        ("vault", ["extra"], 3600),
+        ("cloud", [CLOUD], 86400),
+        ("a", ["mesh"], 43200),
+        ("vault", ["vault", "extra"], 1200),
+    ],
+)
+def test_a_token_is_for_an_audience_of_the_agents_list_with_its_lifetime(
+    guarded: Guarded, allowed: Server, account: str, audiences: list[str], seconds: int
+) -> None:
+    assert request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds)[0] == 201
+    answer = request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds + 1)
+    assert guarded.refuses(answer, "lives for so long")
+
+
+@pytest.mark.parametrize(
+    ("account", "audience"), [("a", "vault"), ("a", CLOUD), ("vault", CLOUD), ("cloud", "api://AzureADTokenExchange")]
+)
+def test_no_token_for_any_other_audience(guarded: Guarded, allowed: Server, account: str, audience: str) -> None:
+    assert guarded.refuses(request(guarded, allowed, account, audiences=[audience]), "for this audience", "audiences")
+    both = ["https://kubernetes.default.svc", audience]
+    assert guarded.refuses(request(guarded, allowed, account, audiences=both), "for this audience")
+
+
+@pytest.mark.parametrize("account", ["a", "proxied"])
+def test_an_emergency_has_a_verb_of_its_own(guarded: Guarded, allowed: Server, account: str) -> None:
+    breaker = guarded.user(f"breaker-{account}")
+
+    def any_token(who: Server) -> tuple[int, Json]:
+        return request(guarded, who, account, bound=False, expirationSeconds=7200, audiences=["x"])
+
+    assert guarded.refuses(any_token(allowed))
+    guarded.allow(f"breaker-{account}", use(account, verb="request-any-token"))
+    eventually(lambda: any_token(breaker)[0] == 201)
+    assert guarded.refuses(request(guarded, breaker, "plain"))
+    assert any_token(guarded.server)[0] == 201
+
+
+def test_a_proxied_agent_has_no_token_not_even_in_a_pod(guarded: Guarded, allowed: Server) -> None:
+    assert guarded.refuses(request(guarded, allowed, "proxied"), "is proxied", "access: direct")
+    assert guarded.refuses(admit(guarded, "proxied", **MOUNTED), "the pod p", "is proxied")
+    assert guarded.refuses(admit(guarded, "proxied", {"audience": "mesh"}), "is proxied")
+    assert admit(guarded, "proxied")[0] == 201
+    kubelet = guarded.server.as_user(f"allowed@{guarded.namespace}", "system:nodes")
+    assert guarded.refuses(request(guarded, kubelet, "proxied"), "is proxied")
+    assert request(guarded, kubelet, "a")[0] == 201
+
+
+def test_kubelets_request_what_pods_ask_for(guarded: Guarded, allowed: Server) -> None:
+    """The injected token, which is longer than the agent's values say, among them: else its pods would never start."""
+    path = guarded.path("pods", dry_run=False)
+    guarded.server.create(path, pod("a", "mounts", nodeName=guarded.namespace, **MOUNTED))
+    mounted = guarded.server.get(f"{path}/mounts")
+    ref = {"apiVersion": "v1", "kind": "Pod", "name": "mounts", "uid": mounted["metadata"]["uid"]}
+    kubelet = guarded.server.as_user(f"system:node:{guarded.namespace}", "system:nodes")
+    ask: Json = {"expirationSeconds": 3607, "boundObjectRef": ref}
+    eventually(lambda: request(guarded, kubelet, "a", **ask)[0] == 201)
+    assert guarded.refuses(request(guarded, allowed, "a", **ask))
+
+
+def admit(guarded: Guarded, account: str, *sources: Json, name: str = "t", **spec: Any) -> tuple[int, Json]:
+    """A pod with a volume of tokens."""
+    projected = {"sources": [{"serviceAccountToken": {"path": f"t{n}", **s}} for n, s in enumerate(sources)]}
+    volumes: Json = {"volumes": [{"name": name, "projected": projected}]} if sources else {}
+    return guarded.server.request("POST", guarded.path("pods"), pod(account, **volumes, **spec))
+
+
+@pytest.mark.parametrize(
+    ("account", "source"),
+    [
+        ("a", {"expirationSeconds": 900}),
+        ("plain", {}),
+        ("plain", {"expirationSeconds": 3600}),
+        ("vault", {"audience": "vault", "expirationSeconds": 1200}),
+        ("cloud", {"audience": CLOUD, "expirationSeconds": 86400}),
+        ("a", {"audience": "mesh", "expirationSeconds": 43200}),
+        ("default", {"audience": "x", "expirationSeconds": 86400}),
+    ],
+)
+def test_a_pod_asks_for_tokens_within_the_limits(guarded: Guarded, allowed: Server, account: str, source: Json) -> None:
+    assert admit(guarded, account, source)[0] == 201
+
+
+def test_volumes_without_tokens_are_nobodys_business(guarded: Guarded, allowed: Server) -> None:
+    volumes = [{"name": "e", "emptyDir": {}}, {"name": "n", "projected": {"sources": []}}]
+    assert guarded.server.request("POST", guarded.path("pods"), pod("a", volumes=volumes))[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("account", "source", "why"),
+    [
+        ("a", {"expirationSeconds": 901}, "900 s at most"),
+        ("a", {}, "900 s at most"),
+        ("plain", {"expirationSeconds": 3607}, "never 3607 s"),
+        ("long", {"expirationSeconds": 3607}, "never 3607 s"),
+        ("plain", {"expirationSeconds": 86400}, "3600 s at most"),
+        ("vault", {"audience": "vault", "expirationSeconds": 1201}, "for so long"),
+        ("plain", {"audience": CLOUD}, "for this audience"),
+        ("a", {"audience": "mesh", "expirationSeconds": 43201}, "for so long"),
+    ],
+)
+def test_a_pod_that_asks_for_more_is_refused(
+    guarded: Guarded, allowed: Server, account: str, source: Json, why: str
+) -> None:
+    assert guarded.refuses(admit(guarded, account, source), "the pod p", f"the agent {account}", why)
+    fine = {"audience": "mesh", "expirationSeconds": 600}
+    assert guarded.refuses(admit(guarded, account, fine, source), why)
+
+
+def test_the_token_that_kubernetes_injects_passes_and_its_imitation_gets_no_more(
+    guarded: Guarded, allowed: Server
+) -> None:
+    assert admit(guarded, "a", **MOUNTED)[0] == 201
+    imitation = "kube-api-access-abcde"
+    assert admit(guarded, "a", {"expirationSeconds": 3607}, name=imitation)[0] == 201
+    assert guarded.refuses(admit(guarded, "a", {"expirationSeconds": 3608}, name=imitation))
+    assert guarded.refuses(admit(guarded, "a", {"expirationSeconds": 3607, "audience": "x"}, name=imitation))

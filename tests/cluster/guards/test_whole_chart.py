@@ -1,0 +1,156 @@
+"""All guards at once: they never stand in the way of the chart itself, nor of the cluster."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_identities.helm import Helm, Release, Values
+from support.guarded import Guarded, pod
+from support.installed import installed
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+HARDENED = Path(__file__).parents[3] / "values" / "hardened.yaml"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+IMAGE = "registry.example/agent"
+MakeRelease = Callable[[Helm], Release]
+
+CHANGED: Json = {
+    "agents": {
+        "agent-worker-1": None,
+        "agent-worker-2": {"tiers": ["pod-reader"]},
+        "newcomer": {"workload": {"image": f"{IMAGE}:1"}},
+        "triage": {"instances": 2, "workload": {"image": f"{IMAGE}:1"}},
+        "log-analyst": {"workload": {"image": f"{IMAGE}:2"}, "token": {"expirationSeconds": 1200}},
+        "shopper": {"access": "direct"},
+        "researcher": {"access": "proxied"},
+        "suspect": {"quarantined": False},
+        "summarizer": {"quarantined": True},
+    },
+    "guards": {"tokenSecrets": {"enabled": False}},
+}
+
+
+def in_force(guarded: Guarded) -> bool:
+    answer = guarded.server.request("POST", guarded.path("pods"), pod(None))
+    return answer[0] == 403 and f"'agents.{guarded.namespace}.default-account'" in answer[1]["message"]
+
+
+def running(server: Server, namespace: str, agent: str) -> list[Json]:
+    return server.items(f"/api/v1/namespaces/{namespace}/pods?labelSelector=agent-identities/agent%3D{agent}")
+
+
+@pytest.mark.parametrize("installer", ["administrator", "least rights"])
+def test_the_chart_goes_through_its_whole_life_under_its_own_guards(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, installer: str
+) -> None:
+    server.make_namespace(namespace)
+    guarded = Guarded(server, namespace, "")
+    flags = guarded.installer() if installer == "least rights" else []
+    ours = release(either_helm)
+    ours.upgrade(Values((HARDENED,)), "--install", *flags)
+    first = installed(server, ours).keys()
+    eventually(lambda: in_force(guarded))
+    eventually(lambda: running(server, namespace, "log-analyst"))
+
+    ours.upgrade(Values((HARDENED,), CHANGED), *flags)
+    agents = ("newcomer", "triage-2", "log-analyst")
+    eventually(lambda: all(running(server, namespace, agent) for agent in agents), seconds=60)
+    assert installed(server, ours).keys() != first
+    ours.rollback(1, *flags)
+    assert installed(server, ours).keys() == first
+    eventually(lambda: not running(server, namespace, "newcomer"), seconds=60)
+    ours.uninstall(*flags)
+    eventually(lambda: installed(server, ours) == {})
+    eventually(lambda: server.items(f"/api/v1/namespaces/{namespace}/pods") == [], seconds=60)
+
+
+@pytest.fixture
+def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
+    """The example, in force; its guards are removed one by one, since a test may take the release's record away."""
+    release(helm).install(Values((HARDENED,)))
+    guarded = Guarded(server, namespace, "")
+    eventually(lambda: in_force(guarded))
+    yield guarded
+    for kind in ("validating", "mutating"):
+        for collection in (f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"):
+            for name in server.names(f"{ADMISSION}/{collection}"):
+                if f".{namespace}." in name:
+                    server.delete(f"{ADMISSION}/{collection}/{name}")
+
+
+def test_a_kubelet_runs_the_charts_own_pods(server: Server, hardened: Guarded) -> None:
+    namespace = hardened.namespace
+    meta = eventually(lambda: running(server, namespace, "log-analyst"))[0]["metadata"]
+    path = f"/api/v1/namespaces/{namespace}/pods/{meta['name']}"
+    node = {"apiVersion": "v1", "kind": "Node", "name": namespace}
+    server.create("/api/v1/nodes", {"metadata": {"name": namespace}})
+    try:
+        scheduler = server.as_user("system:kube-scheduler")
+        scheduler.create(f"{path}/binding", {"metadata": {"name": meta["name"]}, "target": node})
+        kubelet = server.as_user(f"system:node:{namespace}", "system:nodes")
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+        token = f"/api/v1/namespaces/{namespace}/serviceaccounts/log-analyst/token"
+        spec = {"expirationSeconds": 3600, "boundObjectRef": bound}
+        eventually(lambda: kubelet.request("POST", token, {"spec": spec})[0] == 201)
+        status, answer = kubelet.patch(f"{path}/status", {"status": {"phase": "Running"}})
+        assert status == 200, answer
+        kubelet.delete(f"{path}?gracePeriodSeconds=0")
+        # another one takes its place
+        eventually(lambda: any(p["metadata"]["uid"] != meta["uid"] for p in running(server, namespace, "log-analyst")))
+    finally:
+        server.delete(f"/api/v1/nodes/{namespace}")
+
+
+def test_the_namespace_can_be_deleted_under_guard(server: Server, hardened: Guarded) -> None:
+    namespace = f"/api/v1/namespaces/{hardened.namespace}"
+    eventually(lambda: running(server, hardened.namespace, "log-analyst"))
+    server.delete(namespace)
+    eventually(lambda: server.request("GET", namespace)[0] == 404, seconds=60)
+
+
+def test_the_api_server_finds_nothing_odd_in_the_expressions(server: Server, hardened: Guarded) -> None:
+    def checked() -> list[Json]:
+        policies = server.items(f"{ADMISSION}/validatingadmissionpolicies")
+        found = [policy for policy in policies if f".{hardened.namespace}." in policy["metadata"]["name"]]
+        done = [policy for policy in found if policy.get("status", {}).get("observedGeneration")]
+        return done if len(done) == len(found) > 0 else []
+
+    for policy in eventually(checked):
+        warnings = policy["status"].get("typeChecking", {}).get("expressionWarnings", [])
+        assert warnings == [], policy["metadata"]["name"]
+
+
+def test_two_releases_guard_two_namespaces(
+    server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str, hardened: Guarded
+) -> None:
+    ours = release(helm)
+    other = Release(helm, chart, ours.name, f"{namespace}-b", ours.kubeconfig, ours.context)
+    there = Guarded(server, other.namespace, "")
+    try:
+        other.install(Values((HARDENED,)))
+        eventually(lambda: in_force(there))
+        other.uninstall()
+        eventually(lambda: not in_force(there))
+        assert in_force(hardened)
+    finally:
+        server.delete(f"/api/v1/namespaces/{other.namespace}")
+
+
+def test_somebody_else_may_run_the_rest_of_the_cluster(hardened: Guarded) -> None:
+    dev = hardened.user("dev")
+    view = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    subject = {"kind": "ServiceAccount", "name": "log-analyst", "namespace": "default"}
+    binding = {"metadata": {"name": "b"}, "roleRef": view, "subjects": [subject]}
+    here = f"/api/v1/namespaces/{hardened.namespace}"
+    requests: tuple[tuple[str, Json], ...] = (
+        ("/api/v1/namespaces/default/pods", pod(None)),
+        (f"{RBAC}/namespaces/default/rolebindings", binding),
+        (f"{RBAC}/clusterrolebindings", binding),
+        (f"{here}/secrets", {"metadata": {"name": "s"}}),
+        (f"{here}/serviceaccounts", {"metadata": {"name": "operator"}}),
+        ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}),
+    )
+    eventually(lambda: all(dev.request("POST", f"{path}?dryRun=All", body)[0] == 201 for path, body in requests))

@@ -1,0 +1,50 @@
+"""The API server takes every object of values that nobody wrote: a strict dry run of each."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from agent_identities.data import chart_path
+from agent_identities.helm import Renderer, Target, Values
+from agent_identities.objects import Key, thaw
+from support.server import Json, Server
+from support.values_strategies import valid_values
+
+pytestmark = pytest.mark.cluster
+
+GUARDED: Final[Json] = {"guards": {"enabled": True}, "agents": {"a": {}, "b": {"quarantined": True}}}
+PER_TIER: Final[Json] = {"bindings": "perTier", "agents": {"a": {}, "b": {"access": "proxied"}}}
+
+
+def path(key: Key, body: Json) -> str:
+    plural = f"{key.kind.lower()[:-1]}ies" if key.kind.endswith("y") else f"{key.kind.lower()}s"
+    group = f"/apis/{body['apiVersion']}" if key.group else "/api/v1"
+    namespace = f"/namespaces/{key.namespace}" if key.namespace else ""
+    return f"{group}{namespace}/{plural}?dryRun=All&fieldValidation=Strict"
+
+
+def made(server: Server, namespace: str) -> None:
+    if server.request("GET", f"/api/v1/namespaces/{namespace}")[0] == 404:
+        server.make_namespace(namespace)
+
+
+@settings(max_examples=int(settings().max_examples * 0.6), deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=valid_values(chart_path()))
+@example(drawn=GUARDED)
+@example(drawn=PER_TIER)
+def test_the_server_takes_every_object(drawn: dict[str, Any], renderer: Renderer, server: Server) -> None:
+    objects = renderer.render(Values(overrides=drawn), Target(namespace="agent-system")).objects
+    for namespace in {key.namespace for key in objects} - {""}:
+        made(server, namespace)
+
+    def refused(key: Key) -> str:
+        body = thaw(objects[key].body)
+        status, answer = server.request("POST", path(key, body), body)
+        return "" if status == 201 else f"{key}: {status} {answer.get('message')}"
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(refused, objects))
+    assert answers, "nothing rendered"
+    assert [answer for answer in answers if answer] == []

@@ -1,0 +1,95 @@
+"""Least privilege for whoever installs: docs/installer.yaml, in the agents' namespace, is enough."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_identities import yaml
+from agent_identities.cluster.choice import Cluster
+from agent_identities.helm import Helm, HelmError, Release, Values
+from support.server import RBAC, Json, Server
+
+pytestmark = pytest.mark.cluster
+
+REPOSITORY = Path(__file__).parents[2]
+MakeRelease = Callable[[Helm], Release]
+WORKLOAD = {"image": "registry.example/agent:1"}
+AGENTS: Json = {
+    "a": {"workload": WORKLOAD},
+    "p": {"access": "proxied"},
+    "q": {"quarantined": True},
+    "own": {"tiers": ["own"]},
+}
+OWN = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent}-state"], "verbs": ["get"]}
+
+
+def values(**overrides: object) -> Values:
+    return Values(overrides={"tiers": {"own": {"rules": [OWN]}}, "agents": AGENTS, **overrides})
+
+
+@pytest.fixture
+def installer(server: Server, cluster: Cluster, namespace: str, tmp_path: Path) -> Path:
+    """The kubeconfig of somebody who holds docs/installer.yaml in one namespace, and nothing else."""
+    role = yaml.load((REPOSITORY / "docs" / "installer.yaml").read_text(), name="installer.yaml")
+    name = role["metadata"]["name"]
+    server.make_namespace(namespace)
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "installer"}})
+    server.create(f"{RBAC}/namespaces/{namespace}/roles", role)
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "installer", "namespace": namespace}],
+    }
+    server.create(f"{RBAC}/namespaces/{namespace}/rolebindings", binding)
+    config = yaml.load(cluster.kubeconfig.read_text(), name="kubeconfig")
+    user = {"token": server.token(namespace, "installer")}
+    config["users"] = [{"name": entry["name"], "user": user} for entry in config["users"]]
+    path = tmp_path / "installer.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_these_rights_install_upgrade_roll_back_and_uninstall(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, installer: Path
+) -> None:
+    admin = release(either_helm)
+    ours = Release(either_helm, admin.chart, admin.name, namespace, installer)
+    ours.install(values(), create_namespace=False)
+    ours.upgrade(values(bindings="perTier"))
+    ours.rollback(1)
+    ours.uninstall()
+    assert server.names(f"/api/v1/namespaces/{namespace}/serviceaccounts") == {"default", "installer"}
+
+
+@pytest.mark.parametrize("missing", ["escalate", "bind"])
+def test_without_escalate_or_bind_the_api_server_refuses(
+    server: Server, release: MakeRelease, helm: Helm, namespace: str, installer: Path, missing: str
+) -> None:
+    role = server.get(f"{RBAC}/namespaces/{namespace}/roles/agent-identities-installer")
+    for rule in role["rules"]:
+        rule["verbs"] = [verb for verb in rule["verbs"] if verb != missing]
+    role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
+    status, _ = server.request("PUT", f"{RBAC}/namespaces/{namespace}/roles/agent-identities-installer", role)
+    assert status == 200
+    ours = Release(helm, release(helm).chart, "agents", namespace, installer)
+    with pytest.raises(HelmError, match="attempting to grant RBAC permissions not currently held"):
+        ours.install(values(), create_namespace=False)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"guards": {"enabled": True}},
+        {"priorityAndFairness": {"enabled": True}},
+        {"tiers": {"nodes": {"scope": "Cluster", "rules": [{**OWN, "resourceNames": ["one"]}]}}, "agents": {}},
+    ],
+    ids=["guards", "fair share", "scope Cluster"],
+)
+def test_what_is_cluster_scoped_takes_more_and_is_off_by_default(
+    release: MakeRelease, helm: Helm, namespace: str, installer: Path, more: Json
+) -> None:
+    ours = Release(helm, release(helm).chart, "agents", namespace, installer)
+    with pytest.raises(HelmError, match="is forbidden"):
+        ours.install(values(**more), create_namespace=False)

@@ -1,0 +1,106 @@
+"""The API server takes every policy and keeps it as it was rendered.
+
+Whether traffic obeys is the part of a network plugin that enforces policies: none runs here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent_identities.helm import Helm, Release, Values
+from agent_identities.identities import AGENT_LABEL
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+WORKLOAD = {"image": "registry.example/agent:1"}
+NETWORK: Json = {
+    "enabled": True,
+    "apiServer": {"cidrs": ["10.96.0.1/32", "2001:db8::1/128"], "ports": [443, 6443]},
+    "destinations": {
+        "model-api": {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]},
+        "internet": {
+            "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}],
+            "ports": [{"port": 8000, "endPort": 8010}],
+        },
+    },
+    "sources": {"gateway": {"from": [{"podSelector": {"matchLabels": {"app": "g"}}}], "ports": [{"port": "http"}]}},
+}
+OPEN = {"network": {"egress": ["model-api", "internet"], "ingress": ["gateway"]}, "workload": WORKLOAD}
+
+MakeRelease = Callable[[Helm], Release]
+
+
+def policies(server: Server, namespace: str) -> dict[str, Json]:
+    path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+    return {item["metadata"]["name"]: item for item in server.items(path)}
+
+
+def values(network: bool, **agents: Any) -> Values:
+    return Values(overrides={"network": NETWORK | {"enabled": network}, "agents": agents})
+
+
+def closed(policy: Json) -> bool:
+    """Selected in both directions, with no rule that opens one: nothing passes."""
+    spec = policy["spec"]
+    return set(spec["policyTypes"]) == {"Ingress", "Egress"} and not spec.get("ingress") and not spec.get("egress")
+
+
+def selected_pods(server: Server, namespace: str, policy: Json) -> set[str]:
+    """The ServiceAccounts of the pods that a policy's own selector finds."""
+    (label,) = (f"{key}%3D{value}" for key, value in policy["spec"]["podSelector"]["matchLabels"].items())
+    pods = server.items(f"/api/v1/namespaces/{namespace}/pods?labelSelector={label}")
+    return {pod["spec"]["serviceAccountName"] for pod in pods}
+
+
+def test_each_agents_policy_finds_its_pods_and_no_others(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str
+) -> None:
+    release(either_helm).install(values(True, a=OPEN, b={"workload": WORKLOAD}))
+    made = policies(server, namespace)
+    assert made.keys() == {"agent-proxy", "a", "b"}
+    eventually(lambda: all(selected_pods(server, namespace, made[name]) for name in ("a", "b")))
+    for name in ("a", "b"):
+        assert selected_pods(server, namespace, made[name]) == {name}
+    assert selected_pods(server, namespace, made["agent-proxy"]) == set()
+
+
+def test_the_server_keeps_every_rule(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> None:
+    release(helm).install(values(True, a=OPEN, b={}))
+    spec = policies(server, namespace)["a"]["spec"]
+    dns, api_server, model, internet = spec["egress"]
+    assert {port["protocol"] for port in dns["ports"]} == {"UDP", "TCP"}
+    assert [peer["ipBlock"]["cidr"] for peer in api_server["to"]] == ["10.96.0.1/32", "2001:db8::1/128"]
+    assert model["ports"] == [{"port": 443, "protocol": "TCP"}]
+    assert internet["to"] == NETWORK["destinations"]["internet"]["to"]
+    assert internet["ports"] == [{"port": 8000, "endPort": 8010, "protocol": "TCP"}]
+    assert [rule["ports"] for rule in spec["ingress"]] == [[{"port": "http", "protocol": "TCP"}]]
+    plain = policies(server, namespace)["b"]["spec"]
+    assert plain["egress"] == [dns, api_server]
+    assert "ingress" not in plain
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_quarantine_closes_an_agent_and_lifting_it_opens_it_as_before(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, network: bool
+) -> None:
+    ours = release(either_helm)
+    ours.install(values(network, suspect=OPEN, sibling=OPEN))
+    before = policies(server, namespace)
+    assert ("suspect" in before) is network
+
+    ours.upgrade(values(network, suspect=OPEN | {"quarantined": True}, sibling=OPEN))
+    during = policies(server, namespace)
+    assert closed(during["suspect"])
+    assert during["suspect"]["spec"]["podSelector"]["matchLabels"] == {AGENT_LABEL: "suspect"}
+    for name in before.keys() - {"suspect"}:
+        assert during[name]["metadata"]["resourceVersion"] == before[name]["metadata"]["resourceVersion"], name
+
+    ours.upgrade(values(network, suspect=OPEN, sibling=OPEN))
+    after = policies(server, namespace)
+    assert after.keys() == before.keys()
+    assert {name: found["spec"] for name, found in after.items()} == {name: p["spec"] for name, p in before.items()}
+    if network:  # the same object all along: never a moment with no policy at all
+        assert after["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]
+        assert before["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]

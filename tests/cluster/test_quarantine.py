@@ -1,0 +1,95 @@
+"""`quarantined: true` takes one agent out; its siblings notice nothing; lifting it gives back the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent_identities.helm import Helm, Release, Values
+from support.server import Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+MakeRelease = Callable[[Helm], Release]
+KINDS = {
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+}
+BOTH_KINDS = pytest.mark.parametrize("bindings", ["perAgent", "perTier"])
+
+
+def values(bindings: str, **suspect: Any) -> Values:
+    workload = {"image": "registry.example/agent:1"}
+    agents = {"suspect": {"workload": workload, **suspect}, "sibling": {"workload": workload}}
+    return Values(overrides={"bindings": bindings, "agents": agents})
+
+
+def objects(server: Server, namespace: str, agent: str) -> dict[tuple[str, str], Json]:
+    """What is there under an agent's label."""
+    label = f"?labelSelector=agent-identities/agent%3D{agent}"
+    return {
+        (kind, item["metadata"]["name"]): item
+        for kind, path in KINDS.items()
+        for item in server.items(path.format(namespace) + label)
+    }
+
+
+def written(found: dict[tuple[str, str], Json]) -> dict[tuple[str, str], tuple[str, int]]:
+    """UID and generation: unchanged as long as nobody makes the object anew or writes its spec."""
+    return {key: (obj["metadata"]["uid"], obj["metadata"].get("generation", 0)) for key, obj in found.items()}
+
+
+@BOTH_KINDS
+def test_the_suspect_is_out_and_its_sibling_untouched(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, bindings: str
+) -> None:
+    ours = release(either_helm)
+    ours.install(values(bindings))
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    suspect = server.with_token(server.token(namespace, "suspect"))
+    sibling = server.with_token(server.token(namespace, "sibling"))
+    before = written(objects(server, namespace, "sibling"))
+    assert suspect.request("GET", pods)[0] == 200
+
+    ours.upgrade(values(bindings, quarantined=True))
+    assert objects(server, namespace, "suspect") == {}
+    assert server.as_account(namespace, "suspect").request("GET", pods)[0] == 403
+    eventually(lambda: suspect.request("GET", pods)[0] in (401, 403))
+    assert sibling.request("GET", pods)[0] == 200
+    assert written(objects(server, namespace, "sibling")) == before
+
+
+@BOTH_KINDS
+def test_lifting_it_gives_back_exactly_the_old_rights(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str, bindings: str
+) -> None:
+    ours = release(either_helm)
+    ours.install(values(bindings))
+    before = objects(server, namespace, "suspect").keys()
+    ours.upgrade(values(bindings, quarantined=True))
+    ours.upgrade(values(bindings))
+    assert objects(server, namespace, "suspect").keys() == before
+    lifted = server.with_token(server.token(namespace, "suspect"))
+    assert lifted.request("GET", f"/api/v1/namespaces/{namespace}/pods")[0] == 200
+    assert lifted.request("GET", f"/api/v1/namespaces/{namespace}/secrets")[0] == 403
+
+
+def test_one_instance_of_several_can_be_taken_out(
+    server: Server, release: MakeRelease, helm: Helm, namespace: str
+) -> None:
+    ours = release(helm)
+    ours.install(Values(overrides={"agents": {"t": {"instances": 3}}}))
+    before = written(objects(server, namespace, "t-1"))
+    ours.upgrade(Values(overrides={"agents": {"t": {"instances": 3, "quarantined": [2]}}}))
+    assert objects(server, namespace, "t-2") == {}
+    assert written(objects(server, namespace, "t-1")) == before
+
+
+def test_an_agent_can_be_in_quarantine_from_the_first_install(
+    server: Server, release: MakeRelease, helm: Helm, namespace: str
+) -> None:
+    release(helm).install(values("perAgent", quarantined=True))
+    assert objects(server, namespace, "suspect") == {}
+    assert objects(server, namespace, "sibling") != {}

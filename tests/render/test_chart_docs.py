@@ -1,0 +1,36 @@
+"""The chart's README.md says what its values say: it is written from them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent_identities.cluster.toolchain import provide
+
+
+@pytest.fixture(scope="module")
+def written(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What helm-docs writes from the chart as it is."""
+    copy = tmp_path_factory.mktemp("docs") / "agent-identities"
+    shutil.copytree(chart, copy, ignore=shutil.ignore_patterns("README.md", "ci"))
+    command: list[str | Path] = [
+        provide(["helm-docs"])["helm-docs"].path,
+        "--chart-to-generate",
+        ".",
+        "--sort-values-order",
+        "file",
+    ]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert (copy / "README.md").is_file(), done.stderr
+    return (copy / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_what_helm_docs_writes(chart: Path, written: str) -> None:
+    same = (chart / "README.md").read_text(encoding="utf-8") == written
+    assert same, "run: helm-docs --chart-to-generate charts/agent-identities --sort-values-order file"
+
+
+def test_every_default_is_described(written: str) -> None:
+    rows = [line.split(" | ") for line in written.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows if not row[-1].strip(" |")] == []

@@ -1,0 +1,199 @@
+"""Who an agent is in a cloud, and tokens for others than the API server."""
+
+from typing import Any
+
+import pytest
+
+from agent_identities.helm import HelmError, Renderer, Values
+from agent_identities.objects import KubeObject, Objects
+
+ROLE = "arn:aws:iam::111122223333:role/a"
+CLIENT, TENANT = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+
+
+def render(renderer: Renderer, agent: dict[str, Any], **values: Any) -> Objects:
+    agents = {"a": {"workload": {"image": "x:1"}, **agent}}
+    return renderer.render(Values(overrides={"agents": agents, **values})).objects
+
+
+def account(objects: Objects, name: str = "a") -> KubeObject:
+    found = objects.find("ServiceAccount", name)
+    assert found is not None
+    return found
+
+
+def template(objects: Objects) -> Any:
+    (deployment,) = objects.of_kind("Deployment")
+    return deployment.body["spec"]["template"]
+
+
+@pytest.mark.parametrize(
+    ("cloud", "annotations"),
+    [
+        ({"aws": {"roleArn": ROLE}}, {"eks.amazonaws.com/role-arn": ROLE}),
+        (
+            {"aws": {"roleArn": ROLE, "audience": "x", "stsRegionalEndpoints": True, "tokenExpirationSeconds": 900}},
+            {
+                "eks.amazonaws.com/role-arn": ROLE,
+                "eks.amazonaws.com/audience": "x",
+                "eks.amazonaws.com/sts-regional-endpoints": "true",
+                "eks.amazonaws.com/token-expiration": "900",
+            },
+        ),
+        ({"awsPodIdentity": True}, {}),
+        ({"gcp": {}}, {}),
+        (
+            {"gcp": {"serviceAccount": "a@p.iam.gserviceaccount.com"}},
+            {"iam.gke.io/gcp-service-account": "a@p.iam.gserviceaccount.com"},
+        ),
+        (
+            {"azure": {"clientId": CLIENT, "tenantId": TENANT, "tokenExpirationSeconds": 86400}},
+            {
+                "azure.workload.identity/client-id": CLIENT,
+                "azure.workload.identity/tenant-id": TENANT,
+                "azure.workload.identity/service-account-token-expiration": "86400",
+            },
+        ),
+        ({"aws": None, "awsPodIdentity": False, "gcp": None, "azure": None}, {}),
+    ],
+    ids=["irsa", "irsa, all of it", "eks pod identity", "gke", "gke, impersonating", "azure", "null"],
+)
+def test_a_cloud_knows_the_account_by_its_annotations(
+    renderer: Renderer, cloud: dict[str, Any], annotations: dict[str, str]
+) -> None:
+    objects = render(renderer, {"cloud": cloud, "annotations": {"owner": "sre"}})
+    assert account(objects).annotations == {"owner": "sre", **annotations}
+
+
+def test_only_azure_labels_the_pods(renderer: Renderer) -> None:
+    azure = render(renderer, {"cloud": {"azure": {"clientId": CLIENT}}})
+    aws = render(renderer, {"cloud": {"aws": {"roleArn": ROLE}}})
+    assert template(azure)["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    assert set(template(aws)["metadata"]["labels"]) == {"agent-identities/agent"}
+
+
+def test_the_selector_of_a_deployment_does_not_change_with_the_cloud(renderer: Renderer) -> None:
+    selectors = {
+        str(deployment.body["spec"]["selector"])
+        for agent in ({}, {"cloud": {"azure": {"clientId": CLIENT}}})
+        for deployment in render(renderer, agent).of_kind("Deployment")
+    }
+    assert len(selectors) == 1
+
+
+def test_extra_tokens_are_files_beside_the_agents_own(renderer: Renderer) -> None:
+    tokens = {"vault": {"audience": "vault.example", "expirationSeconds": 600}, "b": {"audience": "x", "path": "y"}}
+    spec = template(render(renderer, {"tokens": tokens | {"gone": None}}))["spec"]
+    own, extra = spec["volumes"]
+    assert own["name"] == "agent-token"
+    assert [source["serviceAccountToken"] for source in extra["projected"]["sources"]] == [
+        {"path": "y", "expirationSeconds": 3600, "audience": "x"},
+        {"path": "vault", "expirationSeconds": 600, "audience": "vault.example"},
+    ]
+    assert [(mount["name"], mount["mountPath"]) for mount in spec["containers"][0]["volumeMounts"]] == [
+        ("agent-token", "/var/run/secrets/kubernetes.io/serviceaccount"),
+        ("agent-tokens", "/var/run/secrets/tokens"),
+    ]
+
+
+def test_extra_tokens_stand_beside_kubernetes_own(renderer: Renderer) -> None:
+    agent = {"token": {"mode": "automount"}, "tokens": {"vault": {"audience": "vault.example"}}}
+    spec = template(render(renderer, agent))["spec"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["agent-tokens"]
+    assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == ["agent-tokens"]
+
+
+@pytest.mark.parametrize(
+    ("cloud", "blocks"),
+    [
+        ({"awsPodIdentity": True}, {"169.254.170.23/32", "fd00:ec2::23/128"}),
+        ({"gcp": {}}, {"169.254.169.252/32", "169.254.169.254/32"}),
+        ({"aws": {"roleArn": ROLE}}, {"198.51.100.7/32"}),
+        ({"azure": {"clientId": CLIENT}}, {"198.51.100.8/32"}),
+        ({"awsPodIdentity": False}, set()),
+        ({}, set()),
+    ],
+)
+def test_the_network_opens_the_endpoint_of_the_agents_own_cloud(
+    renderer: Renderer, cloud: dict[str, Any], blocks: set[str]
+) -> None:
+    endpoints = {"aws": {"cidrs": ["198.51.100.7/32"]}, "azure": {"cidrs": ["198.51.100.8/32"]}}
+    network = {"enabled": True, "apiServer": {"cidrs": ["10.96.0.1/32"]}, "cloud": endpoints}
+    policy = render(renderer, {"cloud": cloud}, network=network).find("NetworkPolicy", "a")
+    assert policy is not None
+    peers = [peer for rule in policy.body["spec"]["egress"] for peer in rule["to"]]
+    opened = {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
+    assert opened - {"10.96.0.1/32", "169.254.20.10/32"} == blocks
+
+
+MISTAKES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"cloud": {"aws": {}}}, ("agents.a.cloud.aws", "no roleArn", "aws: {roleArn:")),
+    ({"cloud": {"azure": {}}}, ("agents.a.cloud.azure", "no clientId", "azure: {clientId:")),
+    (
+        {"cloud": {"aws": {"roleArn": ROLE}, "awsPodIdentity": True}},
+        ("agents.a.cloud", "both aws and awsPodIdentity", "Keep one"),
+    ),
+    (
+        {"cloud": {"aws": {"roleArn": ROLE}}, "serviceAccount": {"create": False, "name": "a"}},
+        ("agents.a.cloud.aws", "somebody else makes", "aws: {}"),
+    ),
+    (
+        {"cloud": {"aws": {"roleArn": ROLE}}, "annotations": {"eks.amazonaws.com/role-arn": "x"}},
+        ("agents.a.annotations", "eks.amazonaws.com/role-arn", "Keep one"),
+    ),
+    (
+        {
+            "cloud": {"azure": {"clientId": CLIENT}},
+            "workload": {"image": "x", "podLabels": {"azure.workload.identity/use": "false"}},
+        },
+        ("agents.a.workload.podLabels", "azure.workload.identity/use", "Remove"),
+    ),
+    (
+        {"tokens": {"x": {"audience": "x"}, "z": {"audience": "z", "path": "x"}}},
+        ("agents.a.tokens.z", 'the file "x"', "agents.a.tokens.x", "another path"),
+    ),
+    (
+        {"tokens": {"x": {"audience": "x", "expirationSeconds": 3607}}},
+        ("agents.a.tokens.x.expirationSeconds", "expirationSeconds: 3600"),
+    ),
+    (
+        {"workload": {"image": "x", "volumes": [{"name": "agent-tokens"}]}},
+        ("agents.a.workload.volumes[0].name", "agent-tokens", "another name"),
+    ),
+    ({"cloud": {"aws": {"roleArn": "admin"}}}, ("/agents/a/cloud/aws/roleArn",)),
+    ({"cloud": {"oracle": {}}}, ("/agents/a/cloud", "oracle")),
+    ({"tokens": {"x": {}}}, ("/agents/a/tokens/x", "audience")),
+    ({"tokens": {"x": {"audience": "x", "path": "../x"}}}, ("/agents/a/tokens/x/path",)),
+    ({"tokens": {"x": {"audience": "x", "expirationSeconds": 86401}}}, ("/agents/a/tokens/x/expirationSeconds",)),
+]
+
+
+@pytest.mark.parametrize(("agent", "parts"), MISTAKES, ids=[" ".join(parts[:2])[:60] for _, parts in MISTAKES])
+@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
+def test_a_mistake_is_refused_with_its_place_and_its_cure(
+    request: pytest.FixtureRequest, engine: str, agent: dict[str, Any], parts: tuple[str, ...]
+) -> None:
+    renderer: Renderer = request.getfixturevalue(engine)
+    with pytest.raises(HelmError) as error:
+        render(renderer, agent)
+    missing = [part for part in parts if part not in str(error.value)]
+    assert not missing, str(error.value)
+
+
+@pytest.mark.parametrize("key", ["cloud", "tokens"])
+def test_a_proxied_agent_has_nothing_that_a_token_is_needed_for(renderer: Renderer, key: str) -> None:
+    given = {"cloud": {"gcp": {}}, "tokens": {"x": {"audience": "x"}}}[key]
+    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent holds no token"):
+        renderer.render(Values(overrides={"agents": {"a": {"access": "proxied", key: given}}}))
+    assert renderer.render(Values(overrides={"agents": {"a": {"access": "proxied"}}})).objects
+
+
+def test_an_account_that_somebody_else_annotates_still_labels_its_pods(renderer: Renderer) -> None:
+    objects = render(renderer, {"cloud": {"azure": {}}, "serviceAccount": {"create": False, "name": "a"}})
+    assert objects.find("ServiceAccount", "a") is None
+    assert template(objects)["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+
+
+def test_every_instance_is_the_same_in_the_cloud(renderer: Renderer) -> None:
+    objects = render(renderer, {"cloud": {"aws": {"roleArn": ROLE}}, "instances": 2})
+    assert account(objects, "a-1").annotations == account(objects, "a-2").annotations

@@ -1,0 +1,163 @@
+"""What holds for values that nobody wrote: drawn from the schema, valid ones and such that are one step away.
+
+`--hypothesis-profile=prove` draws many more.
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from agent_identities import checks, identities, values
+from agent_identities.data import chart_path
+from agent_identities.helm import HelmError, Rendered, Renderer, Values
+from agent_identities.objects import Objects, thaw
+from agent_identities.rbac import Catalogue
+from support.kubeconform import Kubeconform
+from support.values_broken import RELATIONS, Broken, broken_values, related
+from support.values_strategies import valid_values
+
+Json = dict[str, Any]
+CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
+POOL: Final = ThreadPoolExecutor(4)
+
+
+def sized(factor: float) -> settings:
+    """The profile's number of cases, times a factor."""
+    return settings(
+        max_examples=int(settings().max_examples * factor),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def bodies(rendered: Rendered) -> Json:
+    return {str(key): thaw(obj.body) for key, obj in rendered.objects.items()}
+
+
+def reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: reordered(item) for key, item in reversed(value.items())}
+    return [reordered(item) for item in value] if isinstance(value, list) else value
+
+
+def changed(given: Json, entry: str, agent: Json | None) -> Json:
+    """The values with one agent more, another, or (None) one less."""
+    others = {key: one for key, one in given.get("agents", {}).items() if key != entry}
+    return given | {"agents": others | ({} if agent is None else {entry: agent})}
+
+
+def render_all(asked: Sequence[tuple[Renderer, Json]]) -> list[Rendered]:
+    return list(POOL.map(lambda one: one[0].render(Values(overrides=one[1])), asked))
+
+
+OWN_NUMBERS: Final = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["1{agent}"]}
+FOUND: Final[Json] = {
+    "tiers": {"own": {"rules": [OWN_NUMBERS]}},
+    "agents": {"3": {"instances": 2.0}, "2": {"tiers": ["own"], "workload": {"image": "x", "replicas": 2_000_000}}},
+    "proxy": {"annotations": {"a": "\U0001f600\x85"}, "workload": {"image": "x"}, "token": {"mode": "automount"}},
+}
+"""What was once wrong: names that turn into numbers, large numbers, text beyond the BMP, a proxy that automounts."""
+
+
+@sized(1)
+@given(given_values=valid_values(chart_path()))
+@example(given_values=FOUND)
+def test_valid_values_keep_every_promise(
+    given_values: Json, renderer: Renderer, renderer_3: Renderer, kubeconform: Kubeconform, chart: Path
+) -> None:
+    seen = values.load(chart, overrides=given_values)
+    more = changed(given_values, "zz-new", {"tiers": ["proxy"]})
+    asked = [(renderer, given_values), (renderer_3, given_values), (Renderer(renderer.helm, chart), given_values)]
+    asked += [(renderer, {"global": {}, **reordered(given_values)}), (renderer, more)]
+    ours, theirs, again, turned, bigger = render_all(asked)
+
+    assert bodies(theirs) == bodies(ours), "Helm 3 and Helm 4 differ"
+    assert again.text == ours.text, "the same input, other bytes"
+    assert bodies(turned) == bodies(ours), "the order of the keys matters"
+    assert kubeconform.valid_documents(ours.text) == len(ours.objects) > 0
+    declaration = identities.declare(seen, namespace="agent-system")
+    found = checks.run(checks.Install(ours.objects, declaration, CATALOGUE))
+    assert [one for one in found if one.severity is checks.Severity.ERROR] == []
+    assert_an_agent_more_touches_no_other(ours.objects, bigger.objects, seen["bindings"], "zz-new")
+
+
+def assert_an_agent_more_touches_no_other(fewer: Objects, more: Objects, bindings: str, name: str) -> None:
+    """All objects of before are there as they were, but for lists of all names; the new ones are the agent's."""
+    shared = {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"}  # they list the names of all agents
+    for key, obj in fewer.items():
+        grouped = bindings == "perTier" and key.kind == "RoleBinding"
+        if key.kind not in shared and not grouped:
+            assert thaw(more[key].body) == thaw(obj.body), f"{key} changed with an agent that is not its own"
+        if grouped:
+            was, now = ([thaw(one) for one in objects[key].body["subjects"]] for objects in (fewer, more))
+            assert [one for one in now if one["name"] != name] == was
+    for key in more.keys() - fewer.keys():
+        assert name in json.dumps(thaw(more[key].body)), f"{key} came with {name}, and is not its own"
+
+
+@sized(0.5)
+@given(data=st.data(), given_values=valid_values(chart_path()))
+def test_removing_an_agent_removes_its_objects_and_no_others(
+    data: st.DataObject, given_values: Json, renderer: Renderer
+) -> None:
+    entries = [entry for entry, agent in given_values.get("agents", {}).items() if agent is not None]
+    assume(entries)
+    entry = data.draw(st.sampled_from(entries))
+    given_values = given_values | {"bindings": "perAgent"}
+    smaller = changed(given_values, entry, None)
+    for deployer in smaller.get("guards", {}).get("deployers", ()):  # they may name it
+        assume(entry not in deployer.get("agents", ()))
+    whole, rest = render_all([(renderer, given_values), (renderer, smaller)])
+    names = set(identities_of(given_values, entry))
+    own = {key for key, obj in whole.objects.items() if obj.labels.get(identities.AGENT_LABEL) in names}
+    gone = whole.objects.keys() - rest.objects.keys()
+    assert own <= gone
+    assert rest.objects.keys() <= whole.objects.keys()
+    elsewhere = {key for key in gone - own if key.namespace != "" and key.kind == "Role"}
+    proxied = {key for key in gone - own if "impersonation" in key.name}
+    assert gone == own | elsewhere | proxied
+
+
+def identities_of(given: Json, entry: str) -> list[str]:
+    declared = identities.declare(values.load(chart_path(), overrides=given), namespace="agent-system")
+    return [one.name for one in (*declared.agents, *declared.quarantined) if one.entry == entry]
+
+
+def refusal(renderer: Renderer, given: Json) -> str:
+    with pytest.raises(HelmError) as error:
+        renderer.render(Values(overrides=given))
+    return str(error.value)
+
+
+@sized(1.6)
+@given(broken=broken_values(chart_path()))
+def test_one_step_from_valid_is_refused_with_its_place(
+    broken: Broken, renderer: Renderer, renderer_3: Renderer, chart: Path
+) -> None:
+    ours, theirs = POOL.map(lambda one: refusal(one, broken.values), (renderer, renderer_3))
+    if broken.steps is None:
+        values.load(chart, overrides=broken.values)
+        for message in (ours, theirs):
+            assert f"{broken.place}: " in message or f"{broken.place}." in message, message
+            assert "1 problem in the values" in message, message
+    else:
+        with pytest.raises(values.ValuesError) as error:
+            values.load(chart, overrides=broken.values)
+        assert broken.place in str(error.value)
+        for message in (ours, theirs):
+            assert f"at '{broken.pointer}'" in message, message
+
+
+def test_each_relation_is_refused_on_nothing_but_itself(renderer: Renderer, renderer_3: Renderer) -> None:
+    """Sampling might leave one out."""
+    asked = [(one, related({}, relation)) for relation in RELATIONS for one in (renderer, renderer_3)]
+    messages = list(POOL.map(lambda ask: refusal(ask[0], ask[1].values), asked))
+    for (_, broken), message in zip(asked, messages, strict=True):
+        assert f"{broken.place}: " in message or f"{broken.place}." in message, message
+        assert "1 problem in the values" in message, message

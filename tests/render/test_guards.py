@@ -1,0 +1,201 @@
+"""What the values make of the guards."""
+
+import re
+from typing import Any
+
+import pytest
+
+from agent_identities.helm import HelmError, Renderer, Target, Values
+from agent_identities.objects import Objects, thaw
+
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+GUARDS = {
+    "defaultAccount": "default-account",
+    "runAs": "run-as",
+    "tokens": "tokens",
+    "tokenSecrets": "token-secrets",
+    "bindings": "bindings",
+    "ephemeralContainers": "ephemeral-containers",
+    "exec": "exec",
+    "quarantine": "quarantine",
+    "shortTokens": "short-tokens",
+}
+SUSPECT = {"suspect": {"quarantined": True}}
+
+
+def render(renderer: Renderer, target: Target | None = None, **values: Any) -> Objects:
+    return renderer.render(Values(overrides=values), target or Target()).objects
+
+
+def policies(objects: Objects) -> set[str]:
+    """Last parts of the names of all policies."""
+    found = objects.of_kind(POLICY, "MutatingAdmissionPolicy")
+    return {policy.name.rsplit(".", 1)[1] for policy in found}
+
+
+def kinds(objects: Objects) -> set[str]:
+    return {key.kind for key in objects}
+
+
+def test_without_guards_nothing_is_cluster_scoped(renderer: Renderer) -> None:
+    objects = render(renderer, agents=SUSPECT, guards={"deployers": [{"kind": "User", "name": "u"}]})
+    assert policies(objects) == set()
+    assert kinds(objects) <= {"ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}
+
+
+def test_every_guard_has_a_switch_of_its_own(renderer: Renderer) -> None:
+    everything = policies(render(renderer, agents=SUSPECT, guards={"enabled": True}))
+    assert everything == {*GUARDS.values(), "run-as-revisions", "quarantine-pods", "quarantine-bindings"}
+    for key, name in GUARDS.items():
+        left = policies(render(renderer, agents=SUSPECT, guards={"enabled": True, key: {"enabled": False}}))
+        assert {found for found in everything - left if not found.startswith(f"{name}-")} == {name}
+
+
+def test_every_policy_is_in_force_as_its_values_say(renderer: Renderer) -> None:
+    actions = {key: {"validationActions": ["Audit"]} for key in GUARDS if key != "shortTokens"}
+    for given, wanted in (({}, ["Deny"]), (actions, ["Audit"])):
+        objects = render(renderer, agents=SUSPECT, guards={"enabled": True, **given})
+        bindings = {obj.body["spec"]["policyName"]: obj for obj in objects.of_kind(BINDING)}
+        assert bindings.keys() == {policy.name for policy in objects.of_kind(POLICY)}
+        assert [thaw(obj.body["spec"]["validationActions"]) for obj in bindings.values()] == [wanted] * len(bindings)
+
+
+def test_there_is_no_quarantine_guard_without_anybody_to_guard(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
+    assert not {name for name in policies(objects) if name.startswith("quarantine")}
+
+
+def test_names_carry_release_and_namespace(renderer: Renderer) -> None:
+    guards = {"enabled": True}
+    here = render(renderer, Target(release="one.two", namespace="x"), agents=SUSPECT, guards=guards)
+    there = render(renderer, Target(release="one.two", namespace="y"), agents=SUSPECT, guards=guards)
+    admission = "admissionregistration.k8s.io"
+    names = [{key.name for key in objects if key.group == admission} for objects in (here, there)]
+    assert names[0].isdisjoint(names[1])
+    assert all(re.fullmatch(r"one\.two\.x\.[a-z-]+", name) for name in names[0])
+
+
+def test_guards_judge_the_agents_namespace_and_bindings_everywhere(renderer: Renderer) -> None:
+    objects = render(renderer, agents=SUSPECT, namespaceOverride="elsewhere", guards={"enabled": True})
+    everywhere = set()
+    for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
+        selector = policy.body["spec"]["matchConstraints"].get("namespaceSelector")
+        if selector is None:
+            everywhere.add(policy.name.rsplit(".", 1)[1])
+        else:
+            assert selector["matchLabels"]["kubernetes.io/metadata.name"] == "elsewhere"
+    assert everywhere == {"bindings", "quarantine-bindings"}
+
+
+@pytest.mark.parametrize(
+    ("version", "enabled", "there"),
+    [
+        ("1.36.0", "auto", True),
+        ("1.35.9", "auto", False),
+        ("1.36.4-eks-1", "auto", True),
+        ("1.37.0", True, True),
+        ("1.36.0", False, False),
+        ("1.35.0", False, False),
+    ],
+)
+@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
+def test_short_tokens_are_there_where_the_server_has_them(
+    request: pytest.FixtureRequest, engine: str, version: str, enabled: object, there: bool
+) -> None:
+    renderer: Renderer = request.getfixturevalue(engine)
+    guards = {"enabled": True, "shortTokens": {"enabled": enabled}}
+    objects = render(renderer, Target(kube_version=version), agents={"a": {}}, guards=guards)
+    assert ("short-tokens" in policies(objects)) is there
+
+
+def expressions(value: Any) -> list[str]:
+    """Every CEL expression of a policy."""
+    if isinstance(value, dict):
+        own = [text for key, text in value.items() if key.lower().endswith("expression") and isinstance(text, str)]
+        return own + [text for inner in value.values() for text in expressions(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in expressions(inner)]
+    return []
+
+
+def test_no_expression_passes_the_limit_of_cel(renderer: Renderer) -> None:
+    names = [f"agent-{number:05}-{'x' * 51}" for number in range(2100)]
+    audience = "https://vault.example/" + "v" * 400
+    agents = {name: {"token": {"audience": audience}} for name in names}
+    objects = render(renderer, agents=agents, guards={"enabled": True})
+    for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
+        found = expressions(thaw(policy.body["spec"]))
+        assert max(len(text) for text in found) < 100_000
+        if policy.name.rsplit(".", 1)[1] not in ("default-account", "exec", "run-as-revisions"):
+            text = "".join(found)
+            assert all(f"'{name}':" in text for name in names)
+
+
+def deployer_rules(renderer: Renderer, **deployer: Any) -> list[Any]:
+    agents = {"a": {}, "team": {"instances": 2}}
+    given = {"kind": "User", "name": "u"} | deployer
+    objects = render(renderer, agents=agents, guards={"enabled": True, "deployers": [given]})
+    (role,) = [role for role in objects.of_kind("Role") if "deployer" in role.name]
+    (binding,) = [binding for binding in objects.of_kind("RoleBinding") if "deployer" in binding.name]
+    assert binding.body["roleRef"]["name"] == role.name
+    (subject,) = binding.body["subjects"]
+    assert (subject["kind"], subject["name"]) == (given["kind"], given["name"])
+    rules: list[Any] = thaw(role.body["rules"])
+    return rules
+
+
+def test_a_deployer_uses_all_agents_or_those_listed(renderer: Renderer) -> None:
+    use = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["use"]}
+    bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
+    assert deployer_rules(renderer) == [use]
+    assert deployer_rules(renderer, bindAgents=True) == [use, bind]
+    for agents, names in ((["team"], ["team-1", "team-2"]), (["team-2", "agent-proxy"], ["agent-proxy", "team-2"])):
+        assert deployer_rules(renderer, agents=agents) == [use | {"resourceNames": names}]
+    for subject in ({"kind": "Group"}, {"kind": "ServiceAccount", "namespace": "ci"}):
+        assert deployer_rules(renderer, **subject) == [use]
+
+
+def test_a_deployer_more_touches_no_others_role(renderer: Renderer) -> None:
+    first, second = {"kind": "User", "name": "u"}, {"kind": "User", "name": "v"}
+
+    def roles(*deployers: Any) -> dict[Any, Any]:
+        objects = render(renderer, agents={"a": {}}, guards={"enabled": True, "deployers": list(deployers)})
+        return {role.key: thaw(role.body) for role in objects.of_kind("Role", "RoleBinding")}
+
+    assert roles(first).items() <= roles(second, first).items()
+
+
+CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"exec": {"validationActions": ["Deny", "Warn"]}}, ("guards.exec.validationActions", "one of the two", "[Deny]")),
+    ({"exec": {"validationActions": []}}, ("/guards/exec/validationActions",)),
+    ({"exce": {}}, ("/guards", "exce")),
+    ({"tokens": {"maxSeconds": 3607}}, ("guards.tokens.maxSeconds", "maxSeconds: 3600")),
+    ({"tokens": {"maxSeconds": 600}}, ("/guards/tokens/maxSeconds", "minimum")),
+    ({"shortTokens": {"enabled": "yes"}}, ("/guards/shortTokens/enabled",)),
+    ({"deployers": [{"kind": "User", "name": "u", "agents": ["b"]}]}, ("guards.deployers[0].agents[0]", 'agent "b"')),
+    ({"deployers": [{"kind": "ServiceAccount", "name": "u"}]}, ("guards.deployers[0]", "namespace: <namespace>")),
+    ({"deployers": [{"kind": "User", "name": "u", "namespace": "n"}]}, ("guards.deployers[0].namespace", "Remove")),
+    ({"deployers": [{"kind": "User", "name": "u"}] * 2}, ("guards.deployers[1]", "so is guards.deployers[0]")),
+    *(
+        ({"deployers": [{"kind": "Group", "name": name}]}, ("guards.deployers[0]", "every agent is in it"))
+        for name in ("system:authenticated", "system:serviceaccounts", "system:serviceaccounts:agent-system")
+    ),
+]
+
+
+@pytest.mark.parametrize(("guards", "parts"), CASES, ids=[parts[0] for _, parts in CASES])
+@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
+def test_a_mistake_is_refused_with_its_place_and_its_cure(
+    request: pytest.FixtureRequest, engine: str, guards: dict[str, Any], parts: tuple[str, ...]
+) -> None:
+    renderer: Renderer = request.getfixturevalue(engine)
+    with pytest.raises(HelmError) as error:
+        render(renderer, agents={"a": {}}, guards={"enabled": True, **guards})
+    missing = [part for part in parts if part not in str(error.value)]
+    assert not missing, str(error.value)
+
+
+def test_short_tokens_on_a_server_without_them_are_refused(renderer: Renderer) -> None:
+    guards = {"enabled": True, "shortTokens": {"enabled": True}}
+    with pytest.raises(HelmError, match=r"guards\.shortTokens\.enabled: .*1\.35\.0.*enabled: auto"):
+        render(renderer, Target(kube_version="1.35.0"), agents={"a": {}}, guards=guards)

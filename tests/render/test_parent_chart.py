@@ -1,0 +1,156 @@
+"""A chart that depends on ours takes an agent's identity from it for pods of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_identities.helm import Helm, HelmError, Renderer, Values
+from agent_identities.identities import pod_specs
+from agent_identities.objects import Objects, thaw
+from support import parent_chart
+from support.kubeconform import Kubeconform
+
+ROOT = 'dict "root" $ "agent" .Values.agent'
+PROBE = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: probe}
+data: {{ dict "pod" (include (printf "agent-identities.%s" .Values.part) (CALL)) | toJson }}
+"""
+
+
+@pytest.fixture(scope="module", params=["helm_4", "helm_3"])
+def either_helm(request: pytest.FixtureRequest) -> Helm:
+    helm: Helm = request.getfixturevalue(request.param)
+    return helm
+
+
+@pytest.fixture(scope="module")
+def parent(either_helm: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+    return Renderer(either_helm, parent_chart.build(either_helm, chart, tmp_path_factory.mktemp("parent")))
+
+
+@pytest.fixture(scope="module")
+def probe(helm_4: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+    """A parent chart that prints one of our templates (``part``) for an agent."""
+    templates = {"probe.yaml": PROBE.replace("CALL", ROOT)}
+    return Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path_factory.mktemp("probe"), templates=templates))
+
+
+def render(renderer: Renderer, **agents: Any) -> Objects:
+    values = {"agent-identities": {"agents": agents}} if agents else {}
+    return renderer.render(Values(overrides=values)).objects
+
+
+def pods(objects: Objects) -> dict[str, dict[str, Any]]:
+    """Workload -> spec of its pods."""
+    return {obj.name: thaw(spec) for obj, spec in pod_specs(objects)}
+
+
+def test_its_pods_are_those_that_our_chart_makes_itself(parent: Renderer, renderer: Renderer) -> None:
+    agent = {"token": {"expirationSeconds": 900}, "tokens": {"vault": {"audience": "v", "expirationSeconds": 900}}}
+    ours = renderer.render(Values(overrides={"agents": {"a": agent | {"workload": {"image": "x:1"}}}})).objects
+    (own,) = pods(ours).values()
+    theirs = pods(render(parent, triage=agent))["triage-1"]
+    volumes = [volume for volume in theirs["volumes"] if volume["name"] != "tmp"]
+    mounts = [mount for mount in theirs["containers"][0]["volumeMounts"] if mount["name"] != "tmp"]
+    assert volumes == own["volumes"]
+    assert mounts == own["containers"][0]["volumeMounts"]
+    assert theirs["automountServiceAccountToken"] is own["automountServiceAccountToken"] is False
+    assert theirs["securityContext"] == own["securityContext"]
+
+
+def test_each_pod_runs_as_its_agent_and_says_so(parent: Renderer) -> None:
+    objects = render(parent)
+    specs = pods(objects)
+    assert {name: spec["serviceAccountName"] for name, spec in specs.items()} == {
+        "triage-1": "triage-1",
+        "triage-2": "triage-2",
+        "reporter": "reporter",
+    }
+    for deployment in objects.of_kind("Deployment"):
+        labels = deployment.body["spec"]["template"]["metadata"]["labels"]
+        assert labels["agent-identities/agent"] == deployment.name
+    for name in specs:
+        assert objects.find("ServiceAccount", name) is not None
+
+
+def test_every_document_is_valid_in_the_strict_schemas(parent: Renderer, kubeconform: Kubeconform) -> None:
+    rendered = parent.render(Values())
+    assert kubeconform.valid_documents(rendered.text) == len(rendered.objects) > 0
+
+
+def test_its_own_volumes_stand_beside_the_tokens(parent: Renderer) -> None:
+    spec = pods(render(parent))["triage-1"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["agent-token", "agent-tokens", "tmp"]
+
+
+def test_an_agent_with_kubernetes_own_token_brings_no_volume(parent: Renderer) -> None:
+    spec = pods(render(parent, reporter={"token": {"mode": "automount"}, "tiers": []}))["reporter"]
+    assert spec["automountServiceAccountToken"] is True
+    assert not spec.get("volumes")
+
+
+def test_a_clouds_pod_label_comes_with_the_others(parent: Renderer) -> None:
+    azure = {"clientId": "00000000-0000-0000-0000-000000000000"}
+    objects = render(parent, triage={"cloud": {"azure": azure}})
+    deployment = objects.find("Deployment", "triage-1")
+    assert deployment is not None
+    assert deployment.body["spec"]["template"]["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+
+
+def test_what_runs_as_a_quarantined_agent_is_left_out_and_its_siblings_stay(parent: Renderer) -> None:
+    before = render(parent)
+    after = render(parent, triage={"quarantined": [2]})
+    assert pods(after).keys() == {"triage-1", "reporter"}
+    assert pods(after)["triage-1"] == pods(before)["triage-1"]
+    policy = after.find("NetworkPolicy", "triage-2")
+    assert policy is not None
+
+
+def test_an_alias_is_named_in_the_call(either_helm: Helm, chart: Path, tmp_path: Path) -> None:
+    templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
+    aliased = parent_chart.build(either_helm, chart, tmp_path, alias="fleet", templates=templates)
+    values: dict[str, Any] = {"agent": "a", "part": "pod", "fleet": {"agents": {"a": {}}}, "agent-identities": None}
+    found = Renderer(either_helm, aliased).render(Values(overrides=values)).objects.find("ConfigMap", "probe")
+    assert found is not None
+    assert 'serviceAccountName: "a"' in found.body["data"]["pod"]
+
+
+def test_an_umbrellas_enabled_and_global_are_accepted(parent: Renderer) -> None:
+    values = {"agent-identities": {"enabled": True}, "global": {"region": "eu"}}
+    assert parent.render(Values(overrides=values)).objects.find("ServiceAccount", "reporter") is not None
+
+
+@pytest.mark.parametrize(
+    ("agent", "agents", "parts"),
+    [
+        ("nobody", {}, ('no agent "nobody"', "Known agents: reporter, triage-1, triage-2", "nobody: {}")),
+        ("triage", {}, ('no agent "triage"', "triage-1")),
+        ("reporter", {"reporter": {"access": "proxied"}}, ('"reporter" is proxied', "access: direct")),
+        (
+            "reporter",
+            {"reporter": {"quarantined": True}},
+            ('"reporter" is quarantined', 'include "agent-identities.runs" (dict "root" $ "agent" "reporter")'),
+        ),
+    ],
+    ids=["unknown", "an entry of instances", "proxied", "quarantined"],
+)
+@pytest.mark.parametrize("part", ["pod", "podLabels", "podSpec", "volumeMounts"])
+def test_no_pod_gets_the_identity_of_an_agent_that_runs_none(
+    probe: Renderer, part: str, agent: str, agents: dict[str, Any], parts: tuple[str, ...]
+) -> None:
+    good = probe.render(Values(overrides={"part": part, "agent": "reporter"})).objects
+    assert good.find("ConfigMap", "probe") is not None
+    with pytest.raises(HelmError) as error:
+        probe.render(Values(overrides={"part": part, "agent": agent, "agent-identities": {"agents": agents}}))
+    missing = [text for text in (f"agent-identities.{part}", *parts) if text not in str(error.value)]
+    assert not missing, str(error.value)
+
+
+def test_a_dependency_that_is_not_there_is_named(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
+    templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
+    astray = Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path, templates=templates))
+    with pytest.raises(HelmError, match=r'no enabled dependency "fleet"\. Its dependencies: agent-identities'):
+        astray.render(Values(overrides={"agent": "reporter", "part": "pod"}))

@@ -1,0 +1,267 @@
+"""The risk budget: the templates find in a tier what the catalogue finds in Python, and refuse what nobody accepted."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent_identities.data import chart_path
+from agent_identities.helm import Helm, HelmError, Renderer, Target, Values
+from agent_identities.rbac import Catalogue, PolicyRule
+
+CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
+RISKS: Final = {risk.id: risk for risk in CATALOGUE.risks}
+PLACES: Final = ("agents", "kube-system", None)
+"""Where rules are held; None is the whole cluster."""
+
+Rules = Sequence[PolicyRule]
+Findings = list[tuple[str, int]]
+
+PROBE: Final = """\
+{{- $index := dict }}
+{{- include "agent-identities.indexRisks" (list (.Files.Get "files/risk-catalogue.json" | fromJson) $index) }}
+cases:
+{{- range .Values.cases }}
+  {{- $met := dict }}
+  {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
+  {{- $problems := dict }}
+  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict) }}
+  - {{ dict "met" $met "refused" ($problems.list | default list) | toJson }}
+{{- end }}
+"""
+
+
+class Probe:
+    """The chart's own templates, asked for what they find in many lists of rules at once, by one helm process."""
+
+    def __init__(self, helm: Helm, chart: Path, folder: Path) -> None:
+        shutil.copytree(chart / "files", folder / "files")
+        (folder / "templates").mkdir()
+        for path in (chart / "templates").glob("_*.tpl"):
+            shutil.copy(path, folder / "templates")
+        (folder / "Chart.yaml").write_text("{apiVersion: v2, name: agent-identities, version: 0.1.0}")
+        (folder / "templates" / "findings.yaml").write_text(PROBE)
+        self.helm, self.folder = helm, folder
+
+    def findings(self, asked: Sequence[tuple[Rules, str | None]]) -> list[Findings]:
+        """Risk and number of the rule, for the rules held in each place."""
+        found = [answer["met"] for answer in self._ask(asked)]
+        return [[(risk, number) for risk in RISKS for number in met.get(risk, ())] for met in found]
+
+    def refused(self, asked: Sequence[tuple[Rules, str | None]]) -> list[set[str]]:
+        """The risks that a tier with these rules is refused for."""
+        texts = [" ".join(text for _, text in answer["refused"]) for answer in self._ask(asked)]
+        return [{risk for risk in RISKS if f" risk {risk}: " in f" {text}"} for text in texts]
+
+    def _ask(self, asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
+        cases = [
+            {
+                "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],
+                "clusterWide": place is None,
+                "namespaces": {} if place is None else {place: True},
+            }
+            for rules, place in asked
+        ]
+        text = self.helm.template(self.folder, Values(overrides={"cases": cases}), Target())
+        return [json.loads(line.removeprefix("  - ")) for line in text.splitlines() if line.startswith("  - ")]
+
+
+def expected(rules: Rules, place: str | None) -> Findings:
+    found = CATALOGUE.findings(rules, cluster_wide=place is None, namespace=place or "")
+    return [(match.risk.id, match.rule_index) for match in found]
+
+
+@pytest.fixture(scope="session", params=["helm_4", "helm_3"])
+def probe(request: pytest.FixtureRequest, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+    return Probe(request.getfixturevalue(request.param), chart, tmp_path_factory.mktemp("probe"))
+
+
+def resource_rules(rules: Rules) -> bool:
+    return not any(rule.non_resource_urls for rule in rules)
+
+
+def near(rules: Rules) -> list[Rules]:
+    """The rules, and all that differs from them in one field of one rule."""
+    changes: list[dict[str, tuple[str, ...]]] = [
+        {"api_groups": ("example.org",)},
+        {"api_groups": ("*",)},
+        {"resources": ("widgets",)},
+        {"resources": ("*",)},
+        {"resources": ("*/exec",)},
+        {"verbs": ("use",)},
+        {"verbs": ("*",)},
+        {"verbs": ("get", "watch")},
+        {"verbs": ("delete", "deletecollection")},
+        {"verbs": ("create", "frobnicate")},
+        {"resource_names": ("own",)},
+        {"resource_names": ("",)},
+    ]
+    changed = [
+        [*rules[:index], replace(rule, **change), *rules[index + 1 :]]
+        for index, rule in enumerate(rules)
+        for change in changes
+    ]
+    subresources = [
+        [replace(rule, resources=tuple(f"{resource.split('/')[0]}/status" for resource in rule.resources))]
+        for rule in rules
+    ]
+    return [rules, [*rules, *rules], *changed, *subresources, *([rule] for rule in rules)]
+
+
+def test_the_templates_find_what_python_finds_in_every_bad_rule_and_its_neighbours(probe: Probe) -> None:
+    lists = [rules for risk in RISKS.values() if resource_rules(risk.bad) for rules in near(risk.bad)]
+    asked = [(rules, place) for rules in lists for place in PLACES]
+    assert probe.findings(asked) == [expected(rules, place) for rules, place in asked]
+    assert {risk for rules, place in asked for risk, _ in expected(rules, place)} == RISKS.keys() - {"wild-nonresource"}
+
+
+def choices(field: str, *more: str) -> st.SearchStrategy[tuple[str, ...]]:
+    """One to three of what the catalogue's own rules and patterns name in a field."""
+    risks = RISKS.values()
+    named = {item for risk in risks for rule in risk.bad for item in getattr(rule, field)}
+    named |= {item for risk in risks for part in risk.parts for pattern in part for item in getattr(pattern, field)}
+    return st.lists(st.sampled_from(sorted({*named, *more})), min_size=1, max_size=3).map(tuple)
+
+
+rules = st.builds(
+    PolicyRule,
+    verbs=choices("verbs", "*", "impersonate:user-info", "impersonate-on:serviceaccount:get", "typo"),
+    api_groups=choices("api_groups", "*"),
+    resources=choices("resources", "*", "*/exec", "*/*", "pods/*", "userextras/scopes", "a/b/c", "pods/", "/exec"),
+    resource_names=st.just(()) | st.lists(st.sampled_from(["", "own"]), max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(asked=st.lists(st.tuples(st.lists(rules, max_size=3), st.sampled_from(PLACES)), min_size=60, max_size=80))
+def test_the_templates_find_what_python_finds_in_any_rules(probe: Probe, asked: list[tuple[Rules, str | None]]) -> None:
+    assert probe.findings(asked) == [expected(rules, place) for rules, place in asked]
+
+
+READ_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+WRITE_SERVICES = {"apiGroups": [""], "resources": ["services"], "verbs": ["update", "patch"]}
+WRITE_CONFIG = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["own"], "verbs": ["update"]}
+SYSTEM = "configmap-write-kube-system"
+
+
+def refusal(renderer: Renderer, target: Target | None = None, **values: Any) -> str:
+    with pytest.raises(HelmError) as error:
+        renderer.render(Values(overrides=values), target)
+    return str(error.value)
+
+
+def test_just_the_critical_and_the_high_are_refused(probe: Probe) -> None:
+    severe = {risk.id for risk in RISKS.values() if risk.severity in ("critical", "high")}
+    asked = [(risk.bad, None) for risk in RISKS.values() if resource_rules(risk.bad)]
+    assert probe.refused(asked) == [{risk for risk, _ in expected(*each)} & severe for each in asked]
+
+
+def test_whatever_is_accepted_is_rendered(renderer: Renderer) -> None:
+    bad = [rules for risk in RISKS.values() if resource_rules(rules := risk.bad)]
+    tiers = {
+        f"t{number}": {
+            "scope": "Cluster",
+            "rules": [rule.to_manifest() for rule in rules],
+            "acceptRisks": {risk: "why" for risk, _ in expected(rules, None)},
+        }
+        for number, rules in enumerate(bad)
+        if not any("" in rule.resource_names for rule in rules)
+    }
+    assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 75
+
+
+def test_urls_are_not_in_the_reach_of_a_tier(renderer: Renderer) -> None:
+    rule = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+    assert "nonResourceURLs" in refusal(renderer, tiers={"t": {"scope": "Cluster", "rules": [rule]}})
+
+
+def test_a_refusal_names_rule_severity_reason_and_the_line_that_accepts(renderer: Renderer) -> None:
+    message = refusal(renderer, tiers={"t": {"rules": [WRITE_CONFIG, READ_SECRETS, WRITE_SERVICES]}})
+    assert "tiers.t.rules[1]: critical risk secret-read: get, list or watch each show the contents" in message
+    assert "tiers.t.rules[2]: high risk service-write: takes over traffic" in message
+    assert 'acceptRisks: {secret-read: "why it is needed", service-write: "why it is needed"}' in message
+
+
+def test_a_risk_of_two_rules_names_both(renderer: Renderer) -> None:
+    rules = [WRITE_CONFIG, *(rule.to_manifest() for rule in RISKS["csr-sign"].bad)]
+    assert "tiers.t.rules[1] and rules[2]: critical risk csr-sign" in refusal(
+        renderer, tiers={"t": {"scope": "Cluster", "rules": rules}}
+    )
+
+
+def test_the_central_role_has_a_budget_too(renderer: Renderer) -> None:
+    assert "proxy.rules[0]: critical risk secret-read" in refusal(renderer, proxy={"rules": [READ_SECRETS]})
+    accepted = {"rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}}
+    assert renderer.render(Values(overrides={"proxy": accepted})).objects.of_kind("Role")
+
+
+def test_an_agents_own_objects_are_judged_by_their_names(renderer: Renderer) -> None:
+    own: dict[str, Any] = {"rules": [WRITE_CONFIG | {"resourceNames": ["{agent}-state"]}]}
+    values: dict[str, Any] = {"tiers": {"own": own}, "agents": {"a": {"tiers": ["own"]}}}
+    assert renderer.render(Values(overrides=values)).objects.find("Role", "a:own-role")
+    own["rules"][0]["resources"] = ["secrets"]
+    assert "tiers.own.rules[0]: high risk secret-write" in refusal(renderer, **values)
+
+
+def granted_in(namespace: str, **agent: Any) -> dict[str, Any]:
+    return {
+        "tiers": {"t": {"rules": [WRITE_CONFIG]}},
+        "agents": {"a": {"tiers": [], "namespaces": {namespace: ["t"]}, **agent}},
+    }
+
+
+def test_a_tier_is_judged_in_every_namespace_it_is_granted_in(renderer: Renderer) -> None:
+    assert renderer.render(Values(overrides=granted_in("team-a"))).objects.of_kind("Role")
+    assert f"tiers.t.rules[0]: critical risk {SYSTEM}" in refusal(renderer, **granted_in("kube-system"))
+
+
+def test_a_tier_is_judged_in_the_agents_own_namespace(renderer: Renderer) -> None:
+    values: dict[str, Any] = {"tiers": {"t": {"rules": [WRITE_CONFIG]}}}
+    assert SYSTEM in refusal(renderer, Target(namespace="kube-system"), **values)
+    assert SYSTEM in refusal(renderer, **values, namespaceOverride="kube-system")
+
+
+@pytest.mark.parametrize("change", [{"quarantined": True}, {"namespaces": {"team-a": ["t"]}}])
+def test_to_take_an_agent_out_of_a_namespace_makes_no_acceptance_stale(
+    renderer: Renderer, change: dict[str, Any]
+) -> None:
+    values = granted_in("kube-system", **change)
+    values["tiers"]["t"]["acceptRisks"] = {SYSTEM: "it keeps its own settings there"}
+    assert renderer.render(Values(overrides=values)).objects.of_kind("Role")
+
+
+def test_an_accepted_risk_stands_on_the_role(renderer: Renderer) -> None:
+    risks = {"service-write": "it steers the mesh: on purpose", "secret-read": "it rotates them"}
+    tiers = {"t": {"rules": [WRITE_SERVICES, READ_SECRETS], "acceptRisks": risks}, "plain": {"rules": [WRITE_CONFIG]}}
+    objects = renderer.render(Values(overrides={"tiers": tiers})).objects
+    role, plain = objects.find("Role", "t-role"), objects.find("Role", "plain-role")
+    assert role
+    assert plain
+    assert role.annotations == {
+        "agent-identities/accepted-risks": "secret-read: it rotates them\nservice-write: it steers the mesh: on purpose"
+    }
+    assert not plain.annotations
+
+
+@pytest.mark.parametrize(
+    ("tier", "problem"),
+    [
+        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules here meet: secret-read."),
+        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule here meets this risk"),
+        (
+            {"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secret-read": "why"}},
+            "no rule here meets this risk. The rules meet: none.",
+        ),
+    ],
+)
+def test_what_is_not_there_cannot_be_accepted(renderer: Renderer, tier: dict[str, Any], problem: str) -> None:
+    whole = {key: value for key, value in ({"rules": [READ_SECRETS]} | tier).items() if value}
+    message = refusal(renderer, tiers={"t": whole})
+    place = f"tiers.t.acceptRisks.{list(tier['acceptRisks'])[-1]}: "
+    assert any(line.strip().startswith(place) and problem in line for line in message.splitlines())

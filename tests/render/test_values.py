@@ -1,0 +1,225 @@
+"""The values are an interface: schema, defaults and comments say the same, and every value is used."""
+
+import json
+import re
+from typing import Any, Final
+
+import jsonschema
+import pytest
+
+from agent_identities import yaml
+from agent_identities.data import chart_path
+from agent_identities.helm import HelmError, Renderer, Values
+from support.schema import Leaf, Node, Steps, ValuesSchema
+
+SCHEMA: Final = ValuesSchema(chart_path())
+OURS: Final = dict(SCHEMA.properties())
+TEXT: Final = (chart_path() / "values.yaml").read_text(encoding="utf-8")
+DEFAULTS: Final[dict[str, Any]] = yaml.load(TEXT, name="values.yaml")
+EVERYTHING: Final[dict[str, Any]] = yaml.load(
+    (chart_path() / "ci/everything.yaml").read_text(encoding="utf-8"), name="everything.yaml"
+)
+LEAVES: Final = list(SCHEMA.leaves(EVERYTHING))
+FOR_PARENTS: Final = {"enabled", "global"}
+
+
+def test_the_schema_is_draft_07_and_takes_the_defaults() -> None:
+    assert SCHEMA.document["$schema"] == "http://json-schema.org/draft-07/schema#"
+    jsonschema.Draft7Validator.check_schema(SCHEMA.document)
+    jsonschema.Draft7Validator(SCHEMA.document).validate(DEFAULTS)
+
+
+def test_the_schema_uses_only_keywords_whose_errors_name_the_place() -> None:
+    vague = {"oneOf", "anyOf", "allOf", "not", "if", "propertyNames"}
+    assert [pointer for pointer, node in SCHEMA.nodes() if node.keys() & vague] == []
+
+
+def test_the_schema_refers_to_itself_alone() -> None:
+    references = [(pointer, node) for pointer, node in SCHEMA.nodes() if "$ref" in node]
+    assert [pointer for pointer, node in references if not node["$ref"].startswith("#/definitions/")] == []
+    # draft-07 ignores what stands beside $ref.
+    assert [pointer for pointer, node in references if node.keys() != {"$ref"}] == []
+
+
+def test_every_object_is_closed_unless_it_is_a_map_or_an_object_of_kubernetes() -> None:
+    def is_open(node: Node) -> bool:
+        entries = node.get("additionalProperties", True)
+        return "object" in node.get("type", ()) and entries is not False and not isinstance(entries, dict)
+
+    opened = {pointer for pointer, node in SCHEMA.nodes() if is_open(node)}
+    workload = "#/definitions/workload/properties/"
+    assert {pointer for pointer in opened if not pointer.startswith(workload)} == {"#/properties/global"}
+    assert {pointer.removeprefix(workload) for pointer in opened if pointer.startswith(workload)} == {
+        *("resources", "livenessProbe", "readinessProbe", "startupProbe", "affinity"),
+        *("env/items", "envFrom/items", "ports/items", "volumes/items", "volumeMounts/items"),
+        *("tolerations/items", "topologySpreadConstraints/items"),
+    }
+
+
+def test_every_property_is_described() -> None:
+    def description(node: Node) -> str:
+        return str(node.get("description") or SCHEMA.resolve(node).get("description", ""))
+
+    assert [path for path, node in OURS.items() if not description(node).endswith((".", "..."))] == []
+
+
+def test_every_property_stands_in_values_yaml_or_its_comments() -> None:
+    of_kubernetes = re.compile(r"matchExpressions|[.]ports[.]\[\]|ipBlock|^enabled$")
+    unsaid = [path for path in OURS if not re.search(rf"\b{path.rsplit('.', 1)[-1]}\b", TEXT)]
+    assert [path for path in unsaid if not of_kubernetes.search(path)] == []
+
+
+def test_every_property_is_set_in_the_values_file_that_sets_everything() -> None:
+    set_there = [f"{leaf.pattern}." for leaf in LEAVES]
+    missing = [path for path in OURS if not any(pattern.startswith(f"{path}.") for pattern in set_there)]
+    assert set(missing) == FOR_PARENTS
+
+
+def test_every_top_level_value_has_a_default() -> None:
+    assert SCHEMA.document["properties"].keys() - {"enabled"} == DEFAULTS.keys()
+
+
+def test_nothing_is_null_by_default() -> None:
+    assert "null" not in json.dumps(DEFAULTS)
+
+
+def with_examples(text: str) -> str:
+    """values.yaml with the examples in its comments in force: lines after "#   ", and keys with a map after "# "."""
+    lines = text.splitlines()
+    examples = [re.sub(r"^( *)#(?:(?=   (?!kubectl))| (?=\w+: \{))", r"\1", line) for line in lines]
+    given = [line != example for line, example in zip(lines, examples, strict=True)]
+    for index, line in enumerate(lines[:-1]):
+        if given[index + 1] and not given[index] and re.match(r" *#   ", lines[index + 1]):
+            examples[index] = re.sub(r": (\{\}|\[\])$", ":", line)
+    return "\n".join(examples)
+
+
+@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
+def test_the_examples_in_the_comments_are_taken(request: pytest.FixtureRequest, engine: str) -> None:
+    examples = yaml.load(with_examples(TEXT), name="values.yaml with its examples")
+    examples["network"] |= {"enabled": True, "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [443]}}
+    examples["network"]["cloud"] |= {name: {"cidrs": ["192.0.2.2/32"], "ports": [443]} for name in ("aws", "azure")}
+    examples["guards"]["enabled"] = True
+    objects = request.getfixturevalue(engine).render(Values(overrides=examples)).objects
+    assert [key for key in DEFAULTS if DEFAULTS[key] != examples[key]] == [
+        "proxy",
+        "tiers",
+        "agents",
+        "network",
+        "guards",
+    ]
+    policies = {policy.name for policy in objects.of_kind("NetworkPolicy")}
+    assert {"triage-1", "triage-3", "shopper", "legacy-bot", "suspect", "agent-worker-1"} <= policies
+
+
+# Every value is used. What can carry a mark is marked, all at once, and looked for in the output; the rest is changed
+# one by one.
+
+TIED: Final = ("tiers", "egress", "ingress", "instances", "quarantined", "agents", "namespaces.*", "cidr", "except")
+"""Keys whose values go with others, as the name of a tier does: a mark would name what is not there."""
+
+SHAPES: Final = {
+    "cidrs": "10.0.{0}.0/24",
+    "roleArn": "arn:aws:iam::111122223333:role/mark{0}x",
+    "serviceAccount": "mark{0}x@project.example",
+    "clientId": "{0:08d}-1111-1111-1111-111111111111",
+    "tenantId": "{0:08d}-1111-1111-1111-111111111111",
+}
+
+
+def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
+    """The value with a mark, and the mark; None where it can carry none."""
+    key = leaf.pattern.rsplit(".", 1)[-1]
+    text, figure = SHAPES.get(key, "mark{0}x").format(number), 4000 + number
+    node = leaf.node
+    items = SCHEMA.resolve(node.get("items", {}))
+    entries = node.get("additionalProperties")
+    if leaf.pattern.endswith(TIED) or "enum" in node or "enum" in items:
+        return None
+    match leaf.value:
+        case bool():
+            return None
+        case str():
+            return text, text
+        case int():
+            return (figure, str(figure)) if figure <= node.get("maximum", figure) else None
+        case [int(), *_]:
+            return [*leaf.value, figure], str(figure)
+        case [str(), *_]:
+            return [*leaf.value, text], text
+        case [dict(), *_]:
+            return [*leaf.value, {"name": text, "mountPath": f"/{text}"}], text
+        case dict() if isinstance(entries, dict):
+            number_map = SCHEMA.resolve(entries)["type"] == "integer"
+            return dict.fromkeys(leaf.value, figure if number_map else text), str(figure if number_map else text)
+        case dict():
+            return {**leaf.value, text: text}, text
+    return None
+
+
+def changed(leaf: Leaf) -> Any:
+    """Another value that the schema takes; None to leave it out."""
+    items = leaf.node.get("items", {})
+    match leaf.value:
+        case bool() if "enum" not in leaf.node:
+            return not leaf.value
+        case int() if "enum" not in leaf.node:
+            return leaf.value + 1
+        case list() if "enum" in SCHEMA.resolve(items):
+            return [next(choice for choice in SCHEMA.resolve(items)["enum"] if choice not in leaf.value)]
+    if leaf.pattern.endswith("ipBlock.cidr"):
+        return "10.0.0.0/7"
+    if "enum" in leaf.node:
+        return next(choice for choice in reversed(leaf.node["enum"]) if choice != leaf.value)
+    return None
+
+
+def with_value(values: Any, steps: Steps, value: Any) -> Any:
+    values = json.loads(json.dumps(values))  # a copy without the anchors' sharing
+    place = values
+    for step in steps[:-1]:
+        place = place[step]
+    if value is None:
+        del place[steps[-1]]
+    else:
+        place[steps[-1]] = value
+    return values
+
+
+MARKS: Final = {leaf: mark for number, leaf in enumerate(LEAVES) if (mark := marked(leaf, number))}
+ONE_BY_ONE: Final = [leaf for leaf in LEAVES if leaf not in MARKS]
+
+
+def path_of(leaf: Leaf) -> str:
+    return ".".join(map(str, leaf.steps))
+
+
+def text_of(renderer: Renderer, values: dict[str, Any]) -> str:
+    return renderer.render(Values(overrides=values)).text
+
+
+@pytest.fixture(scope="module")
+def everything(renderer: Renderer) -> str:
+    return text_of(renderer, EVERYTHING)
+
+
+def test_every_value_that_can_be_marked_is_found_in_the_output(renderer: Renderer) -> None:
+    values: Any = EVERYTHING
+    for leaf, (value, _) in MARKS.items():
+        values = with_value(values, leaf.steps, value)
+    text = text_of(renderer, values)
+    unused = [
+        ".".join(map(str, leaf.steps)) for leaf, (_, mark) in MARKS.items() if not re.search(rf"\b{mark}\b", text)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("leaf", ONE_BY_ONE, ids=map(path_of, ONE_BY_ONE))
+def test_every_other_value_makes_a_difference(renderer: Renderer, everything: str, leaf: Leaf) -> None:
+    try:
+        text = text_of(renderer, with_value(EVERYTHING, leaf.steps, changed(leaf)))
+    except HelmError as refused:
+        text = str(refused)
+        if "in the values:" not in text:  # not the templates' word but the schema's
+            raise
+    assert text != everything
