@@ -1,6 +1,7 @@
 """From every set of values to every other: no upgrade fails, no identity is swapped, nothing else is touched."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,6 +88,10 @@ def short(key: Key) -> tuple[str, str]:
     return key.kind, key.name
 
 
+def _holds(server: Server, namespace: str, wanted: set[tuple[str, str]]) -> bool:
+    return on_server(server, namespace).keys() == wanted
+
+
 def test_every_set_of_values_upgrades_to_every_other(
     server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
 ) -> None:
@@ -98,7 +103,7 @@ def test_every_set_of_values_upgrades_to_every_other(
     for first, second in steps:
         ours.upgrade(Values(overrides=STATES[second]), "--history-max=2")
         wanted, had = rendered(renderer, second, namespace), rendered(renderer, first, namespace)
-        eventually(lambda wanted=wanted: on_server(server, namespace).keys() == wanted.keys())
+        eventually(partial(_holds, server, namespace, set(wanted)))
         after = on_server(server, namespace)
         same = {key for key in wanted if wanted[key] == had.get(key)}
         touched = {key for key in same if identity(before[key]) != identity(after[key])}

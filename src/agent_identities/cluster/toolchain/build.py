@@ -22,7 +22,7 @@ _BYTES_PER_PACKAGE = 700_000
 _BYTES_TO_LINK = 300_000_000
 _TAIL = 12  # lines of go's output that an error shows
 
-_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|file too large", re.I)
+_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|file too large|file size limit exceeded", re.I)
 _NO_NETWORK = re.compile(
     r"dial tcp|no such host|i/o timeout|connection refused|connection reset|proxyconnect|network is unreachable"
     r"|TLS handshake timeout|module lookup disabled|unexpected EOF|5\d\d [A-Z]\w+",

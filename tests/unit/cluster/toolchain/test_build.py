@@ -124,8 +124,11 @@ def test_a_full_disk_is_one_message_with_the_folder_the_room_and_the_cure(hello:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, {before[1]}))\n{BUILD_HELLO}"
     process = _python(code, hello.folder)
-    said = process.communicate()[1].splitlines()[-3:]
-    assert any(f"ToolchainError: {cache}" in line and "GB free" in line and "Free some space" in line for line in said)
+    said = process.communicate()[1]
+    message = next((line for line in said.splitlines() if "ToolchainError: " in line), "")
+    assert str(cache) in message, said
+    assert "GB free" in message, said
+    assert "Free some space" in message, said
     assert _left(cache) == set()
 
 
