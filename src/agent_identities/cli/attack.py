@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_identities.cli.verify import _cluster, _furnish, _install, _Kind, _kind, _Output, _Steps
+from agent_identities.cli.run import ClusterKind, Output, Steps, choose, cluster_for, furnish, install
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def attack(
     release: Annotated[str, typer.Option(help="Name of the release, where one is installed.")] = "agents",
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")] = "agent-system",
     cluster: Annotated[
-        _Kind | None,
+        ClusterKind | None,
         typer.Option(
             help="kubeconfig: a cluster of yours, with the release installed; needs --yes-attack. embedded, kind: one "
             "made for this run, installed to, attacked and removed. Without it: kubeconfig where --kubeconfig, "
@@ -43,7 +43,7 @@ def attack(
     agent: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Attack from this ServiceAccount only; may be repeated.")
     ] = None,
-    output: Annotated[_Output, typer.Option("--output", "-o", help="How the run is printed.")] = _Output.TABLE,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How the run is printed.")] = Output.TABLE,
     *,
     yes_attack: Annotated[
         bool, typer.Option("--yes-attack", help="Yes, send these requests to a cluster of mine.")
@@ -66,8 +66,8 @@ def attack(
     from agent_identities import values as values_files
     from agent_identities.rbac import Catalogue
 
-    kind = _kind(cluster, kubeconfig, context)
-    if kind is _Kind.KUBECONFIG and not yes_attack:
+    kind = choose(cluster, kubeconfig, context)
+    if kind is ClusterKind.KUBECONFIG and not yes_attack:
         raise AgentIdentitiesError(
             "attack: would send thousands of hostile requests, as each of the agents, to a cluster of yours. They "
             "change nothing, but they will be seen in its audit log. If that is wanted: --yes-attack. To attack a "
@@ -76,12 +76,12 @@ def attack(
     chart = chart or data.chart_path()
     merged = values_files.load(chart, values)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
-    steps = _Steps()
-    with _cluster(kind, kubeconfig, context, kubernetes, steps) as found:
+    steps = Steps()
+    with cluster_for(kind, kubeconfig, context, kubernetes, steps) as found:
         declaration = identities.declare(merged, namespace=namespace, kube_version=found.version)
-        if kind is not _Kind.KUBECONFIG:
-            _furnish(found, declaration)
-            _install(found, chart, release, namespace, values, steps)
+        if kind is not ClusterKind.KUBECONFIG:
+            furnish(found, declaration)
+            install(found, chart, release, namespace, values, steps)
 
         from agent_identities.live.api import Api
         from agent_identities.live.attack import attack as attack_live
@@ -98,14 +98,14 @@ def attack(
         raise typer.Exit(2 if run.void else 1)
 
 
-def _print(run: "Attack", output: _Output, *, every: bool) -> None:
+def _print(run: "Attack", output: Output, *, every: bool) -> None:
     from agent_identities.reports import attack as report
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # Markdown's symbols must not end the command where LANG is C
-    if output is _Output.JSON:
+    if output is Output.JSON:
         print(report.to_json(run))
-    elif output is _Output.MARKDOWN:
+    elif output is Output.MARKDOWN:
         print(report.to_markdown(run, every_move=every), end="")
     else:
         report.print_text(run, every_move=every)

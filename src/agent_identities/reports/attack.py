@@ -15,7 +15,7 @@ from agent_identities.live.attack import Attack, Attempt
 from agent_identities.live.holders import Holder, Standing
 from agent_identities.live.moves import SIBLINGS
 from agent_identities.live.verdict import Outcome, impersonated
-from agent_identities.reports.surprises import _cure as cure
+from agent_identities.reports.surprises import cure
 
 _WIDTH_OF_FILES = 120
 _MOST_ROWS = 40

@@ -34,7 +34,7 @@ def surprises(matrix: Matrix) -> Iterator[Surprise]:
         reason = cause if len(names) > 1 else cells[0].reason
         yield Surprise(
             f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {promise}.",
-            (f"API server: {reason or 'no reason given: no binding allows it'}", *_cure(reason, allowed=allowed)),
+            (f"API server: {reason or 'no reason given: no binding allows it'}", *cure(reason, allowed=allowed)),
         )
 
 
@@ -68,7 +68,8 @@ def _absences(matrix: Matrix) -> Iterator[Surprise]:
 _BINDING = re.compile(r'by (?P<kind>RoleBinding|ClusterRoleBinding) "(?P<name>[^"/]+)(/(?P<namespace>[^"]+))?"')
 
 
-def _cure(reason: str, *, allowed: bool) -> tuple[str, ...]:
+def cure(reason: str, *, allowed: bool) -> tuple[str, ...]:
+    """What to do about an answer that differs from the values, by the API server's reason; a line each."""
     if not allowed:
         return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
     binding = _BINDING.search(reason)
