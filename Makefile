@@ -9,7 +9,7 @@ WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools lint format bench clean
+.PHONY: help demo test tools lint format bench prove clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,11 @@ lint: $(VENV)/.installed ## ruff and mypy, strict
 
 format: $(VENV)/.installed ## let ruff format the code
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
+
+prove: $(VENV)/.installed ## the long runs: decisions compared with the API server, generated values, the red team
+	@PROVE_DECISIONS=$(or $(DECISIONS),10000) $(RUN)/python -m pytest -q -s -n 0 --kubernetes $(KUBERNETES) tests/cluster/test_evaluator_equality.py
+	@$(RUN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=prove tests/render/test_generated_values.py tests/cluster/test_generated_values.py
+	@$(RUN)/agent-identities attack --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
 bench: $(VENV)/.installed ## the speed of rendering, growth, checks and the control plane, as ratios
 	@$(RUN)/python ci/bench.py $(ARGS)
