@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from agent_identities.cluster.toolchain import provide
 from agent_identities.helm import Helm, Renderer
@@ -41,3 +43,16 @@ def renderer(helm_4: Helm, chart: Path) -> Renderer:
 @pytest.fixture(scope="session")
 def renderer_3(helm_3: Helm, chart: Path) -> Renderer:
     return Renderer(helm_3, chart)
+
+
+class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file's tests on one worker, and on a single one all that install guards: these hold in the whole cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        guarded = nodeid.startswith(("tests/cluster/guards/", "tests/cluster/test_lifecycle.py"))
+        return "guards" if guarded else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return OneWorkerForGuards(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -53,7 +53,6 @@ def values(**overrides: Any) -> Values:
     return Values(overrides=overrides)
 
 
-@pytest.mark.xdist_group("guards")  # examples have guards, which hold in the whole cluster, and share namespaces
 @pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_on_the_server_as_it_was_rendered_and_leaves_with_its_release(
@@ -134,7 +133,6 @@ def test_every_change_of_values_upgrades_and_rolls_back(
     assert installed(server, ours).keys() == before
 
 
-@pytest.mark.xdist_group("guards")  # examples have guards, which hold in the whole cluster, and share namespaces
 @pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("example", ["quickstart", "multi-namespace", "production", "quarantine"])
 def test_uninstall_leaves_nothing_behind(

@@ -5,7 +5,7 @@ import pytest
 from support.guarded import Guarded
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 GUARD = ("bindings", "bindings")
 VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}

@@ -5,7 +5,7 @@ import pytest
 from support.guarded import Guarded, pod
 from support.server import Json, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 GUARD = ("defaultAccount", "default-account")
 

@@ -11,7 +11,7 @@ from agent_identities.objects import thaw
 from support.guarded import Guarded, pod
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 NAMES = [f"agent-{number:05}-{'x' * 51}" for number in range(3000)]
 ENDS = (NAMES[0], NAMES[999], NAMES[1000], NAMES[-1])

@@ -9,7 +9,7 @@ from support.guarded import Guarded, only, pod, use
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 GUARD = ("quarantine", "quarantine")
 MakeRelease = Callable[[Helm], Release]

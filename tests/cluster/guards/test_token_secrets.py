@@ -5,7 +5,7 @@ import pytest
 from support.guarded import Guarded
 from support.server import Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 GUARD = ("tokenSecrets", "token-secrets")
 TYPE = "kubernetes.io/service-account-token"

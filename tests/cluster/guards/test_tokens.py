@@ -7,7 +7,7 @@ import pytest
 from support.guarded import Guarded, pod, use
 from support.server import Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 GUARD = ("tokens", "tokens")
 CLOUD = "sts.amazonaws.com"

@@ -10,7 +10,7 @@ from support.guarded import Guarded, pod
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("guards")]
+pytestmark = pytest.mark.cluster
 
 HARDENED = Path(__file__).parents[3] / "values" / "hardened.yaml"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
