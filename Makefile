@@ -34,8 +34,8 @@ prove: $(VENV)/.installed ## the long runs: decisions compared with the API serv
 	@$(RUN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=prove tests/render/test_generated_values.py tests/cluster/test_generated_values.py
 	@$(RUN)/agent-identities attack --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
-bench: $(VENV)/.installed ## the speed of rendering, growth, checks and the control plane, as ratios
-	@$(RUN)/python ci/bench.py $(ARGS)
+bench: $(VENV)/.installed ## speed as ratios: rendering, growth, checks, control plane; then fleets of up to 10,000 agents
+	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status
 
 clean: ## remove what this Makefile made in the checkout (not the user's cache of built binaries)
 	rm -rf $(VENV) .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
