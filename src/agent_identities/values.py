@@ -52,16 +52,20 @@ def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     return merged
 
 
+def given(files: Sequence[Path]) -> dict[str, Any]:
+    """What the files say together, without the chart's defaults. Raises as ``read`` does."""
+    merged: dict[str, Any] = {}
+    for path in files:
+        merged = overlay(merged, read(path))
+    return merged
+
+
 def load(chart: Path, files: Sequence[Path] = (), overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The values that the chart's templates see, checked against its schema.
 
     Raises ValuesError (unreadable file, or all that the schema refuses, each with its path) and YamlError.
     """
-    given: dict[str, Any] = {}
-    for path in files:
-        given = overlay(given, read(path))
-    given = overlay(given, overrides or {})
-    values = with_defaults(given, read(chart / "values.yaml"))
+    values = with_defaults(overlay(given(files), overrides or {}), read(chart / "values.yaml"))
     schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"), object_hook=_ends_like_go)
     problems = sorted(set(_problems(values, schema)))
     if problems:

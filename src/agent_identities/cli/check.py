@@ -49,14 +49,11 @@ def check(
         from agent_identities.reports import findings as report
 
         merged = values_files.load(chart, values)
-        given: dict[str, object] = {}
-        for path in values:
-            given = values_files.overlay(given, values_files.read(path))
         rendered = rendering.result()
         install = checks.Install(
             objects=rendered.objects,
             declaration=identities.declare(merged, namespace=namespace, kube_version=kube_version),
-            release_bytes=record_size(chart, rendered.text, given),
+            release_bytes=record_size(chart, rendered.text, values_files.given(values)),
             catalogue=Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json"),
         )
     found = checks.run(install)
