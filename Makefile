@@ -9,16 +9,19 @@ WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools lint format bench prove clean
+.PHONY: help demo test test-matrix tools lint format bench prove clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## install a dozen agents on a real API server, show what each can do, clean up
 	@$(RUN)/agent-identities verify --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
 test: $(VENV)/.installed ## all tests: unit, render (helm), cluster (a real API server)
 	@$(RUN)/python -m pytest -n $(WORKERS) --cluster $(CLUSTER) --kubernetes $(KUBERNETES) $(ARGS)
+
+test-matrix: $(VENV)/.installed ## the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; writes the table of docs/versions.md
+	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
 
 tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane, and link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin

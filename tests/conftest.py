@@ -17,6 +17,15 @@ settings.register_profile("prove", database=None, max_examples=500, print_blob=T
 settings.load_profile("sample")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("agent-identities")
+    group.addoption(
+        "--both-helms",
+        action="store_true",
+        help="run every cluster test that uses helm with Helm 4 and with Helm 3 (default: most with Helm 4 alone)",
+    )
+
+
 @pytest.fixture(scope="session")
 def chart() -> Path:
     return REPOSITORY / "charts" / "agent-identities"

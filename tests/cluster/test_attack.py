@@ -19,7 +19,7 @@ from agent_identities import values
 from agent_identities.cluster.choice import Cluster
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import IMPERSONATION, Declaration, declare
+from agent_identities.identities import Declaration, declare
 from agent_identities.live.api import Api
 from agent_identities.live.attack import Attack, Attempt, attack
 from agent_identities.live.holders import Standing
@@ -45,12 +45,14 @@ def catalogue(chart: Path) -> Catalogue:
 
 
 @pytest.fixture
-def install(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]) -> Callable[..., Declaration]:
+def install(
+    control_plane: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
+) -> Callable[..., Declaration]:
     """Installs values and says what they declare."""
 
     def run(file: Path) -> Declaration:
         release(helm).install(Values((file,)))
-        return declare(values.load(chart, [file]), namespace=namespace)
+        return declare(values.load(chart, [file]), namespace=namespace, kube_version=control_plane.version)
 
     return run
 
@@ -345,14 +347,9 @@ def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tier
     if impersonation == "constrained" and control_plane.version < "v1.36":
         pytest.skip("constrained impersonation is on by default since Kubernetes 1.36")
     file = tmp_path / "proxied.yaml"
-    file.write_text(yaml.safe_dump({"agents": {"shopper": {}, "worker": {}}}))
-    install(file)
-    merged = dict(values.load(chart, [file]))
-    merged["proxy"] = {**merged["proxy"], "impersonation": impersonation}
-    merged["agents"] = {"shopper": {"access": "proxied"}, "worker": {}}
-    declaration = declare(merged, namespace=namespace, kube_version=control_plane.version)
-    acting = [grant for grant in declaration.proxy.grants if grant.tier == IMPERSONATION]
-    by_hand.bind(declaration.proxy.name, *chain(*(grant.rules for grant in acting)), label="acting")
+    agents = {"shopper": {"access": "proxied"}, "worker": {}}
+    file.write_text(yaml.safe_dump({"proxy": {"impersonation": impersonation}, "agents": agents}))
+    declaration = install(file)
 
     found = attacking(declaration, declaration.proxy.name)
     assert found.clean, report.to_markdown(found)
