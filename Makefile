@@ -9,7 +9,7 @@ WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix tools lint format bench prove clean
+.PHONY: help demo test test-matrix tools lint format bench prove mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,10 +32,11 @@ lint: $(VENV)/.installed ## ruff and mypy, strict
 format: $(VENV)/.installed ## let ruff format the code
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
 
-prove: $(VENV)/.installed ## the long runs: decisions compared with the API server, generated values, the red team
-	@PROVE_DECISIONS=$(or $(DECISIONS),10000) $(RUN)/python -m pytest -q -s -n 0 --kubernetes $(KUBERNETES) tests/cluster/test_evaluator_equality.py
-	@$(RUN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=prove tests/render/test_generated_values.py tests/cluster/test_generated_values.py
-	@$(RUN)/agent-identities attack --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
+prove: $(VENV)/.installed ## the long runs: invariants, decisions, generated values, mutants, the red team, audit, revocation, faults
+	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
+
+mutants: $(VENV)/.installed ## the chart broken in one place, thousands of times: what kills each mutant, and what survives
+	@$(RUN)/python ci/mutants.py --kubernetes $(KUBERNETES) $(ARGS)
 
 bench: $(VENV)/.installed ## speed as ratios: rendering, growth, checks, control plane; then fleets of up to 10,000 agents
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status

@@ -6,20 +6,18 @@ status is 1 if one test failed, or was skipped for anything but a feature that t
 
 import argparse
 import re
-import subprocess
 import sys
-import tempfile
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import junit
+
 from agent_identities.cluster.toolchain import component, kubernetes_minors, provide
 
-REPOSITORY: Final = Path(__file__).parents[1]
-PAGE: Final = REPOSITORY / "docs" / "versions.md"
+PAGE: Final = junit.REPOSITORY / "docs" / "versions.md"
 START, END = "<!-- written by make test-matrix: ", "<!-- end -->"
 HELMS: Final = {"helm_4": "helm", "helm_3": "helm-3"}
 
@@ -27,7 +25,7 @@ LACKING: Final = (
     "MutatingAdmissionPolicy v1 came with Kubernetes 1.36",
     "constrained impersonation is on by default since Kubernetes 1.36",
 )
-"""Why a test may be skipped: the start of its reason. tests/cluster/guards/test_features.py asserts the absence."""
+"""Why a test may be skipped. tests/cluster/guards/test_features.py asserts the absence."""
 
 FEATURES: Final = {
     "MutatingAdmissionPolicy v1": "guards.shortTokens",
@@ -49,32 +47,25 @@ class Run:
 def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
     """Runs the cluster tests on one minor; pytest's own output goes through."""
     result = Run(minor, component("kube-apiserver", minor).version)
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "tests/cluster", "-q", "-n", str(workers), "--both-helms"]
-        command += ["--kubernetes", minor, f"--junitxml={report}", *arguments]
-        status = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
-        if status not in (0, 1) or not report.exists():
-            result.trouble.append(f"pytest ended with exit status {status}")
-            return result
-        for case in ET.parse(report).getroot().iter("testcase"):
-            _count(result, case)
+    report = junit.pytest(
+        ["tests/cluster", "-n", str(workers), "--both-helms", "--kubernetes", minor, *arguments],
+    )
+    result.trouble += [report.broken] if report.broken else []
+    for case in report.cases:
+        _count(result, case)
     return result
 
 
-def _count(result: Run, case: ET.Element) -> None:
-    name = f"{case.get('classname')}::{case.get('name')}"
-    by = next((helm for helm in HELMS if helm in (case.get("name") or "")), "")
-    outcome = "passed"
-    if case.find("failure") is not None or case.find("error") is not None:
-        outcome = "failed"
-        result.trouble.append(f"failed: {name}")
-    elif (skipped := case.find("skipped")) is not None:
-        reason = skipped.get("message") or ""
+def _count(result: Run, case: junit.Case) -> None:
+    by = next((helm for helm in HELMS if helm in case.name), "")
+    outcome: str = case.outcome
+    if case.outcome == "failed":
+        result.trouble.append(f"failed: {case.name}")
+    if case.outcome == "skipped":
         outcome = "lacking"
-        lacking = next((known for known in LACKING if reason.startswith(known)), None)
+        lacking = next((known for known in LACKING if known in case.reason), None)
         if lacking is None:
-            result.trouble.append(f"skipped: {name}: {reason}")
+            result.trouble.append(f"skipped: {case.name}: {case.reason}")
         else:
             result.lacking[next(feature for feature in FEATURES if lacking.startswith(feature))] += 1
     result.tests.setdefault(by, Counter())[outcome] += 1

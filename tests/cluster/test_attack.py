@@ -37,6 +37,7 @@ CREATE_PODS = PolicyRule(("create",), ("",), ("pods",))
 EVERYTHING = PolicyRule(("*",), ("*",), ("*",))
 
 Attacking = Callable[..., Attack]
+RecordProperty = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="session")
@@ -155,9 +156,13 @@ def unexpected(found: Attack) -> dict[str, set[str]]:
 
 
 def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
-    declaration: Declaration, attacking: Attacking
+    declaration: Declaration, attacking: Attacking, record_property: RecordProperty
 ) -> None:
     found = attacking(declaration)
+    for name, moves in Counter(each.identity.name for each in found.attempts).items():
+        record_property(f"moves by {name}", moves)
+    record_property("unexpected", found.count(Outcome.UNEXPECTED))
+    record_property("not sent", found.count(Outcome.NOT_SENT))
     assert found.clean, report.to_markdown(found)
     harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
     assert {each.outcome for each in found.attempts} == harmless
@@ -231,6 +236,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
     by_hand: ByHand,
     catalogue: Catalogue,
     namespace: str,
+    record_property: RecordProperty,
 ) -> None:
     """A fleet without a right, one agent for each risk; each is given by hand the least that the risk is."""
     file = tmp_path / "fleet.yaml"
@@ -252,6 +258,8 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
     for each in found.of(Outcome.UNEXPECTED):
         if not each.move.control:
             used.setdefault(each.identity.name, []).append(each)
+    record_property("rules found", len(set(used) & set(names)))
+    record_property("rules", len(names))
     assert set(used) == set(names)  # neither the innocent one nor the proxy
     problems = []
     for risk in catalogue.risks:
