@@ -113,8 +113,8 @@ def options(cluster: Cluster) -> list[str | Path]:
 
 
 @pytest.fixture(scope="module")
-def place(server: Server) -> Iterator[tuple[str, str]]:
-    """Two new namespaces."""
+def place(server: Server, helm: Helm) -> Iterator[tuple[str, str]]:
+    """Two new namespaces, for each Helm."""
     run_id = uuid.uuid4().hex[:8]
     names = (f"test-{run_id}", f"else-{run_id}")
     server.make_namespace(names[1])
