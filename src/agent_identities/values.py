@@ -66,7 +66,7 @@ def load(chart: Path, files: Sequence[Path] = (), overrides: Mapping[str, Any] |
     Raises ValuesError (unreadable file, or all that the schema refuses, each with its path) and YamlError.
     """
     values = with_defaults(overlay(given(files), overrides or {}), read(chart / "values.yaml"))
-    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"), object_hook=_ends_like_go)
+    schema = validator((chart / "values.schema.json").read_text(encoding="utf-8"))
     problems = sorted(set(_problems(values, schema)))
     if problems:
         names = ", ".join(str(path) for path in files) or "the values"
@@ -75,9 +75,13 @@ def load(chart: Path, files: Sequence[Path] = (), overrides: Mapping[str, Any] |
     return values
 
 
-def _problems(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
-    validator = jsonschema.Draft7Validator(schema)
-    for error in validator.iter_errors(values):
+def validator(schema: str) -> jsonschema.Draft7Validator:
+    """A schema, given as the text of its file, that takes and refuses what Helm's validator does."""
+    return jsonschema.Draft7Validator(json.loads(schema, object_hook=_ends_like_go))
+
+
+def _problems(values: Mapping[str, Any], schema: jsonschema.Draft7Validator) -> Iterator[str]:
+    for error in schema.iter_errors(values):
         path = _path(error.absolute_path)
         if error.validator == "additionalProperties":
             closed: Mapping[str, Any] = cast("Mapping[str, Any]", error.schema)

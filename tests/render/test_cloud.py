@@ -6,9 +6,7 @@ import pytest
 
 from agent_identities.helm import HelmError, Renderer, Values
 from agent_identities.objects import KubeObject, Objects
-
-ROLE = "arn:aws:iam::111122223333:role/a"
-CLIENT, TENANT = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+from support.mistakes import CLIENT, CLOUD, ROLE, TENANT
 
 
 def render(renderer: Renderer, agent: dict[str, Any], **values: Any) -> Objects:
@@ -126,49 +124,7 @@ def test_the_network_opens_the_endpoint_of_the_agents_own_cloud(
     assert opened - {"10.96.0.1/32", "169.254.20.10/32"} == blocks
 
 
-MISTAKES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
-    ({"cloud": {"aws": {}}}, ("agents.a.cloud.aws", "no roleArn", "aws: {roleArn:")),
-    ({"cloud": {"azure": {}}}, ("agents.a.cloud.azure", "no clientId", "azure: {clientId:")),
-    (
-        {"cloud": {"aws": {"roleArn": ROLE}, "awsPodIdentity": True}},
-        ("agents.a.cloud", "both aws and awsPodIdentity", "Keep one"),
-    ),
-    (
-        {"cloud": {"aws": {"roleArn": ROLE}}, "serviceAccount": {"create": False, "name": "a"}},
-        ("agents.a.cloud.aws", "somebody else makes", "aws: {}"),
-    ),
-    (
-        {"cloud": {"aws": {"roleArn": ROLE}}, "annotations": {"eks.amazonaws.com/role-arn": "x"}},
-        ("agents.a.annotations", "eks.amazonaws.com/role-arn", "Keep one"),
-    ),
-    (
-        {
-            "cloud": {"azure": {"clientId": CLIENT}},
-            "workload": {"image": "x", "podLabels": {"azure.workload.identity/use": "false"}},
-        },
-        ("agents.a.workload.podLabels", "azure.workload.identity/use", "Remove"),
-    ),
-    (
-        {"tokens": {"x": {"audience": "x"}, "z": {"audience": "z", "path": "x"}}},
-        ("agents.a.tokens.z", 'the file "x"', "agents.a.tokens.x", "another path"),
-    ),
-    (
-        {"tokens": {"x": {"audience": "x", "expirationSeconds": 3607}}},
-        ("agents.a.tokens.x.expirationSeconds", "expirationSeconds: 3600"),
-    ),
-    (
-        {"workload": {"image": "x", "volumes": [{"name": "agent-tokens"}]}},
-        ("agents.a.workload.volumes[0].name", "agent-tokens", "another name"),
-    ),
-    ({"cloud": {"aws": {"roleArn": "admin"}}}, ("/agents/a/cloud/aws/roleArn",)),
-    ({"cloud": {"oracle": {}}}, ("/agents/a/cloud", "oracle")),
-    ({"tokens": {"x": {}}}, ("/agents/a/tokens/x", "audience")),
-    ({"tokens": {"x": {"audience": "x", "path": "../x"}}}, ("/agents/a/tokens/x/path",)),
-    ({"tokens": {"x": {"audience": "x", "expirationSeconds": 86401}}}, ("/agents/a/tokens/x/expirationSeconds",)),
-]
-
-
-@pytest.mark.parametrize(("agent", "parts"), MISTAKES, ids=[" ".join(parts[:2])[:60] for _, parts in MISTAKES])
+@pytest.mark.parametrize(("agent", "parts"), CLOUD, ids=[" ".join(parts[:2])[:60] for _, parts in CLOUD])
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
 def test_a_mistake_is_refused_with_its_place_and_its_cure(
     request: pytest.FixtureRequest, engine: str, agent: dict[str, Any], parts: tuple[str, ...]

@@ -7,6 +7,7 @@ import pytest
 
 from agent_identities.helm import HelmError, Renderer, Target, Values
 from agent_identities.objects import Objects, thaw
+from support.mistakes import GUARDS as MISTAKES
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 GUARDS = {
@@ -165,25 +166,7 @@ def test_a_deployer_more_touches_no_others_role(renderer: Renderer) -> None:
     assert roles(first).items() <= roles(second, first).items()
 
 
-CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
-    ({"exec": {"validationActions": ["Deny", "Warn"]}}, ("guards.exec.validationActions", "one of the two", "[Deny]")),
-    ({"exec": {"validationActions": []}}, ("/guards/exec/validationActions",)),
-    ({"exce": {}}, ("/guards", "exce")),
-    ({"tokens": {"maxSeconds": 3607}}, ("guards.tokens.maxSeconds", "maxSeconds: 3600")),
-    ({"tokens": {"maxSeconds": 600}}, ("/guards/tokens/maxSeconds", "minimum")),
-    ({"shortTokens": {"enabled": "yes"}}, ("/guards/shortTokens/enabled",)),
-    ({"deployers": [{"kind": "User", "name": "u", "agents": ["b"]}]}, ("guards.deployers[0].agents[0]", 'agent "b"')),
-    ({"deployers": [{"kind": "ServiceAccount", "name": "u"}]}, ("guards.deployers[0]", "namespace: <namespace>")),
-    ({"deployers": [{"kind": "User", "name": "u", "namespace": "n"}]}, ("guards.deployers[0].namespace", "Remove")),
-    ({"deployers": [{"kind": "User", "name": "u"}] * 2}, ("guards.deployers[1]", "so is guards.deployers[0]")),
-    *(
-        ({"deployers": [{"kind": "Group", "name": name}]}, ("guards.deployers[0]", "every agent is in it"))
-        for name in ("system:authenticated", "system:serviceaccounts", "system:serviceaccounts:agent-system")
-    ),
-]
-
-
-@pytest.mark.parametrize(("guards", "parts"), CASES, ids=[parts[0] for _, parts in CASES])
+@pytest.mark.parametrize(("guards", "parts"), MISTAKES, ids=[parts[0] for _, parts in MISTAKES])
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
 def test_a_mistake_is_refused_with_its_place_and_its_cure(
     request: pytest.FixtureRequest, engine: str, guards: dict[str, Any], parts: tuple[str, ...]

@@ -8,14 +8,8 @@ import pytest
 from agent_identities.helm import HelmError, Renderer, Values
 from agent_identities.identities import AGENT_LABEL
 from agent_identities.objects import Objects, thaw
+from support.mistakes import NETWORK, ON, SOURCES, WIDE_BLOCKS
 
-SERVER = {"cidrs": ["10.96.0.1/32", "192.0.2.10/32"], "ports": [443, 6443]}
-DESTINATIONS = {
-    "model-api": {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]},
-    "memory": {"to": [{"podSelector": {"matchLabels": {"app": "redis"}}}], "ports": [{"port": 6379}]},
-}
-SOURCES = {"gateway": {"from": [{"podSelector": {"matchLabels": {"app": "gateway"}}}], "ports": [{"port": "http"}]}}
-ON: dict[str, Any] = {"enabled": True, "apiServer": SERVER, "destinations": DESTINATIONS, "sources": SOURCES}
 METADATA = ip_address("169.254.169.254")
 
 
@@ -169,24 +163,7 @@ def test_the_clouds_metadata_is_closed_to_all_but_those_who_name_it(renderer: Re
 
 @pytest.mark.parametrize(
     ("cidr", "refused"),
-    [
-        ("0.0.0.0/0", True),
-        ("169.0.0.0/8", True),
-        ("169.254.169.252/30", True),
-        ("128.0.0.0/1", True),
-        ("169.254.169.254/32", False),
-        ("169.254.169.0/25", False),
-        ("10.0.0.0/8", False),
-        ("169.255.0.0/16", False),
-        ("::/0", True),
-        ("fc00::/7", True),
-        ("fd00:ec2::/32", True),
-        ("fd00:ec2::/64", True),
-        ("fd00:ec2::254/128", False),
-        ("fd00:ec2::23/128", False),
-        ("fd00:ec3::/32", False),
-        ("2001:db8::/32", False),
-    ],
+    WIDE_BLOCKS,
 )
 def test_no_wide_block_opens_the_clouds_metadata(
     renderer: Renderer, renderer_3: Renderer, cidr: str, refused: bool
@@ -215,72 +192,7 @@ def test_an_exception_closes_it_again(renderer: Renderer, except_: list[str], re
         render(renderer, network, agents={})
 
 
-PORTS = [{"port": 443}]
-MISTAKES: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
-    (
-        {"apiServer": {"cidrs": []}},
-        {"agents": {"a": {}}},
-        ("network.apiServer.cidrs", "could not reach the API server", "kubectl get endpointslices", "cidrs: ["),
-    ),
-    (
-        {},
-        {"agents": {"a": {"network": {"egress": ["modle-api"]}}}},
-        ("agents.a.network.egress[0]", 'no "modle-api"', "Known: memory, model-api", "destinations:"),
-    ),
-    (
-        {"enabled": False},
-        {"agents": {"a": {"network": {"ingress": ["x"]}}}},
-        ("agents.a.network.ingress[0]", 'no "x"', "Known: gateway", "from:"),
-    ),
-    ({"egress": ["x"]}, {}, ("network.egress[0]", 'no "x"')),
-    ({}, {"proxy": {"network": {"ingress": ["x"]}}}, ("proxy.network.ingress[0]", 'no "x"')),
-    (
-        {"destinations": {"d": {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}, "podSelector": {}}], "ports": PORTS}}},
-        {},
-        ("network.destinations.d.to[0]", "ipBlock and a selector", "two items"),
-    ),
-    (
-        {"sources": {"s": {"from": [{"podSelector": {}}], "ports": [{"port": 90, "endPort": 80}]}}},
-        {},
-        ("network.sources.s.ports[0]", "no range", "endPort: 8010"),
-    ),
-    (
-        {"destinations": {"d": {"to": [{"ipBlock": {"cidr": "203.0.113.7/24"}}], "ports": PORTS}}},
-        {},
-        ("network.destinations.d.to[0].ipBlock", "203.0.113.7/24 has bits set beyond", "/32"),
-    ),
-    (
-        {"sources": {"s": {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}], "ports": PORTS}}},
-        {},
-        ("network.sources.s.from[0].ipBlock", "11.0.0.0/16, which is no part of 10.0.0.0/8", "Remove"),
-    ),
-    ({"dns": {"cidrs": ["10.0.0.1/8"]}}, {}, ("network.dns.cidrs[0]", "10.0.0.1/8")),
-    ({"cloud": {"aws": {"cidrs": ["10.0.0.1/8"]}}}, {}, ("network.cloud.aws.cidrs[0]", "10.0.0.1/8")),
-    ({"dns": {"cidrs": ["010.0.0.0/8"]}}, {}, ("/network/dns/cidrs/0",)),
-    (
-        {"sources": {"s": {"from": [{"podSelector": {}}], "ports": [{"port": "443"}]}}},
-        {},
-        ("/network/sources/s/ports",),
-    ),
-    (
-        {"apiServer": {"cidrs": ["0.0.0.0/0"]}},
-        {},
-        ("network.apiServer.cidrs[0]", "169.254.169.254"),
-    ),
-    (
-        {},
-        {"agents": {"a": {"cloud": {"aws": {"roleArn": "arn:aws:iam::111122223333:role/a"}}}}},
-        ("agents.a.cloud.aws", "reaches no endpoint", "network.cloud.aws.cidrs"),
-    ),
-    ({"destinations": {"d": {"to": [{}], "ports": PORTS}}}, {}, ("/network/destinations/d/to/0",)),
-    ({"destinations": {"d": {"to": [], "ports": PORTS}}}, {}, ("/network/destinations/d/to",)),
-    ({"destinations": {"d": {"to": [{"ipBlock": {"cidr": "10.0.0/8"}}], "ports": PORTS}}}, {}, ("cidr",)),
-    ({"destinations": {"d": {"to": [{"podSelectr": {}}], "ports": PORTS}}}, {}, ("podSelectr",)),
-    ({"apiServer": {"ports": [0]}}, {}, ("/network/apiServer/ports/0",)),
-]
-
-
-@pytest.mark.parametrize(("network", "values", "parts"), MISTAKES, ids=[parts[0] for _, _, parts in MISTAKES])
+@pytest.mark.parametrize(("network", "values", "parts"), NETWORK, ids=[parts[0] for _, _, parts in NETWORK])
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
 def test_a_mistake_is_refused_with_its_place_and_its_cure(
     request: pytest.FixtureRequest, engine: str, network: dict[str, Any], values: dict[str, Any], parts: tuple[str, ...]

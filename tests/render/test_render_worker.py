@@ -29,7 +29,7 @@ from agent_identities.render_worker import (
     RenderWorkerError,
     WorkerRenderer,
 )
-from render.test_refusals import CASES
+from support.mistakes import CASES
 from support.server import eventually
 
 REPOSITORY = Path(__file__).parents[2]

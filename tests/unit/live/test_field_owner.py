@@ -25,7 +25,7 @@ def binding(*managed: Json) -> Json:
 
 
 def entry(operation: str = "Apply", **changes: Any) -> Json:
-    fields = {"f:metadata": {"f:labels": {"f:ours": {}}}, "f:roleRef": {}, "f:subjects": {}}
+    fields: Json = {"f:metadata": {"f:labels": {"f:ours": {}}}, "f:roleRef": {}, "f:subjects": {}}
     entry = {"manager": "helm", "operation": operation, "apiVersion": "rbac.authorization.k8s.io/v1"}
     return {**entry, "fieldsType": "FieldsV1", "fieldsV1": fields, **changes}
 
@@ -45,7 +45,7 @@ def test_it_is_all_that_the_owner_applied_and_nothing_of_others() -> None:
 
 def test_a_field_that_nobody_applied_has_no_owner() -> None:
     """Helm 3 and kubectl edit update; a status is another's."""
-    of_labels = {"f:metadata": {"f:labels": {"f:theirs": {}}}}
+    of_labels: Json = {"f:metadata": {"f:labels": {"f:theirs": {}}}}
     assert applied_with(binding(), "subjects") is None
     assert applied_with(binding(entry("Update")), "subjects") is None
     assert applied_with(binding(entry(fieldsV1=of_labels)), "subjects") is None

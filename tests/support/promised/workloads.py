@@ -1,0 +1,160 @@
+"""ServiceAccounts, and the Deployments that run as them."""
+
+from collections.abc import Iterator
+
+from support.promised.plan import Agent, Json, Plan
+
+OF_THE_POD = (
+    "affinity",
+    "nodeSelector",
+    "priorityClassName",
+    "runtimeClassName",
+    "terminationGracePeriodSeconds",
+    "tolerations",
+    "topologySpreadConstraints",
+)
+OF_THE_CONTAINER = (
+    "args",
+    "command",
+    "env",
+    "envFrom",
+    "imagePullPolicy",
+    "livenessProbe",
+    "ports",
+    "readinessProbe",
+    "resources",
+    "startupProbe",
+)
+
+
+def accounts(plan: Plan) -> Iterator[Json]:
+    """The proxy's ServiceAccount, and one for each agent whose account nobody else makes."""
+    yield _account(plan, plan.proxy["name"], plan.proxy.get("labels") or {}, plan.proxy.get("annotations") or {})
+    for agent in plan.agents:
+        if (agent.given.get("serviceAccount") or {}).get("create") is not False:
+            labels = {**agent.labels, **(agent.given.get("labels") or {})}
+            annotations = {**(agent.given.get("annotations") or {}), **_for_clouds(agent)}
+            yield _account(plan, agent.name, labels, annotations, automount=agent.token["mode"] == "automount")
+
+
+def _account(plan: Plan, name: str, labels: Json, annotations: Json, *, automount: bool = False) -> Json:
+    meta = plan.meta(name, **labels)
+    if annotations:
+        meta["annotations"] = annotations
+    secrets = plan.values.get("imagePullSecrets")
+    found = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta, "automountServiceAccountToken": automount}
+    return found | ({"imagePullSecrets": secrets} if secrets else {})
+
+
+def _for_clouds(agent: Agent) -> Json:
+    """The annotations by which a cloud knows an agent (their webhooks' documentation)."""
+    given = {name: one for name, one in agent.cloud.items() if isinstance(one, dict)}
+    aws, gcp, azure = (given.get(name, {}) for name in ("aws", "gcp", "azure"))
+    regional = aws.get("stsRegionalEndpoints")
+    found = {
+        "eks.amazonaws.com/role-arn": aws.get("roleArn"),
+        "eks.amazonaws.com/audience": aws.get("audience"),
+        "eks.amazonaws.com/token-expiration": aws.get("tokenExpirationSeconds"),
+        "eks.amazonaws.com/sts-regional-endpoints": None if regional is None else str(regional).lower(),
+        "iam.gke.io/gcp-service-account": gcp.get("serviceAccount"),
+        "azure.workload.identity/client-id": azure.get("clientId"),
+        "azure.workload.identity/tenant-id": azure.get("tenantId"),
+        "azure.workload.identity/service-account-token-expiration": azure.get("tokenExpirationSeconds"),
+    }
+    return {key: str(value) for key, value in found.items() if value}
+
+
+def workloads(plan: Plan) -> Iterator[Json]:
+    """A Deployment for each agent with a workload, and the proxy's."""
+    if workload := plan.proxy.get("workload"):
+        token = {"mode": "projected", "expirationSeconds": 3600} | (plan.proxy.get("token") or {})
+        yield _deployment(
+            plan, plan.proxy["name"], {"agent-identities/proxy": plan.proxy["name"]}, workload, token, {}, {}
+        )
+    for agent in plan.agents:
+        if workload := agent.given.get("workload"):
+            azure = {"azure.workload.identity/use": "true"} if "azure" in agent.cloud else {}
+            yield _deployment(plan, agent.name, agent.labels, workload, agent.token, agent.tokens, azure)
+
+
+def _deployment(
+    plan: Plan, name: str, labels: Json, workload: Json, token: Json, tokens: dict[str, Json], pod_labels: Json
+) -> Json:
+    mounts, volumes = _tokens(token, tokens)
+    user = int(workload.get("runAsUser") or 65532)
+    container = {
+        "name": "agent",
+        "image": workload["image"],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        **{field: workload[field] for field in OF_THE_CONTAINER if field in workload},
+    }
+    spec = {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": token["mode"] == "automount",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": user,
+            "runAsGroup": user,
+            "fsGroup": user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        **{field: workload[field] for field in OF_THE_POD if field in workload},
+    }
+    if mounts or workload.get("volumeMounts"):
+        container["volumeMounts"] = mounts + list(workload.get("volumeMounts") or ())
+    if volumes or workload.get("volumes"):
+        spec["volumes"] = volumes + list(workload.get("volumes") or ())
+    template: Json = {
+        "metadata": {"labels": {**labels, **pod_labels, **(workload.get("podLabels") or {})}},
+        "spec": spec,
+    }
+    if workload.get("podAnnotations"):
+        template["metadata"]["annotations"] = workload["podAnnotations"]
+    selector = dict([next(iter(labels.items()))])
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": plan.meta(name, **labels),
+        "spec": {
+            "replicas": int(workload.get("replicas", 1)),
+            "selector": {"matchLabels": selector},
+            "template": template,
+        },
+    }
+
+
+def _tokens(token: Json, tokens: dict[str, Json]) -> tuple[list[Json], list[Json]]:
+    """(mounts, volumes): the agent's own token where clients look for it, and one file for each other audience."""
+    mounts, volumes = [], []
+    if token["mode"] == "projected":
+        own = {"path": "token", "expirationSeconds": int(token["expirationSeconds"])}
+        own |= {"audience": token["audience"]} if token.get("audience") else {}
+        root = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+        namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+        sources = [
+            {"serviceAccountToken": own},
+            {"configMap": root},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
+        ]
+        volumes.append({"name": "agent-token", "projected": {"sources": sources}})
+        path = "/var/run/secrets/kubernetes.io/serviceaccount"
+        mounts.append({"name": "agent-token", "mountPath": path, "readOnly": True})
+    if tokens:
+        others = [
+            {
+                "serviceAccountToken": {
+                    "path": one.get("path") or name,
+                    "expirationSeconds": int(one.get("expirationSeconds") or 3600),
+                    "audience": one["audience"],
+                }
+            }
+            for name, one in tokens.items()
+        ]
+        volumes.append({"name": "agent-tokens", "projected": {"sources": others}})
+        mounts.append({"name": "agent-tokens", "mountPath": "/var/run/secrets/tokens", "readOnly": True})
+    return mounts, volumes
