@@ -78,7 +78,7 @@ Call: (list identities agent tier-name namespace)
 {{- if and (eq (eq $tier.scope "Cluster") (not $namespace)) (or $tier.perAgent (eq $identities.bindings "perAgent")) }}
 {{- $role := include "agent-identities.roleName" (list $identities $tier $agent.name $namespace) }}
 {{- $name := include "agent-identities.bindingName" (list $identities $role $agent.name $namespace) }}
-{{- $labels := printf "%s\nagent-identities/tier: %q" (include "agent-identities.agentLabels" $agent) $tier.name }}
+{{- $labels := printf "%s\nagent-identities/tier: %q" $agent.ownLabels $tier.name }}
 {{- include "agent-identities.binding" (dict "identities" $identities "name" $name "namespace" $namespace "kind" $tier.kind "role" $role "labels" $labels "subjects" (list $agent.name)) }}
 {{- end }}
 {{- end }}
