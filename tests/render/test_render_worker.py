@@ -167,11 +167,11 @@ def test_a_refusal_has_the_same_words(pair: Pair, chart: Path, values: dict[str,
 
 
 def test_a_worker_renders_what_a_renderer_renders(
-    worker: RenderWorker, renderer: Renderer, renderer_3: Renderer, chart: Path
+    worker: RenderWorker, helm_4: Helm, helm_3: Helm, chart: Path
 ) -> None:
     pairs: list[tuple[Renders, Renders]] = [
-        (renderer, WorkerRenderer(worker, chart)),
-        (renderer_3, WorkerRenderer(worker, chart, engine=3)),
+        (Renderer(helm_4, chart), WorkerRenderer(worker, chart)),
+        (Renderer(helm_3, chart), WorkerRenderer(worker, chart, engine=3)),
     ]
     for by_process, by_worker in pairs:
         values = Values(overrides={"agents": {"a": {}}})
