@@ -8,8 +8,10 @@ Call: (list problems root)
 {{- $problems := index . 0 }}
 {{- $root := index . 1 }}
 {{- $identities := $root.identities }}
+{{- $named := dict }}
+{{- range $identities.tiers }}{{ range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}{{ end }}
 {{- $index := dict }}
-{{- include "agent-identities.indexRisks" (list ($root.Files.Get "files/risk-catalogue.json" | fromJson) $index) }}
+{{- include "agent-identities.indexRisks" (list ($root.Files.Get "files/risk-catalogue.json" | fromJson) $index $named) }}
 {{- $grantedIn := dict }}
 {{- range $namespace, $tiers := $identities.elsewhere }}
   {{- range $tier, $_ := $tiers }}
@@ -22,15 +24,14 @@ Call: (list problems root)
   {{- $namespaces := merge (dict $identities.namespace true) (get $grantedIn $name | default dict) }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" $namespaces "met" $met) }}
-  {{- /* A risk of kube-system may stay accepted while nobody is granted the tier there: else to quarantine that agent would be refused. */}}
-  {{- $possible := $met }}
-  {{- if $accepted }}
-    {{- $possible = dict }}
-    {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
-  {{- end }}
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
-  {{- include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}
-  {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+  {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
+  {{- if $accepted }}
+    {{- /* A risk of kube-system may stay accepted while nobody is granted the tier there: else to quarantine that agent would be refused. */}}
+    {{- $possible := dict }}
+    {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
+    {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -77,7 +78,7 @@ Call: (list problems path index met accepted)
 {{- end }}
 
 {{/*
-Sorts the catalogue by what its patterns ask for, so that a rule is compared with those few that can concern it. Fills index with
+Sorts the catalogue by what its patterns ask for, so that a rule is compared with those few that can concern it; patterns for resources that no rule names are left out. Fills index with
 
   verbs         as in the catalogue
   risks         as in the catalogue
@@ -86,24 +87,24 @@ Sorts the catalogue by what its patterns ask for, so that a rule is compared wit
   subresources  (dict "item" "resource" "subresource") of each resource/subresource that a pattern names
   namespaces    namespace -> true, of those that a pattern names
 
-Call: (list catalogue index)
+Call: (list catalogue index named), named: resource -> true, of all resources in the rules
 */}}
 {{- define "agent-identities.indexRisks" -}}
 {{- $index := index . 1 }}
+{{- $named := index . 2 }}
+{{- $every := keys $named | join " " | regexMatch "[*/]" }}
 {{- $unbound := list }}
 {{- $byResource := dict }}
 {{- $subresources := list }}
 {{- $namespaces := dict }}
 {{- range $risk := (index . 0).risks }}
   {{- range $number, $pattern := .all | default .any }}
-    {{- $entry := dict "risk" $risk "part" (ternary (toString $number) "0" (hasKey $risk "all")) "pattern" . }}
-    {{- if not .resources }}{{ $unbound = append $unbound $entry }}{{ end }}
+    {{- $part := ternary (toString $number) "0" (hasKey $risk "all") }}
+    {{- if not .resources }}{{ $unbound = append $unbound (dict "risk" $risk "part" $part "pattern" .) }}{{ end }}
     {{- range .resources }}
-      {{- if hasKey $byResource . }}
-        {{- $_ := set $byResource . (append (get $byResource .) $entry) }}
-      {{- else }}
-        {{- $_ := set $byResource . (list $entry) }}
-        {{- if contains "/" . }}{{ $split := splitn "/" 2 . }}{{ $subresources = append $subresources (dict "item" . "resource" $split._0 "subresource" $split._1) }}{{ end }}
+      {{- if or $every (hasKey $named .) }}
+        {{- if and (contains "/" .) (not (hasKey $byResource .)) }}{{ $split := splitn "/" 2 . }}{{ $subresources = append $subresources (dict "item" . "resource" $split._0 "subresource" $split._1) }}{{ end }}
+        {{- $_ := set $byResource . (append (get $byResource . | default list) (dict "risk" $risk "part" $part "pattern" $pattern)) }}
       {{- end }}
     {{- end }}
     {{- range .namespaces }}{{ $_ := set $namespaces . true }}{{ end }}
