@@ -5,7 +5,8 @@ Resolves the values once for all templates, checks them (agent-identities.valida
   prefix       of names outside it
   labels       of every object, as text
   impersonation  constrained or legacy: how the proxy may act as proxied agents
-  tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks)
+  tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks
+               roleNames (namespace -> name of its role there, of those that bindings have asked for))
   clusterTiers how many of them hold in the whole cluster
   agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
                ownLabels (as text: whose an object is) podLabels tokens audiences (of all tokens but the first) cloud network)
@@ -44,7 +45,7 @@ The first call does the work; the root context is one map for all files of the c
 {{- $root := index . 0 }}
 {{- $problems := index . 1 }}
 {{- $proxy := $root.Values.proxy }}
-{{- $central := dict "name" "proxy" "role" (printf "%s-role" $proxy.name) "kind" "Role" "rules" $proxy.rules "scope" "Namespace" "perAgent" false "acceptRisks" $proxy.acceptRisks }}
+{{- $central := dict "name" "proxy" "role" (printf "%s-role" $proxy.name) "kind" "Role" "rules" $proxy.rules "scope" "Namespace" "perAgent" false "acceptRisks" $proxy.acceptRisks "roleNames" dict }}
 {{- $tiers := dict "proxy" $central }}
 {{- $clusterTiers := 0 }}
 {{- range $name, $tier := $root.Values.tiers }}
@@ -58,7 +59,7 @@ The first call does the work; the root context is one map for all files of the c
   {{- with $tier.existingRole }}{{ $kind = .kind | default $kind }}{{ end }}
   {{- $perAgent := regexMatch "\\{agent\\}" (toJson $tier.rules) }}
   {{- if eq $scope "Cluster" }}{{ $clusterTiers = add1 $clusterTiers }}{{ end }}
-  {{- $_ := set $tiers $name (dict "name" $name "role" (printf "%s-role" $name) "kind" $kind "rules" $tier.rules "scope" $scope "perAgent" $perAgent "existingRole" $tier.existingRole "acceptRisks" $tier.acceptRisks) }}
+  {{- $_ := set $tiers $name (dict "name" $name "role" (printf "%s-role" $name) "kind" $kind "rules" $tier.rules "scope" $scope "perAgent" $perAgent "existingRole" $tier.existingRole "acceptRisks" $tier.acceptRisks "roleNames" dict) }}
 {{- end }}
 {{- $_ := set $root.identities "tiers" $tiers }}
 {{- $_ := set $root.identities "clusterTiers" $clusterTiers }}

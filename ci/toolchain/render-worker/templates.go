@@ -37,6 +37,7 @@ const mostSets = 20
 // clone gives a set for one render of these templates, by their full names; nil if there can be none.
 func (s *sets) clone(templates []file) *template.Template {
 	var key strings.Builder
+	key.Grow(1 << 18)
 	for _, each := range templates {
 		key.WriteString(each.name)
 		key.WriteByte(0)
