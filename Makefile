@@ -9,16 +9,19 @@ WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools lint format bench prove clean
+.PHONY: help demo test test-matrix tools lint format bench prove mutants clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## install a dozen agents on a real API server, show what each can do, clean up
 	@$(RUN)/agent-identities verify --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
 test: $(VENV)/.installed ## all tests: unit, render (helm), cluster (a real API server)
 	@$(RUN)/python -m pytest -n $(WORKERS) --cluster $(CLUSTER) --kubernetes $(KUBERNETES) $(ARGS)
+
+test-matrix: $(VENV)/.installed ## the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; writes the table of docs/versions.md
+	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
 
 tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane, and link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin
@@ -29,10 +32,11 @@ lint: $(VENV)/.installed ## ruff and mypy, strict
 format: $(VENV)/.installed ## let ruff format the code
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
 
-prove: $(VENV)/.installed ## the long runs: decisions compared with the API server, generated values, the red team
-	@PROVE_DECISIONS=$(or $(DECISIONS),10000) $(RUN)/python -m pytest -q -s -n 0 --kubernetes $(KUBERNETES) tests/cluster/test_evaluator_equality.py
-	@$(RUN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=prove tests/render/test_generated_values.py tests/cluster/test_generated_values.py
-	@$(RUN)/agent-identities attack --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
+prove: $(VENV)/.installed ## the long runs: invariants, decisions, generated values, mutants, the red team, audit, revocation, faults
+	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
+
+mutants: $(VENV)/.installed ## the chart broken in one place, thousands of times: what kills each mutant, and what survives
+	@$(RUN)/python ci/mutants.py --kubernetes $(KUBERNETES) $(ARGS)
 
 bench: $(VENV)/.installed ## speed as ratios: rendering, growth, checks, control plane; then fleets of up to 10,000 agents
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status

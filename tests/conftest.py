@@ -1,7 +1,9 @@
 """What all levels share: the repository's own files, and one renderer per Helm for the whole run."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,26 @@ REPOSITORY = Path(__file__).parents[1]
 settings.register_profile("sample", derandomize=True, database=None, max_examples=25)
 settings.register_profile("prove", database=None, max_examples=500, print_blob=True)
 settings.load_profile("sample")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("agent-identities")
+    group.addoption(
+        "--both-helms",
+        action="store_true",
+        help="run every cluster test that uses helm with Helm 4 and with Helm 3 (default: most with Helm 4 alone)",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """How many generated cases a test tried stands among its properties: --junitxml has it, ci/prove.py adds it up."""
+    report = yield
+    statistics = getattr(item, "hypothesis_statistics", None)
+    if call.when == "call" and statistics:
+        tried = sum(map(int, re.findall(r"(\d+) passing", statistics)))
+        report.user_properties.append(("cases", tried))
+    return report
 
 
 @pytest.fixture(scope="session")

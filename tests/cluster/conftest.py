@@ -39,13 +39,21 @@ def namespace(server: Server) -> Iterator[str]:
 
 @pytest.fixture(params=["helm_4", "helm_3"])
 def either_helm(request: pytest.FixtureRequest) -> Helm:
-    helm: Helm = request.getfixturevalue(request.param)
+    helm: Helm = request.getfixturevalue(getattr(request, "param", "helm_4"))
     return helm
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """With --both-helms, whatever uses `helm`, if only by another fixture, runs with each."""
+    if "helm" in metafunc.fixturenames and metafunc.config.getoption("--both-helms"):
+        metafunc.parametrize("helm", ["helm_4", "helm_3"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def helm(helm_4: Helm) -> Helm:
-    return helm_4
+def helm(request: pytest.FixtureRequest) -> Helm:
+    """Helm 4; with --both-helms, Helm 3 in a second run of the test."""
+    helm: Helm = request.getfixturevalue(getattr(request, "param", "helm_4"))
+    return helm
 
 
 @pytest.fixture

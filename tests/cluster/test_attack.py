@@ -19,7 +19,7 @@ from agent_identities import values
 from agent_identities.cluster.choice import Cluster
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import IMPERSONATION, Declaration, declare
+from agent_identities.identities import Declaration, declare
 from agent_identities.live.api import Api
 from agent_identities.live.attack import Attack, Attempt, attack
 from agent_identities.live.holders import Standing
@@ -37,6 +37,7 @@ CREATE_PODS = PolicyRule(("create",), ("",), ("pods",))
 EVERYTHING = PolicyRule(("*",), ("*",), ("*",))
 
 Attacking = Callable[..., Attack]
+RecordProperty = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +46,14 @@ def catalogue(chart: Path) -> Catalogue:
 
 
 @pytest.fixture
-def install(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]) -> Callable[..., Declaration]:
+def install(
+    control_plane: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
+) -> Callable[..., Declaration]:
     """Installs values and says what they declare."""
 
     def run(file: Path) -> Declaration:
         release(helm).install(Values((file,)))
-        return declare(values.load(chart, [file]), namespace=namespace)
+        return declare(values.load(chart, [file]), namespace=namespace, kube_version=control_plane.version)
 
     return run
 
@@ -153,9 +156,13 @@ def unexpected(found: Attack) -> dict[str, set[str]]:
 
 
 def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
-    declaration: Declaration, attacking: Attacking
+    declaration: Declaration, attacking: Attacking, record_property: RecordProperty
 ) -> None:
     found = attacking(declaration)
+    for name, moves in Counter(each.identity.name for each in found.attempts).items():
+        record_property(f"moves by {name}", moves)
+    record_property("unexpected", found.count(Outcome.UNEXPECTED))
+    record_property("not sent", found.count(Outcome.NOT_SENT))
     assert found.clean, report.to_markdown(found)
     harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
     assert {each.outcome for each in found.attempts} == harmless
@@ -229,6 +236,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
     by_hand: ByHand,
     catalogue: Catalogue,
     namespace: str,
+    record_property: RecordProperty,
 ) -> None:
     """A fleet without a right, one agent for each risk; each is given by hand the least that the risk is."""
     file = tmp_path / "fleet.yaml"
@@ -250,6 +258,8 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
     for each in found.of(Outcome.UNEXPECTED):
         if not each.move.control:
             used.setdefault(each.identity.name, []).append(each)
+    record_property("rules found", len(set(used) & set(names)))
+    record_property("rules", len(names))
     assert set(used) == set(names)  # neither the innocent one nor the proxy
     problems = []
     for risk in catalogue.risks:
@@ -345,14 +355,9 @@ def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tier
     if impersonation == "constrained" and control_plane.version < "v1.36":
         pytest.skip("constrained impersonation is on by default since Kubernetes 1.36")
     file = tmp_path / "proxied.yaml"
-    file.write_text(yaml.safe_dump({"agents": {"shopper": {}, "worker": {}}}))
-    install(file)
-    merged = dict(values.load(chart, [file]))
-    merged["proxy"] = {**merged["proxy"], "impersonation": impersonation}
-    merged["agents"] = {"shopper": {"access": "proxied"}, "worker": {}}
-    declaration = declare(merged, namespace=namespace, kube_version=control_plane.version)
-    acting = [grant for grant in declaration.proxy.grants if grant.tier == IMPERSONATION]
-    by_hand.bind(declaration.proxy.name, *chain(*(grant.rules for grant in acting)), label="acting")
+    agents = {"shopper": {"access": "proxied"}, "worker": {}}
+    file.write_text(yaml.safe_dump({"proxy": {"impersonation": impersonation}, "agents": agents}))
+    declaration = install(file)
 
     found = attacking(declaration, declaration.proxy.name)
     assert found.clean, report.to_markdown(found)

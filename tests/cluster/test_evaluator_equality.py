@@ -9,7 +9,7 @@ import os
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -103,7 +103,7 @@ def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Cas
 
 
 def test_every_decision_and_every_reason_is_the_api_servers(
-    api: Api, cluster: Cluster, slots: tuple[Slot, ...], capsys: pytest.CaptureFixture[str]
+    api: Api, cluster: Cluster, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
 ) -> None:
     total = Comparison()
     generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # what is asked twice of one policy counts once
@@ -120,8 +120,9 @@ def test_every_decision_and_every_reason_is_the_api_servers(
             pytest.fail(
                 f"{total}: {difference}\n{freeze(api, cluster.version, difference, *asked[difference.request])}"
             )
-    with capsys.disabled():
-        print(f"\n{total}")
+    record_property("decisions", total.decisions)
+    record_property("allowed", total.allowed)
+    record_property("differences", len(total.differences))
     assert total.decisions >= DECISIONS
     assert 0.1 < total.allowed / total.decisions < 0.9
 
@@ -161,7 +162,9 @@ def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api
     assert [subject["name"] for subject in binding["subjects"]] == ["alice"]
 
 
-def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(api: Api, slots: tuple[Slot, ...]) -> None:
+def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
+    api: Api, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
+) -> None:
     """Roles are written by somebody who holds generated rules, in a dry run."""
     outcomes: Counter[bool] = Counter()
     generated = drawn(escalations, max(96, DECISIONS // 25), START)
@@ -182,6 +185,7 @@ def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(api: Api, s
                     ours = not covers(held, servant) or authorizer.decide(escalate).allowed
                     assert theirs == ours, (role, held)
                     outcomes[theirs] += 1
+    record_property("grants", outcomes.total())
     assert min(outcomes[True], outcomes[False]) > 0.2 * outcomes.total()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent_identities import values as values_files
+from agent_identities.cluster.choice import Cluster
 from agent_identities.helm import Helm, Release, Renderer, Target, Values
 from agent_identities.objects import Key, thaw
 from support.installed import holds, installed
@@ -56,11 +57,18 @@ def values(**overrides: Any) -> Values:
 @pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_on_the_server_as_it_was_rendered_and_leaves_with_its_release(
-    server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str, file: Path
+    server: Server,
+    cluster: Cluster,
+    release: MakeRelease,
+    either_helm: Helm,
+    chart: Path,
+    namespace: str,
+    file: Path,
 ) -> None:
     ours = release(either_helm)
     ours.install(Values((file,)))
-    rendered = Renderer(either_helm, chart).render(Values((file,)), Target(ours.name, namespace)).objects
+    target = Target(ours.name, namespace, cluster.version)
+    rendered = Renderer(either_helm, chart).render(Values((file,)), target).objects
     found = installed(server, ours)
     assert set(found) == set(rendered)
     for key in rendered:

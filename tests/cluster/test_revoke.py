@@ -5,10 +5,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +21,6 @@ from agent_identities.cluster.choice import Cluster
 from agent_identities.helm import Helm, Release, Values
 from agent_identities.live.api import Api
 from agent_identities.live.equality import ask
-from agent_identities.live.revoke_watch import Watch
 from agent_identities.rbac import Request, User
 from support.server import RBAC, Json, Server, eventually
 
@@ -116,8 +113,8 @@ def options(cluster: Cluster) -> list[str | Path]:
 
 
 @pytest.fixture(scope="module")
-def place(server: Server) -> Iterator[tuple[str, str]]:
-    """Two new namespaces."""
+def place(server: Server, helm: Helm) -> Iterator[tuple[str, str]]:
+    """Two new namespaces, for each Helm."""
     run_id = uuid.uuid4().hex[:8]
     names = (f"test-{run_id}", f"else-{run_id}")
     server.make_namespace(names[1])
@@ -318,44 +315,6 @@ def test_what_can_be_done_is_done_and_what_is_left_is_said(
     rest = run("quarantine", "triage-3", *scene.options)  # somebody with the rights comes, and says it again
     assert rest.returncode == 0, rest.stdout
     assert "triage-3" not in server.names(f"/api/v1/namespaces/{scene.namespace}/serviceaccounts")
-
-
-def test_each_way_of_revoking_ends_what_it_says_it_ends(
-    server: Server, api: Api, namespace: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """How long requests go on after a binding, a ServiceAccount or a pod is deleted, one of each alone."""
-    server.make_namespace(namespace)
-    accounts, pods = f"/api/v1/namespaces/{namespace}/serviceaccounts", f"/api/v1/namespaces/{namespace}/pods"
-    bindings = f"{RBAC}/namespaces/{namespace}/rolebindings"
-    tokens = {}
-    for name in ("binding", "account", "pod"):
-        server.create(accounts, {"metadata": {"name": name}})
-        bind(server, namespace, name, account(namespace, name))
-        spec = {"serviceAccountName": name, "containers": [{"name": "c", "image": "registry.example/c:1"}]}
-        pod = server.create(pods, {"metadata": {"name": name}, "spec": spec})
-        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
-        tokens[name] = server.token(namespace, name, boundObjectRef=bound)
-
-    def reads(name: str) -> bool:
-        return api.with_token(tokens[name]).raw("GET", f"/api/v1/namespaces/{namespace}/services").status == 200
-
-    for name in tokens:
-        eventually(lambda name=name: reads(name))  # type: ignore[misc] # bound now, not later
-    started = time.monotonic()
-    watches = {name: Watch(lambda name=name: reads(name), started=started, pause=0.02) for name in tokens}  # type: ignore[misc]
-    server.delete(f"{bindings}/binding")
-    server.delete(f"{accounts}/account")
-    status, answer = server.request("DELETE", f"{pods}/pod?gracePeriodSeconds=0")
-    assert status == 200, answer
-    with ThreadPoolExecutor(3) as waiting:
-        list(waiting.map(lambda watch: watch.wait(30), watches.values()))
-    assert [name for name, watch in watches.items() if watch.over] == ["binding", "account", "pod"]
-    path = f"/api/v1/namespaces/{namespace}/services"
-    ended = {name: api.with_token(token).raw("GET", path).status for name, token in tokens.items()}
-    assert ended == {"binding": 403, "account": 401, "pod": 401}
-    with capsys.disabled():
-        seconds = ", ".join(f"{name} {watch.last:.2f} s" for name, watch in watches.items())
-        print(f"\nlast request after deletion of the {seconds}")
 
 
 def test_a_token_for_another_audience_is_refused(server: Server, namespace: str) -> None:

@@ -23,11 +23,13 @@ from agent_identities.helm import Helm, Release, Values
 from agent_identities.identities import declare
 from agent_identities.rbac import Catalogue, PolicyRule
 from agent_identities.reports.rightsize import snippet
-from support.server import RBAC, Json, Server, eventually
+from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
 
 VALUES: Json = {
+    # every server has it, and what it lets through is the agent's own to be refused
+    "proxy": {"impersonation": "legacy"},
     "tiers": {
         "worker": {
             "rules": [
@@ -50,7 +52,7 @@ VALUES: Json = {
         "writer": {"tiers": ["worker"]},
         "deployer": {"tiers": ["deployer"]},
         "triage": {"tiers": ["worker"], "instances": 2},
-        "shopper": {"tiers": ["worker"]},
+        "shopper": {"tiers": ["worker"], "access": "proxied"},
         "looker": {},
         "idle": {"tiers": ["worker"]},
     },
@@ -159,8 +161,11 @@ def run(
     release(helm).install(Values(overrides=VALUES))
     server.create(f"/api/v1/namespaces/{namespace}/configmaps", note("shared"))
     declaration = declare(values_files.load(chart, overrides=VALUES), namespace=namespace)
-    tokens = {one.name: server.with_token(_bound_token(server, namespace, one.name)) for one in declaration.identities}
-    _let_the_proxy_act_as(server, namespace, "shopper")
+    tokens = {
+        one.name: server.with_token(_bound_token(server, namespace, one.name))
+        for one in declaration.identities
+        if one.access == "direct"
+    }
     return Run(server, namespace, control_plane.audit_log, Agents.declared(declaration), tokens)
 
 
@@ -169,27 +174,6 @@ def _bound_token(server: Server, namespace: str, account: str) -> str:
     pod = server.create(f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": f"{account}-pod"}, "spec": spec})
     reference = {"apiVersion": "v1", "kind": "Pod", "name": f"{account}-pod", "uid": pod["metadata"]["uid"]}
     return server.token(namespace, account, boundObjectRef=reference)
-
-
-def _let_the_proxy_act_as(server: Server, namespace: str, agent: str) -> None:
-    """As the chart does for agents with proxied access, on every version of Kubernetes."""
-    rule = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [agent], "verbs": ["impersonate"]}
-    where = f"{RBAC}/namespaces/{namespace}"
-    role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "acting"}
-    subject = {"kind": "ServiceAccount", "name": "agent-proxy", "namespace": namespace}
-    server.create(f"{where}/roles", {"metadata": {"name": "acting"}, "rules": [rule]})
-    server.create(f"{where}/rolebindings", {"metadata": {"name": "acting"}, "roleRef": role_ref, "subjects": [subject]})
-    spec = {
-        "user": f"system:serviceaccount:{namespace}:agent-proxy",
-        "resourceAttributes": {
-            "namespace": namespace,
-            "verb": "impersonate",
-            "resource": "serviceaccounts",
-            "name": agent,
-        },
-    }
-    reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-    eventually(lambda: server.create(reviews, {"spec": spec})["status"]["allowed"])
 
 
 def test_every_request_is_attributed_to_the_agent_that_made_it(run: Run) -> None:

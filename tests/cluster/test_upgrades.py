@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_identities.cluster.choice import Cluster
 from agent_identities.helm import Helm, Release, Renderer, Target, Values
 from agent_identities.objects import Key, Objects, thaw
 from support.server import RBAC, Json, Server, eventually
@@ -79,8 +80,8 @@ def identity(obj: Json) -> tuple[str, object]:
     return meta["uid"], meta.get("generation") or meta["resourceVersion"]
 
 
-def rendered(renderer: Renderer, state: str, namespace: str) -> dict[tuple[str, str], Json]:
-    objects: Objects = renderer.render(Values(overrides=STATES[state]), Target(namespace=namespace)).objects
+def rendered(renderer: Renderer, state: str, target: Target) -> dict[tuple[str, str], Json]:
+    objects: Objects = renderer.render(Values(overrides=STATES[state]), target).objects
     return {short(key): thaw(obj.body) for key, obj in objects.items()}
 
 
@@ -93,16 +94,17 @@ def _holds(server: Server, namespace: str, wanted: set[tuple[str, str]]) -> bool
 
 
 def test_every_set_of_values_upgrades_to_every_other(
-    server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
+    server: Server, cluster: Cluster, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
 ) -> None:
     renderer = Renderer(either_helm, chart)
+    target = Target(namespace=namespace, kube_version=cluster.version)
     ours = release(either_helm)
     steps = list(every_pair(list(STATES)))
     ours.install(Values(overrides=STATES[steps[0][0]]))
     before = on_server(server, namespace)
     for first, second in steps:
         ours.upgrade(Values(overrides=STATES[second]), "--history-max=2")
-        wanted, had = rendered(renderer, second, namespace), rendered(renderer, first, namespace)
+        wanted, had = rendered(renderer, second, target), rendered(renderer, first, target)
         eventually(partial(_holds, server, namespace, set(wanted)))
         after = on_server(server, namespace)
         same = {key for key in wanted if wanted[key] == had.get(key)}

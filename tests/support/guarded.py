@@ -79,11 +79,11 @@ class Guarded:
         self.allow("installer", *INSTALLS_AGENTS)
         return [f"--kube-as-user=installer@{self.namespace}"]
 
-    def account(self, name: str, rule: Json = EVERYTHING) -> Server:
-        """A ServiceAccount of the agents' namespace, which holds this rule in the whole cluster."""
-        subject = {"kind": "ServiceAccount", "name": name, "namespace": self.namespace}
+    def account(self, name: str, rule: Json = EVERYTHING, *, namespace: str = "") -> Server:
+        """A ServiceAccount, of the agents' namespace if of no other, which holds this rule in the whole cluster."""
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace or self.namespace}
         self._allow(RBAC, "ClusterRole", subject, rule)
-        return self.server.as_account(self.namespace, name)
+        return self.server.as_account(subject["namespace"], name)
 
     def _user(self, name: str) -> Json:
         return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"{name}@{self.namespace}"}

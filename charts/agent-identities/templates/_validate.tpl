@@ -18,6 +18,9 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- if contains "{agent}" (toJson $values.proxy.rules) }}
   {{- include "agent-identities.problem" (list $problems "proxy.rules" "has {agent}, and the central role is one for all agents. Make it a tier:\n      tiers:\n        own:\n          rules: [{apiGroups: [\"\"], resources: [configmaps], resourceNames: [\"{agent}-state\"], verbs: [get]}]") }}
 {{- end }}
+{{- if and $identities.proxied (eq $values.proxy.impersonation "constrained") (semverCompare "<1.35.0-0" $root.Capabilities.KubeVersion.Version) }}
+  {{- include "agent-identities.problem" (list $problems "proxy.impersonation" (printf "is constrained, and Kubernetes %s has no constrained impersonation, which came with 1.36: the proxy could act as nobody. Write: impersonation: auto" $root.Capabilities.KubeVersion.Version)) }}
+{{- end }}
 {{- include "agent-identities.validateToken" (list $problems "proxy.token" $values.proxy.token) }}
 {{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload) }}
 {{- $roles := dict }}

@@ -35,7 +35,7 @@ def attack(
     kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False)] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig; its current one if absent.")] = None,
     kubernetes: Annotated[
-        str | None, typer.Option(metavar="MINOR", help="Kubernetes minor of a cluster made for this run: 1.36, 1.37.")
+        str | None, typer.Option(metavar="MINOR", help="Kubernetes minor of a cluster made for this run: 1.34 to 1.37.")
     ] = None,
     chart: Annotated[
         Path | None, typer.Option(help="The chart; the one that comes with this package if absent.")

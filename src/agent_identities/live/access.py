@@ -148,8 +148,11 @@ DANGEROUS: tuple[Danger, ...] = (
 BASELINE: tuple[PolicyRule, ...] = (
     PolicyRule(("create",), ("authorization.k8s.io",), ("selfsubjectaccessreviews", "selfsubjectrulesreviews")),
     PolicyRule(("create",), ("authentication.k8s.io",), ("selfsubjectreviews",)),
+    PolicyRule(("get", "list", "watch"), ("certificates.k8s.io",), ("clustertrustbundles",)),
 )
-"""What every ServiceAccount may do on every cluster by ClusterRole system:basic-user (bootstrappolicy/policy.go)."""
+"""What every ServiceAccount may do on every cluster, by the ClusterRoles system:basic-user and, since Kubernetes 1.37,
+system:cluster-trust-bundle-discovery: public certificates, so no finding before that either
+(bootstrappolicy/policy.go)."""
 
 
 @dataclass(frozen=True, slots=True)

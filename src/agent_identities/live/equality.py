@@ -119,7 +119,7 @@ def agree(decision: Decision, answer: Answer) -> bool:
     if decision.allowed:
         return answer.reason in (reasons(decision) or {""})
     missing = reasons(decision)
-    shown = answer.reason.removeprefix("RBAC: ")
+    shown = answer.reason.removeprefix("rbac: ").removeprefix("RBAC: ")  # the former since Kubernetes 1.37
     if len(missing) > 1:
         shown = shown.removeprefix("[").removesuffix("]")
     # Names may hold anything: look for each, and let nothing be left over but what stands between them.

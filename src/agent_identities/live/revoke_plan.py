@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_identities.identities import AGENT_LABEL
+from agent_identities.live.field_owner import Applied, applied_with
 from agent_identities.rbac import Request, RoleRef, Subject, User, breakdown
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.model import PolicyRule
@@ -48,7 +49,8 @@ class Target:
 class Step:
     """One object to delete; or, with ``subjects``, a binding in which only those are to be left.
 
-    ``uid`` and ``version`` are those it was planned for. ``note`` says what is particular about it.
+    ``uid`` and ``version`` are those it was planned for. ``note`` says what is particular about it. ``applied`` is what
+    the owner of the subjects applied, where it did: it stays the owner.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Step:
     role: RoleRef | None = None
     users: tuple[str, ...] = ()
     note: str = ""
+    applied: Applied | None = None
 
     @property
     def collection(self) -> str:
@@ -98,6 +101,7 @@ def binding_steps(bindings: Iterable[Manifest], target: Target) -> Iterator[Step
                 )
             ),
             note=", ".join(notes),
+            applied=applied_with(binding, "subjects") if left else None,
         )
 
 

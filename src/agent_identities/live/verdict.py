@@ -34,11 +34,7 @@ PUBLIC_URLS = PolicyRule(
 """What ClusterRoles system:discovery, system:public-info-viewer and system:service-account-issuer-discovery give to
 every ServiceAccount (bootstrappolicy/policy.go)."""
 
-TRUST_BUNDLES = PolicyRule(("get", "list", "watch"), ("certificates.k8s.io",), ("clustertrustbundles",))
-"""What ClusterRole system:cluster-trust-bundle-discovery gives to every ServiceAccount, on by default since Kubernetes
-1.37; public certificates, so no finding before that either (bootstrappolicy/policy.go)."""
-
-_EVERYONE = (*BASELINE, PUBLIC_URLS, TRUST_BUNDLES)
+_EVERYONE = (*BASELINE, PUBLIC_URLS)
 _GUARD = re.compile(
     r"(?P<kind>ValidatingAdmissionPolicy) '(?P<name>[^']+)' with binding '[^']+' denied request: (?P<why>.*)"
 )

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from agent_identities.live.access import Cell, Matrix
-from agent_identities.reports.matrix_rows import ABBREVIATIONS, NOTHING, Lines, Mark, Part, Row, Table, table
+from agent_identities.reports.matrix_rows import ABBREVIATIONS, ACTING, NOTHING, Lines, Mark, Part, Row, Table, table
 from agent_identities.reports.surprises import notes, surprises
 
 _WIDTH_OF_FILES = 100
@@ -210,12 +210,18 @@ def _legend(matrix: Matrix) -> str:
     away = sorted({each.namespace for each in matrix.questions.elsewhere})
     words = {
         **{word: " ".join(verbs) for word, verbs in ABBREVIATIONS.items()},
+        **({f"{ACTING}verb": "the proxy, as a proxied agent"} if _acts(matrix) else {}),
         "+verb": "allowed, not declared",
         "-verb": "declared, but denied",
         "elsewhere": f"in namespace {', '.join(away)}",
         "dangerous": "secrets, pods/exec, impersonate, …",
     }
     return " · ".join(f"{word} = {meaning}" for word, meaning in words.items())
+
+
+def _acts(matrix: Matrix) -> bool:
+    """Whether the proxy may act as an agent, by constrained impersonation."""
+    return any(cell.permission.verb.startswith("impersonate-on:") for cell in matrix.cells if cell.allowed)
 
 
 # ---- every cell

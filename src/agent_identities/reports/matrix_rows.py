@@ -15,6 +15,13 @@ MOST_ROWS = 24
 ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
 """What stands for several verbs where an agent has all of them."""
 
+ACTING = "as-agent:"
+"""What stands for the prefix of the verbs by which the proxy acts as its proxied agents."""
+
+QUARANTINED = "quarantined"
+
+_IMPERSONATE_ON = "impersonate-on:serviceaccount:"
+
 _MOST_NAMES = 3
 _MOST_NAMED = 3
 
@@ -58,7 +65,8 @@ class Row:
     @property
     def label(self) -> str:
         """Who it is about: ``triage-1 … triage-3 (3 agents)``."""
-        return label([one.name for one in self.identities])
+        names = label([one.name for one in self.identities])
+        return f"{names} ({QUARANTINED})" if self.identities[0].quarantined else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ def _fold(rows: Iterable[Row], *, across_entries: bool) -> list[Row]:
         key = (
             proxy,
             "" if across_entries else row.identities[0].entry,
+            row.identities[0].quarantined,
             row.absent,
             row.fields,
             row.elsewhere,
@@ -174,12 +183,13 @@ def abbreviate(verbs: Sequence[str]) -> list[str]:
     """``get list watch`` as ``read``, and so on; other verbs as they are."""
     if "*" in verbs:
         return ["*"]
-    left, short = list(dict.fromkeys(verbs)), []
+    acting = [verb.removeprefix(_IMPERSONATE_ON) for verb in verbs if verb.startswith(_IMPERSONATE_ON)]
+    left, short = [verb for verb in dict.fromkeys(verbs) if not verb.startswith(_IMPERSONATE_ON)], []
     for word, meant in ABBREVIATIONS.items():
         if set(meant) <= set(left):
             short.append(word)
             left = [verb for verb in left if verb not in meant]
-    return [*short, *left]
+    return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
 
 
 def _count(cells: Sequence[Cell], allowed: Mark) -> Lines:

@@ -74,8 +74,9 @@ def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -
     guarded = Guarded(server, namespace, "")
     eventually(lambda: in_force(guarded))
     yield guarded
+    served = {resource["name"] for resource in server.get(ADMISSION)["resources"]}
     for kind in ("validating", "mutating"):
-        for collection in (f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"):
+        for collection in {f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"} & served:
             for name in server.names(f"{ADMISSION}/{collection}"):
                 if f".{namespace}." in name:
                     server.delete(f"{ADMISSION}/{collection}/{name}")

@@ -55,6 +55,7 @@ DANGLING = [binding("b1", "r1", "alice"), binding("b2", "r2, or 3", "alice"), bi
         (DANGLING, Answer(False, f"RBAC: {NOT_FOUND.format('r1')}"), False),
         (DANGLING, Answer(False), False),
         (DANGLING[:1], Answer(False, f"RBAC: {NOT_FOUND.format('r1')}"), True),
+        (DANGLING[:1], Answer(False, f"rbac: RBAC: {NOT_FOUND.format('r1')}"), True),
     ],
 )
 def test_they_agree_on_the_decision_and_on_a_reason(manifests: list[Manifest], answer: Answer, same: bool) -> None:

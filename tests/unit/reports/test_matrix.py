@@ -277,3 +277,19 @@ def test_names_are_folded_into_ranges(names: list[str], short: str) -> None:
 )
 def test_whole_sets_of_verbs_have_one_word(verbs: list[str], short: list[str]) -> None:
     assert abbreviate(verbs) == short
+
+
+def test_who_is_in_quarantine_is_labelled_and_folded_with_nobody_else(chart: Path) -> None:
+    given = {"agents": {"idle": {"tiers": []}, "triage": {"tiers": [], "instances": 3, "quarantined": [2]}}}
+    shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
+    assert "triage-2 (quarantined)" in shown
+    assert shown.count("quarantined") == 1
+    assert "triage-1, triage-3" in shown
+
+
+def test_what_the_proxy_may_do_as_its_agents_is_told_apart_and_explained(chart: Path) -> None:
+    given = {"agents": {"shopper": {"access": "proxied"}}}
+    shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
+    assert "read as-agent:read" in shown
+    assert "as-agent:verb = the proxy, as a proxied agent" in " ".join(shown.split())
+    assert "as-agent" not in text(asked(declare(values.load(chart, overrides={}), namespace="agent-system")))

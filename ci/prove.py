@@ -1,0 +1,195 @@
+"""The long runs, one after the other, and one table of what they tried and found: `make prove`.
+
+Everything runs against the real thing: both Helms, a real API server of its own, real tokens. The exit status is 0 only
+if every part ran, and found nothing.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import junit
+from rich.console import Console
+from rich.table import Table
+
+DECISIONS: Final = 10_000
+AGENTS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every part runs with. ``decisions`` are compared at least, ``agents`` are in the fleet that is measured."""
+
+    kubernetes: str
+    workers: int
+    decisions: int
+    agents: int
+
+    def pytest(self, *arguments: str, workers: int | None = None) -> junit.Report:
+        """Runs tests on this minor."""
+        number = self.workers if workers is None else workers
+        environment = os.environ | {"PROVE_DECISIONS": str(self.decisions), "PROVE_AGENTS": str(self.agents)}
+        return junit.pytest(["-n", str(number), "--kubernetes", self.kubernetes, *arguments], environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What a part says: (what, figure) for the table, and why it is not proved, if so."""
+
+    figures: tuple[tuple[str, str], ...]
+    trouble: tuple[str, ...] = ()
+
+
+def of_tests(report: junit.Report, *figures: tuple[str, str], needs: tuple[str, ...] = ()) -> Proved:
+    """A part that is tests: all of them must pass, and ``needs`` must have been recorded, or it proves nothing."""
+    trouble = [report.broken] if report.broken else []
+    trouble += [
+        f"{case.outcome}: {case.name} {case.reason}".strip() for case in report.cases if case.outcome != "passed"
+    ]
+    trouble += [f"nothing recorded as {name!r}" for name in needs if not report.named(name)]
+    passed = f"{report.count('passed'):,} passed, {len(report.cases) - report.count('passed')} not"
+    return Proved((*figures, ("tests", passed)), tuple(trouble))
+
+
+def evaluator(settings: Settings) -> Proved:
+    """RBAC decided here and by the API server."""
+    report = settings.pytest("tests/cluster/test_evaluator_equality.py", workers=0)
+    return of_tests(
+        report,
+        ("decisions compared, and the binding of each", f"{report.total('decisions'):,}"),
+        ("of these allowed", f"{report.total('allowed'):,}"),
+        ("differences", f"{report.total('differences'):,}"),
+        ("grants of rules compared, dry runs of Roles", f"{report.total('grants'):,}"),
+        needs=("decisions", "differences", "grants"),
+    )
+
+
+def generated(settings: Settings) -> Proved:
+    """Values that nobody wrote, valid and one step away, by both Helms, all checks and the API server."""
+    report = settings.pytest(
+        "--hypothesis-profile=prove", "tests/render/test_generated_values.py", "tests/cluster/test_generated_values.py"
+    )
+    failures = str(report.count("failed"))
+    return of_tests(
+        report, ("values generated", f"{report.total('cases'):,}"), ("failures", failures), needs=("cases",)
+    )
+
+
+def invariants(settings: Settings) -> Proved:
+    """The chart as it is: every invariant over every example and case, every guard in every spelling."""
+    report = settings.pytest("tests/render", "tests/cluster/guards", "--deselect=tests/render/test_generated_values.py")
+    return of_tests(report)
+
+
+def mutants(settings: Settings) -> Proved:
+    """The chart broken in one place, thousands of times: each must be noticed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mutants.json"
+        command = [sys.executable, "ci/mutants.py", "--kubernetes", settings.kubernetes, "--json", str(path)]
+        status = subprocess.run(command, cwd=junit.REPOSITORY, check=False).returncode
+        if not path.exists():
+            return Proved((), (f"ci/mutants.py ended with exit status {status}",))
+        found: dict[str, Any] = json.loads(path.read_text())
+    figures = [
+        (f"{layer['layer']}: mutants killed", f"{layer['killed']:,} of {layer['counted']:,} ({layer['rate']:.1%})")
+        for layer in found["layers"]
+    ]
+    coverage = found["coverage"]
+    figures.append(("branches of the templates reached", f"{coverage['reached']:,} of {coverage['branches']:,}"))
+    return Proved(tuple(figures), () if status == 0 else (f"ci/mutants.py ended with exit status {status}: see above",))
+
+
+def red_team(settings: Settings) -> Proved:
+    """Every agent's token in a thief's hand, and one right too many for every rule of the risk catalogue."""
+    report = settings.pytest("tests/cluster/test_attack.py")
+    return of_tests(
+        report,
+        *((f"moves tried by {agent}", f"{int(moves):,}") for agent, moves in report.named("moves by ").items()),
+        ("unexpected", f"{report.total('unexpected')}"),
+        ("not sent", f"{report.total('not sent')}"),
+        ("catalogue rules found when given by hand", f"{report.total('rules found')} of {report.total('rules')}"),
+        needs=("moves by ", "unexpected", "rules found"),
+    )
+
+
+def audit(settings: Settings) -> Proved:
+    """The audit log of a red team's run: whose request each one is."""
+    report = settings.pytest("tests/cluster/test_attribution.py", "tests/cluster/test_trace.py")
+    requests, attributed = report.total("requests"), report.total("attributed")
+    share = f"{attributed:,} of {requests:,} ({attributed / max(requests, 1):.0%})"
+    return of_tests(report, ("requests attributed to one agent", share), needs=("requests", "attributed"))
+
+
+def revocation(settings: Settings) -> Proved:
+    """What ends when an agent is taken out, and how soon."""
+    report = settings.pytest("tests/cluster/test_revocation_times.py", "tests/cluster/test_revoke.py", workers=0)
+    times = [(name, value) for name, value in report.named("").items() if ": last " in name]
+    return of_tests(report, ("agents in the release", f"{settings.agents:,}"), *times, needs=("quarantine by command",))
+
+
+def faults(settings: Settings) -> Proved:
+    """kill -9 in the middle, and two at once."""
+    return of_tests(settings.pytest("tests/cluster/test_faults.py"))
+
+
+PARTS: Final[dict[str, Callable[[Settings], Proved]]] = {
+    "invariants": invariants,
+    "evaluator": evaluator,
+    "generated values": generated,
+    "mutants": mutants,
+    "red team": red_team,
+    "audit": audit,
+    "revocation": revocation,
+    "faults": faults,
+}
+
+
+def main() -> int:
+    """Runs the parts and prints what they proved."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=PARTS, metavar="PART", default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--kubernetes", default="1.36", metavar="MINOR")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--decisions", type=int, default=DECISIONS, help="at least so many are compared")
+    parser.add_argument("--agents", type=int, default=AGENTS, help="in the fleet that revocation is measured in")
+    given = parser.parse_args()
+    settings = Settings(given.kubernetes, given.workers, given.decisions, given.agents)
+    console = Console(width=max(Console().width, 100))
+    proved = {}
+    for part in given.only:
+        console.rule(f"{part}: {PARTS[part].__doc__}")
+        started = time.monotonic()
+        proved[part] = (PARTS[part](settings), time.monotonic() - started)
+    console.print(_table(proved))
+    failed = list(_failed(proved))
+    for line in failed:
+        console.print(f"✗ {line}", style="bold red", highlight=False, markup=False)
+    console.print("Not proved." if failed else "Proved.", style="bold red" if failed else "bold green")
+    return 1 if failed else 0
+
+
+def _table(proved: dict[str, tuple[Proved, float]]) -> Table:
+    table = Table("part", "what", "figure", title="make prove", title_justify="left")
+    for part, (one, seconds) in proved.items():
+        for number, (what, figure) in enumerate(one.figures):
+            table.add_row("" if number else part, what, figure)
+        table.add_row("" if one.figures else part, "seconds", f"{seconds:.0f}", end_section=True)
+    return table
+
+
+def _failed(proved: dict[str, tuple[Proved, float]]) -> Iterator[str]:
+    for part, (one, _) in proved.items():
+        for line in one.trouble:
+            yield f"{part}: {line}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The red team against the chart's own guards: what RBAC lets through, a guard stops and names itself."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent_identities import values
+from agent_identities.cluster.choice import Cluster
+from agent_identities.helm import Helm, Release, Values
+from agent_identities.identities import Declaration, declare
+from agent_identities.live.api import Api
+from agent_identities.live.attack import Attack, attack
+from agent_identities.live.holders import Standing
+from agent_identities.live.verdict import Outcome
+from agent_identities.rbac import Catalogue
+from agent_identities.reports import attack as report
+from support.guarded import Guarded, pod
+from support.server import RBAC, Json, Server, eventually
+
+pytestmark = pytest.mark.cluster
+
+MakeRelease = Callable[[Helm], Release]
+GIVEN: Json = {"guards": {"enabled": True}, "agents": {"thief": {}, "victim": {}, "bystander": {}}}
+CREATE_PODS: Json = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+
+
+@pytest.fixture
+def guarded(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
+    """All guards, in force."""
+    ours = release(helm)
+    ours.install(Values(overrides=GIVEN))
+    made = Guarded(server, namespace, f"agents.{namespace}.default-account")
+    path = made.path("pods")
+    eventually(lambda: made.refuses(server.request("POST", path, pod(None))))
+    yield made
+    ours.uninstall()
+    for kind in ("clusterrolebindings", "clusterroles"):
+        server.delete(f"{RBAC}/{kind}?labelSelector=test%3D{namespace}")
+
+
+@pytest.fixture
+def declaration(chart: Path, cluster: Cluster, namespace: str) -> Declaration:
+    return declare(values.load(chart, overrides=GIVEN), namespace=namespace, kube_version=cluster.version)
+
+
+def attacked(
+    kubeconfig: Path, context: str | None, chart: Path, declaration: Declaration, only: tuple[str, ...]
+) -> Attack:
+    catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
+    with Api(kubeconfig, context) as api:
+        return attack(api, declaration, catalogue, only=only)
+
+
+def test_an_agent_that_may_create_pods_gets_no_other_identity_by_it(
+    guarded: Guarded, cluster: Cluster, chart: Path, declaration: Declaration
+) -> None:
+    """The right itself is found. What it is wanted for, a pod as a sibling or as the proxy, is refused by run-as."""
+    guarded.account("thief", CREATE_PODS)
+    thief = guarded.server.with_token(guarded.server.token(guarded.namespace, "thief"))
+    eventually(lambda: "run-as" in thief.request("POST", guarded.path("pods"), pod("victim"))[1].get("message", ""))
+    found = attacked(cluster.kubeconfig, cluster.context, chart, declaration, ("thief",))
+    stopped = {(each.move.id, each.verdict.how.split(": ")[0]) for each in found.of(Outcome.GUARD)}
+    assert ("sibling-pod-as", f"ValidatingAdmissionPolicy agents.{guarded.namespace}.run-as") in stopped
+    assert not any(each.move.id in ("sibling-pod-as", "pod-as-sibling") for each in found.of(Outcome.UNEXPECTED))
+    assert {str(each.move.info) for each in found.of(Outcome.GUARD)} == {"create pods"}
+
+
+def test_a_token_that_the_tokens_guard_refuses_is_reported_as_that(
+    guarded: Guarded, cluster: Cluster, chart: Path, declaration: Declaration, tmp_path: Path
+) -> None:
+    """Somebody who may create tokens everywhere, and not these: the run says why, and proves nothing."""
+    guarded.server.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": guarded.namespace}})
+    guarded.account(guarded.namespace, namespace="default")
+    try:
+        kubeconfig = as_account(cluster, guarded.server.token("default", guarded.namespace), tmp_path)
+        found = attacked(kubeconfig, None, chart, declaration, ("thief", "victim"))
+    finally:
+        guarded.server.delete(f"/api/v1/namespaces/default/serviceaccounts/{guarded.namespace}")
+    assert [one.standing for one in found.holders] == [Standing.REFUSED] * 2
+    assert all(f"ValidatingAdmissionPolicy agents.{guarded.namespace}.tokens" in one.note for one in found.holders)
+    assert found.void
+    assert not found.clean
+    assert f"agents.{guarded.namespace}.tokens" in report.to_markdown(found)
+
+
+def as_account(cluster: Cluster, token: str, folder: Path) -> Path:
+    """The cluster's kubeconfig with this token in place of the administrator's credentials."""
+    content: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
+    current = cluster.context or content["current-context"]
+    context = next(each["context"] for each in content["contexts"] if each["name"] == current)
+    content["users"] = [{"name": context["user"], "user": {"token": token}}]
+    content["current-context"] = current
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -1,0 +1,71 @@
+"""The audit log of a whole run of the red team: every request of it is one agent's, and none is nobody's."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_identities import values
+from agent_identities.audit.accounts import Agents
+from agent_identities.audit.lines import read
+from agent_identities.audit.trace import Trace, Tracer
+from agent_identities.cluster.choice import Cluster
+from agent_identities.helm import Helm, Release, Values
+from agent_identities.identities import Declaration, declare
+from agent_identities.live.api import Api
+from agent_identities.live.attack import Attack, attack
+from agent_identities.live.verdict import Outcome
+from agent_identities.rbac import Catalogue
+from support.server import eventually
+
+pytestmark = pytest.mark.cluster
+
+PROXIED = Path(__file__).parents[2] / "values" / "proxied.yaml"
+RecordProperty = Callable[[str, object], None]
+
+
+def traced(cluster: Cluster, declaration: Declaration) -> Trace:
+    tracer = Tracer(Agents.declared(declaration))
+    for _ in tracer.read("audit.log", read(str(cluster.audit_log))):
+        pass
+    return tracer.result()
+
+
+@pytest.fixture
+def run(
+    cluster: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
+) -> tuple[Declaration, Attack]:
+    """Direct and proxied agents, attacked from by each direct one and by the proxy."""
+    if cluster.audit_log is None:
+        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+    release(helm).install(Values((PROXIED,)))
+    declaration = declare(values.load(chart, [PROXIED]), namespace=namespace, kube_version=cluster.version)
+    catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
+    with Api(cluster.kubeconfig, cluster.context) as api:
+        return declaration, attack(api, declaration, catalogue)
+
+
+def test_every_request_of_the_red_team_is_exactly_one_agents(
+    cluster: Cluster, run: tuple[Declaration, Attack], record_property: RecordProperty
+) -> None:
+    declaration, done = run
+    assert done.clean
+    # a token that is not accepted belongs to nobody, and a request that waits for its answer is not in the log yet
+    sent = Counter(each.identity.name for each in done.attempts if each.outcome is not Outcome.TOKEN)
+
+    def written() -> Trace | None:
+        trace = traced(cluster, declaration)
+        return trace if trace.attributed + trace.not_attributed >= sum(sent.values()) else None
+
+    trace = eventually(written)
+    assert trace is not None
+    record_property("requests", trace.attributed + trace.not_attributed)
+    record_property("attributed", trace.attributed)
+    assert trace.complete, trace.unattributed
+    assert trace.not_attributed == 0
+    by_sender = Counter({use.via.rpartition(":")[2] or use.agent.name: 0 for use in trace.uses})
+    for use in trace.uses:
+        by_sender[use.via.rpartition(":")[2] or use.agent.name] += use.count
+    assert set(by_sender) == set(sent)
+    assert {name: number for name, number in sent.items() if by_sender[name] < number} == {}
