@@ -1,7 +1,7 @@
 """What all levels share: the repository's own files, and one renderer per Helm for the whole run."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from agent_identities.cluster.toolchain import provide
-from agent_identities.helm import Helm, Renderer
+from agent_identities.cluster.toolchain import component, provide
+from agent_identities.helm import Helm, Renderer, Target, Values
+from agent_identities.render_worker import Engine, RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -57,15 +58,35 @@ def helm_3() -> Helm:
     return Helm(tool.path, tool.version)
 
 
-@pytest.fixture(scope="session")
-def renderer(helm_4: Helm, chart: Path) -> Renderer:
-    """Helm 4; the same input twice costs one process."""
-    return Renderer(helm_4, chart)
+class HelmByWorker(Helm):
+    """The pinned Helm, but that a worker renders: render/test_render_worker.py proves that it prints the same."""
+
+    def __init__(self, helm: Helm, engine: Engine, worker: RenderWorker) -> None:
+        super().__init__(helm.path, helm.version)
+        self._engine: Engine = engine
+        self._worker = worker
+
+    def template(self, chart: Path, values: Values, target: Target) -> str:
+        return self._worker.template(RenderRequest(self._engine, chart, values, target))
 
 
 @pytest.fixture(scope="session")
-def renderer_3(helm_3: Helm, chart: Path) -> Renderer:
-    return Renderer(helm_3, chart)
+def render_worker() -> Iterator[RenderWorker]:
+    with RenderWorker(provide(["render-worker"])["render-worker"].path) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="session")
+def renderer(helm_4: Helm, chart: Path, render_worker: RenderWorker) -> Renderer:
+    """Helm 4; the same input twice is rendered once. A Helm that is not the pinned one renders by itself."""
+    pinned = helm_4.version == component("helm").version
+    return Renderer(HelmByWorker(helm_4, 4, render_worker) if pinned else helm_4, chart)
+
+
+@pytest.fixture(scope="session")
+def renderer_3(helm_3: Helm, chart: Path, render_worker: RenderWorker) -> Renderer:
+    pinned = helm_3.version == component("helm-3").version
+    return Renderer(HelmByWorker(helm_3, 3, render_worker) if pinned else helm_3, chart)
 
 
 class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types

@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.objects import Objects
+
+if TYPE_CHECKING:
+    from agent_identities.objects import Objects
 
 DEFAULT_KUBERNETES_VERSION = "1.36.0"
 """What charts are rendered for when no cluster is asked: ``.Capabilities.KubeVersion``."""
@@ -47,7 +49,7 @@ class Rendered:
     """What a render gave: Helm's text, and its objects, read-only."""
 
     text: str = field(repr=False)
-    objects: Objects
+    objects: "Objects"
 
 
 class Helm:
@@ -106,6 +108,8 @@ class Renderer:
 
     def render(self, values: Values, target: Target | None = None) -> Rendered:
         """The chart with these values. Raises HelmError where Helm refuses, each time it is asked."""
+        from agent_identities.objects import Objects
+
         target = target or Target()
         key = (values.key(), target)
         if key not in self._rendered:

@@ -157,6 +157,8 @@ def _key(body: Mapping[str, Any], place: str) -> Key:
 
 def freeze(value: Any) -> Any:
     """A deeply read-only copy: mappings as MappingProxyType, lists as tuples."""
+    if isinstance(value, str):  # most of all values, and slow to tell from a Mapping
+        return value
     if isinstance(value, Mapping):
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):

@@ -6,6 +6,7 @@ are those of sigs.k8s.io/yaml, which both Helm and Kubernetes use: YAML 1.1 bool
 as text.
 """
 
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ _INTEGER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0b[01]+|0o[0-7]+|0[0-7]+|0|[1-9][0-
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 
 
+@functools.lru_cache(maxsize=10_000)  # keys and kinds come by the thousand
 def _plain_scalar(text: str) -> bool | int | float | str | None:
     """The value of an unquoted scalar (goyaml.v2 resolve.go)."""
     if text in _NULLS:
@@ -87,7 +89,7 @@ class _Loader(CSafeLoader):
     def _mapping(self, node: MappingNode) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         merged: dict[str, Any] = {}
-        lines: dict[str, int] = {}
+        stands: dict[str, Node] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 sources = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
@@ -95,12 +97,11 @@ class _Loader(CSafeLoader):
                     merged |= self.value(source)
                 continue
             key = _key(self.value(key_node))
-            line = key_node.start_mark.line + 1
-            if key in lines:
-                raise _DuplicateKeyError(key, line, lines[key])
-            lines[key] = line
+            if key in stands:
+                raise _DuplicateKeyError(key, key_node.start_mark.line + 1, stands[key].start_mark.line + 1)
+            stands[key] = key_node
             mapping[key] = self.value(value_node)
-        return merged | mapping
+        return merged | mapping if merged else mapping
 
 
 class _DuplicateKeyError(Exception):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent_identities import checks, identities, values
 from agent_identities.data import chart_path
-from agent_identities.helm import HelmError, Rendered, Renderer, Values
+from agent_identities.helm import Helm, HelmError, Rendered, Renderer, Values
 from agent_identities.objects import Objects, thaw
 from agent_identities.rbac import Catalogue
 from support.kubeconform import Kubeconform
@@ -69,11 +69,11 @@ FOUND: Final[Json] = {
 @given(given_values=valid_values(chart_path()))
 @example(given_values=FOUND)
 def test_valid_values_keep_every_promise(
-    given_values: Json, renderer: Renderer, renderer_3: Renderer, kubeconform: Kubeconform, chart: Path
+    given_values: Json, renderer: Renderer, renderer_3: Renderer, helm_4: Helm, kubeconform: Kubeconform, chart: Path
 ) -> None:
     seen = values.load(chart, overrides=given_values)
     more = changed(given_values, "zz-new", {"tiers": ["proxy"]})
-    asked = [(renderer, given_values), (renderer_3, given_values), (Renderer(renderer.helm, chart), given_values)]
+    asked = [(renderer, given_values), (renderer_3, given_values), (Renderer(helm_4, chart), given_values)]
     asked += [(renderer, {"global": {}, **reordered(given_values)}), (renderer, more)]
     ours, theirs, again, turned, bigger = render_all(asked)
 

@@ -167,11 +167,11 @@ def test_a_refusal_has_the_same_words(pair: Pair, chart: Path, values: dict[str,
 
 
 def test_a_worker_renders_what_a_renderer_renders(
-    worker: RenderWorker, renderer: Renderer, renderer_3: Renderer, chart: Path
+    worker: RenderWorker, helm_4: Helm, helm_3: Helm, chart: Path
 ) -> None:
     pairs: list[tuple[Renders, Renders]] = [
-        (renderer, WorkerRenderer(worker, chart)),
-        (renderer_3, WorkerRenderer(worker, chart, engine=3)),
+        (Renderer(helm_4, chart), WorkerRenderer(worker, chart)),
+        (Renderer(helm_3, chart), WorkerRenderer(worker, chart, engine=3)),
     ]
     for by_process, by_worker in pairs:
         values = Values(overrides={"agents": {"a": {}}})
@@ -327,6 +327,39 @@ def test_templates_that_fail_or_print_oddly(pair: Pair, tmp_path: Path, template
         "crds/crd.yaml": "kind: CustomResourceDefinition",
     }
     pair.same(write(tmp_path, files))
+
+
+TOGETHER: dict[str, dict[str, str]] = {
+    "the last definition of a name counts": {
+        "_x.tpl": '{{ define "x" }}from _x.tpl{{ end }}',
+        "a.yaml": '{{ define "x" }}from a.yaml{{ end }}a: {{ include "x" . }}',
+        "sub/_x.tpl": '{{ define "x" }}from sub/_x.tpl{{ end }}',
+        "sub/z.yaml": '{{ define "x" }}from sub/z.yaml{{ end }}b: {{ include "x" . }}',
+        "z.yaml": 'c: {{ include "x" . }}',
+    },
+    "one context for all": {
+        "a.yaml": 'a: {{ list .seen (keys .Values | sortAlpha) | toJson }}{{ $_ := set . "seen" .Template.Name }}',
+        "b.yaml": 'b: {{ list .seen (keys . | sortAlpha) | toJson }}{{ $_ := set . "seen" .Template.Name }}',
+        "c.yaml": 'c: {{ list .seen .Template (printf "%T %T %T" . .Values .Template) | toJson }}',
+    },
+    "other values for those that follow": {
+        "a.yaml": "a: {{ .Values | toJson }}",
+        "b.yaml": 'b: {{ .Values | toJson }}{{ $_ := set . "Values" (dict "other" true) }}',
+        "c.yaml": "c: {{ .Values | toJson }}",
+    },
+    "tpl and include see each other": {
+        "_x.tpl": '{{ define "x" }}{{ tpl .text . }}{{ end }}{{ define "y" }}y{{ end }}',
+        "a.yaml": 'a: {{ include "x" (dict "text" .Values.text) }} {{ include "y" . }}',
+    },
+}
+
+
+@pytest.mark.parametrize("templates", TOGETHER.values(), ids=TOGETHER.keys())
+def test_templates_that_depend_on_each_other(pair: Pair, tmp_path: Path, templates: dict[str, str]) -> None:
+    files = {f"templates/{name}": text for name, text in templates.items()}
+    chart = write(tmp_path, {**files, "values.yaml": "text: '{{ define `y` }}own{{ end }}{{ include `y` . }}'"})
+    for values in (Values(), Values(overrides={"m": {"x": 2}}), Values()):
+        assert pair.same(chart, values).ok
 
 
 SCHEMA = '{"properties": {"n": {"type": "integer"}}}'

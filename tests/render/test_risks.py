@@ -24,10 +24,18 @@ Rules = Sequence[PolicyRule]
 Findings = list[tuple[str, int]]
 
 PROBE: Final = """\
-{{- $index := dict }}
-{{- include "agent-identities.indexRisks" (list (.Files.Get "files/risk-catalogue.json" | fromJson) $index) }}
+{{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
+{{- $every := dict }}
+{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
 cases:
 {{- range .Values.cases }}
+  {{- $index := $every }}
+  {{- if .alone }}
+    {{- $named := dict }}
+    {{- range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}
+    {{- $index = dict }}
+    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named) }}
+  {{- end }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
   {{- $problems := dict }}
@@ -65,8 +73,9 @@ class Probe:
                 "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],
                 "clusterWide": place is None,
                 "namespaces": {} if place is None else {place: True},
+                "alone": number % 5 == 0,  # with a catalogue that is sorted for these rules and no others
             }
-            for rules, place in asked
+            for number, (rules, place) in enumerate(asked)
         ]
         text = self.helm.template(self.folder, Values(overrides={"cases": cases}), Target())
         return [json.loads(line.removeprefix("  - ")) for line in text.splitlines() if line.startswith("  - ")]

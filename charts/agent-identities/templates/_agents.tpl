@@ -5,10 +5,11 @@ Resolves the values once for all templates, checks them (agent-identities.valida
   prefix       of names outside it
   labels       of every object, as text
   impersonation  constrained or legacy: how the proxy may act as proxied agents
-  tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks)
+  tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks
+               roleNames (namespace -> name of its role there, of those that bindings have asked for))
   clusterTiers how many of them hold in the whole cluster
   agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
-               podLabels tokens audiences (of all tokens but the first) cloud network)
+               ownLabels (as text: whose an object is) podLabels tokens audiences (of all tokens but the first) cloud network)
   quarantined  the same of those that are out
   elsewhere    namespace -> tier -> true: what is granted outside the agents' namespace
   bindings     perAgent or perTier
@@ -44,7 +45,7 @@ The first call does the work; the root context is one map for all files of the c
 {{- $root := index . 0 }}
 {{- $problems := index . 1 }}
 {{- $proxy := $root.Values.proxy }}
-{{- $central := dict "name" "proxy" "role" (printf "%s-role" $proxy.name) "kind" "Role" "rules" $proxy.rules "scope" "Namespace" "perAgent" false "acceptRisks" $proxy.acceptRisks }}
+{{- $central := dict "name" "proxy" "role" (printf "%s-role" $proxy.name) "kind" "Role" "rules" $proxy.rules "scope" "Namespace" "perAgent" false "acceptRisks" $proxy.acceptRisks "roleNames" dict }}
 {{- $tiers := dict "proxy" $central }}
 {{- $clusterTiers := 0 }}
 {{- range $name, $tier := $root.Values.tiers }}
@@ -58,7 +59,7 @@ The first call does the work; the root context is one map for all files of the c
   {{- with $tier.existingRole }}{{ $kind = .kind | default $kind }}{{ end }}
   {{- $perAgent := regexMatch "\\{agent\\}" (toJson $tier.rules) }}
   {{- if eq $scope "Cluster" }}{{ $clusterTiers = add1 $clusterTiers }}{{ end }}
-  {{- $_ := set $tiers $name (dict "name" $name "role" (printf "%s-role" $name) "kind" $kind "rules" $tier.rules "scope" $scope "perAgent" $perAgent "existingRole" $tier.existingRole "acceptRisks" $tier.acceptRisks) }}
+  {{- $_ := set $tiers $name (dict "name" $name "role" (printf "%s-role" $name) "kind" $kind "rules" $tier.rules "scope" $scope "perAgent" $perAgent "existingRole" $tier.existingRole "acceptRisks" $tier.acceptRisks "roleNames" dict) }}
 {{- end }}
 {{- $_ := set $root.identities "tiers" $tiers }}
 {{- $_ := set $root.identities "clusterTiers" $clusterTiers }}
@@ -71,10 +72,16 @@ The first call does the work; the root context is one map for all files of the c
 {{- $agents := dict }}
 {{- $quarantined := dict }}
 {{- $seen := dict }}
+{{- $projected := dict "mode" "projected" "expirationSeconds" 3600 }}
+{{- $noCloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
 {{- range $entry, $agent := $root.Values.agents }}
   {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
-  {{- $account := $agent.serviceAccount | default dict }}
-  {{- $names := list ($account.name | default $entry) }}
+  {{- $names := list $entry }}
+  {{- $create := true }}
+  {{- with $agent.serviceAccount }}
+    {{- $names = list (.name | default $entry) }}
+    {{- $create = ne (toString .create) "false" }}
+  {{- end }}
   {{- if hasKey $agent "instances" }}
     {{- $names = list }}
     {{- range $number := untilStep 1 (int (add1 $agent.instances)) 1 }}
@@ -84,13 +91,13 @@ The first call does the work; the root context is one map for all files of the c
   {{- $tiers := list "proxy" }}
   {{- if hasKey $agent "tiers" }}{{ $tiers = $agent.tiers }}{{ end }}
   {{- $access := $agent.access | default "direct" }}
-  {{- $token := dict "mode" "none" }}
-  {{- if eq $access "direct" }}
-    {{- $token = merge (dict) ($agent.token | default dict) (dict "mode" "projected" "expirationSeconds" 3600) }}
-  {{- end }}
-  {{- $cloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
+  {{- $token := $projected }}
+  {{- with $agent.token }}{{ $token = merge (dict) . $projected }}{{ end }}
+  {{- if ne $access "direct" }}{{ $token = dict "mode" "none" }}{{ end }}
+  {{- $cloud := $noCloud }}
   {{- $annotations := $agent.annotations }}
   {{- if or $agent.cloud $agent.tokens }}
+    {{- $cloud = dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
     {{- include "agent-identities.resolveCloud" (list $cloud $agent) }}
     {{- $annotations = merge $cloud.annotations ($agent.annotations | default dict) }}
   {{- end }}
@@ -99,9 +106,14 @@ The first call does the work; the root context is one map for all files of the c
       {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, and so does agents.%s. Rename one of the two." $name (get $seen $name))) }}
     {{- end }}
     {{- $_ := set $seen $name $entry }}
-    {{- $out := eq (toString $agent.quarantined) "true" }}
-    {{- if kindIs "slice" $agent.quarantined }}{{ range $agent.quarantined }}{{ $out = or $out (eq (int .) (int (add1 $index))) }}{{ end }}{{ end }}
-    {{- $_ := set (ternary $quarantined $agents $out) $name (dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $annotations "createAccount" (ne (toString $account.create) "false") "podLabels" $cloud.podLabels "tokens" $cloud.tokens "audiences" $cloud.audiences "cloud" $agent.cloud "network" ($agent.network | default dict)) }}
+    {{- $out := false }}
+    {{- with $agent.quarantined }}
+      {{- $out = not (kindIs "slice" .) }}
+      {{- if not $out }}{{ range . }}{{ $out = or $out (eq (int .) (int (add1 $index))) }}{{ end }}{{ end }}
+    {{- end }}
+    {{- $identity := dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $annotations "createAccount" $create "podLabels" $cloud.podLabels "tokens" $cloud.tokens "audiences" $cloud.audiences "cloud" $agent.cloud "network" ($agent.network | default dict) }}
+    {{- $_ := set $identity "ownLabels" (include "agent-identities.agentLabels" $identity) }}
+    {{- $_ := set (ternary $quarantined $agents $out) $name $identity }}
   {{- end }}
 {{- end }}
 {{- $_ := set $root.identities "agents" $agents }}

@@ -11,7 +11,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{/*
 The labels that say whose an object is. Selectors and network policies may rely on agent-identities/agent: unlike
-app.kubernetes.io/instance, no deployment tool rewrites it.
+app.kubernetes.io/instance, no deployment tool rewrites it. Kept as ownLabels of each agent.
 Call: an identity, as agent-identities.resolve makes them
 */}}
 {{- define "agent-identities.agentLabels" -}}

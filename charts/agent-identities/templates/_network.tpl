@@ -143,8 +143,9 @@ spec:
 {{- range $entry, $agent := $root.Values.agents }}
   {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
   {{- if $agent.network }}{{ include "agent-identities.validateAgentNetwork" (list $problems $network (printf "agents.%s.network" $entry) $agent.network) }}{{ end }}
+  {{- if not $network.enabled }}{{ continue }}{{ end }}
   {{- if dig "apiServer" (ne ($agent.access | default "direct") "proxied") ($agent.network | default dict) }}{{ $noServer = $entry }}{{ end }}
-  {{- if and $network.enabled $agent.cloud (not (hasKey ($agent.network | default dict) "egress" | ternary ($agent.network | default dict).egress $network.egress)) }}
+  {{- if and $agent.cloud (not (hasKey ($agent.network | default dict) "egress" | ternary ($agent.network | default dict).egress $network.egress)) }}
     {{- range $provider, $given := $agent.cloud }}
       {{- if and (or $given (kindIs "map" $given)) (not (dig $provider "cidrs" (list) $network.cloud)) }}
         {{- include "agent-identities.problem" (list $problems (printf "agents.%s.cloud.%s" $entry $provider) (printf "the agent's network reaches no endpoint that would take its token. Write network.cloud.%s.cidrs (a private endpoint's addresses), or name a destination in agents.%s.network.egress" $provider $entry)) }}

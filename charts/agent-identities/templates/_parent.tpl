@@ -79,7 +79,7 @@ volumes:
 
 {{/* Call: an agent */}}
 {{- define "agent-identities.parentLabels" -}}
-{{- include "agent-identities.agentLabels" . }}
+{{- .ownLabels }}
 {{- with .podLabels }}
 {{ toYaml . }}
 {{- end }}

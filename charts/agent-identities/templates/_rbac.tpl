@@ -76,9 +76,13 @@ Call: (list identities agent tier-name namespace)
 {{- $tier := get $identities.tiers (index . 2) }}
 {{- $namespace := index . 3 }}
 {{- if and (eq (eq $tier.scope "Cluster") (not $namespace)) (or $tier.perAgent (eq $identities.bindings "perAgent")) }}
-{{- $role := include "agent-identities.roleName" (list $identities $tier $agent.name $namespace) }}
+{{- $role := get $tier.roleNames $namespace }}
+{{- if not $role }}
+{{- $role = include "agent-identities.roleName" (list $identities $tier $agent.name $namespace) }}
+{{- if not $tier.perAgent }}{{ $_ := set $tier.roleNames $namespace $role }}{{ end }}
+{{- end }}
 {{- $name := include "agent-identities.bindingName" (list $identities $role $agent.name $namespace) }}
-{{- $labels := printf "%s\nagent-identities/tier: %q" (include "agent-identities.agentLabels" $agent) $tier.name }}
+{{- $labels := printf "%s\nagent-identities/tier: %q" $agent.ownLabels $tier.name }}
 {{- include "agent-identities.binding" (dict "identities" $identities "name" $name "namespace" $namespace "kind" $tier.kind "role" $role "labels" $labels "subjects" (list $agent.name)) }}
 {{- end }}
 {{- end }}

@@ -8,8 +8,10 @@ Call: (list problems root)
 {{- $problems := index . 0 }}
 {{- $root := index . 1 }}
 {{- $identities := $root.identities }}
+{{- $named := dict }}
+{{- range $identities.tiers }}{{ range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}{{ end }}
 {{- $index := dict }}
-{{- include "agent-identities.indexRisks" (list ($root.Files.Get "files/risk-catalogue.json" | fromJson) $index) }}
+{{- include "agent-identities.indexRisks" (list ($root.Files.Get "files/risk-catalogue.json" | fromJson) $index $named) }}
 {{- $grantedIn := dict }}
 {{- range $namespace, $tiers := $identities.elsewhere }}
   {{- range $tier, $_ := $tiers }}
@@ -18,19 +20,18 @@ Call: (list problems root)
 {{- end }}
 {{- range $name, $tier := $identities.tiers }}
   {{- $accepted := $tier.acceptRisks | default dict }}
-  {{- $place := dict "index" $index "rules" $tier.rules "clusterWide" (eq $tier.scope "Cluster") }}
+  {{- $clusterWide := eq $tier.scope "Cluster" }}
   {{- $namespaces := merge (dict $identities.namespace true) (get $grantedIn $name | default dict) }}
   {{- $met := dict }}
-  {{- include "agent-identities.findRisks" (merge (dict "namespaces" $namespaces "met" $met) $place) }}
-  {{- /* A risk of kube-system may stay accepted while nobody is granted the tier there: else to quarantine that agent would be refused. */}}
-  {{- $possible := $met }}
-  {{- if $accepted }}
-    {{- $possible = dict }}
-    {{- include "agent-identities.findRisks" (merge (dict "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) $place) }}
-  {{- end }}
+  {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" $namespaces "met" $met) }}
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
-  {{- include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}
-  {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+  {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
+  {{- if $accepted }}
+    {{- /* A risk of kube-system may stay accepted while nobody is granted the tier there: else to quarantine that agent would be refused. */}}
+    {{- $possible := dict }}
+    {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
+    {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -77,40 +78,44 @@ Call: (list problems path index met accepted)
 {{- end }}
 
 {{/*
-Sorts the catalogue by what its patterns ask for, so that a rule is compared with those few that can concern it. Fills index with
+Sorts the catalogue by what its patterns ask for, so that a rule is compared with those few that can concern it; patterns for resources that no rule names are left out. Fills index with
 
   verbs         as in the catalogue
   risks         as in the catalogue
-  all           every pattern: (dict "risk" "of" (how many parts the risk has) "part" (which one) "pattern")
-  unbound       those that name no resource
-  byResource    resource -> those that name it
+  unbound       (dict "risk" "part" (its number, where the risk takes all its patterns) "pattern") of each pattern that names no resource
+  byResource    resource -> the same of those that name it
   subresources  (dict "item" "resource" "subresource") of each resource/subresource that a pattern names
   namespaces    namespace -> true, of those that a pattern names
 
-Call: (list catalogue index)
+Call: (list catalogue index named), named: resource -> true, of all resources in the rules
 */}}
 {{- define "agent-identities.indexRisks" -}}
 {{- $index := index . 1 }}
-{{- $all := list }}
+{{- $named := index . 2 }}
+{{- $every := keys $named | join " " | regexMatch "[*/]" }}
 {{- $unbound := list }}
 {{- $byResource := dict }}
+{{- $subresources := list }}
 {{- $namespaces := dict }}
 {{- range $risk := (index . 0).risks }}
-  {{- $of := .all | default (list 0) | len }}
   {{- range $number, $pattern := .all | default .any }}
-    {{- $entry := dict "risk" $risk "of" $of "part" (ternary (toString $number) "0" (gt $of 1)) "pattern" . }}
-    {{- $all = append $all $entry }}
-    {{- if not .resources }}{{ $unbound = append $unbound $entry }}{{ end }}
-    {{- range .resources }}{{ $_ := set $byResource . (append (get $byResource . | default list) $entry) }}{{ end }}
+    {{- $part := ternary (toString $number) "0" (hasKey $risk "all") }}
+    {{- if not .resources }}{{ $unbound = append $unbound (dict "risk" $risk "part" $part "pattern" .) }}{{ end }}
+    {{- range .resources }}
+      {{- if or $every (hasKey $named .) }}
+        {{- if and (contains "/" .) (not (hasKey $byResource .)) }}{{ $split := splitn "/" 2 . }}{{ $subresources = append $subresources (dict "item" . "resource" $split._0 "subresource" $split._1) }}{{ end }}
+        {{- $_ := set $byResource . (append (get $byResource . | default list) (dict "risk" $risk "part" $part "pattern" $pattern)) }}
+      {{- end }}
+    {{- end }}
     {{- range .namespaces }}{{ $_ := set $namespaces . true }}{{ end }}
   {{- end }}
 {{- end }}
-{{- $subresources := list }}
-{{- range $item, $_ := $byResource }}
-  {{- $split := splitn "/" 2 $item }}
-  {{- if $split._1 }}{{ $subresources = append $subresources (dict "item" $item "resource" $split._0 "subresource" $split._1) }}{{ end }}
-{{- end }}
-{{- $_ := merge $index (dict "verbs" (index . 0).verbs "risks" (index . 0).risks "all" $all "unbound" $unbound "byResource" $byResource "subresources" $subresources "namespaces" $namespaces) }}
+{{- $_ := set $index "verbs" (index . 0).verbs }}
+{{- $_ := set $index "risks" (index . 0).risks }}
+{{- $_ := set $index "unbound" $unbound }}
+{{- $_ := set $index "byResource" $byResource }}
+{{- $_ := set $index "subresources" $subresources }}
+{{- $_ := set $index "namespaces" $namespaces }}
 {{- end }}
 
 {{/*
@@ -140,8 +145,8 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
       {{- end }}
     {{- end }}
   {{- end }}
-  {{- range $item, $_ := $items }}{{ $candidates = concat $candidates (get $index.byResource $item | default list) }}{{ end }}
-  {{- if $everyResource }}{{ $candidates = $index.all }}{{ end }}
+  {{- if $everyResource }}{{ $items = $index.byResource }}{{ end }}
+  {{- range $item, $_ := $items }}{{ with get $index.byResource $item }}{{ $candidates = concat $candidates . }}{{ end }}{{ end }}
   {{- /* With every resource, the wildcard risks already tell what the API verbs reach; the others look at the verbs beyond. */}}
   {{- $counted := list }}
   {{- range $verb := .verbs }}
@@ -155,7 +160,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
     {{- $verbs := eq .risk.category "wildcard" | ternary $rule.verbs $counted }}
     {{- if and (or $clusterWide (eq .risk.scope "any")) (include "agent-identities.patternMet" (list .pattern $rule $verbs $wildcards $unknownVerb $clusterWide $namespaces)) }}
       {{- $id := .risk.id }}
-      {{- $_ := set $of $id .of }}
+      {{- $_ := set $of $id (.risk.all | default (list 0) | len) }}
       {{- if not (hasKey $parts $id) }}{{ $_ := set $parts $id (dict "met" dict "rules" list) }}{{ end }}
       {{- $_ := set (get $parts $id).met .part true }}
       {{- if not (has $number (get $parts $id).rules) }}{{ $_ := set (get $parts $id) "rules" (append (get $parts $id).rules $number) }}{{ end }}

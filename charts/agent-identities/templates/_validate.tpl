@@ -38,20 +38,15 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- include "agent-identities.validateFairShare" (list $problems $values.priorityAndFairness) }}
 {{- include "agent-identities.validateGuards" (list $problems $root) }}
 {{- range $entry, $agent := $values.agents }}
-  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
+  {{- if not $agent }}{{ continue }}{{ end }}
   {{- include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}
-  {{- include "agent-identities.validateLabels" (list $problems (printf "agents.%s.labels" $entry) $agent.labels $values.extraLabels) }}
+  {{- if $agent.labels }}{{ include "agent-identities.validateLabels" (list $problems (printf "agents.%s.labels" $entry) $agent.labels $values.extraLabels) }}{{ end }}
 {{- end }}
-{{- range $name, $identity := merge (dict) $identities.agents $identities.quarantined }}
-  {{- $path := printf "agents.%s" $identity.entry }}
-  {{- if eq $name "default" }}
-    {{- include "agent-identities.problem" (list $problems $path "\"default\" is the ServiceAccount that every pod without one of its own runs as: no agent may be it. Choose another name.") }}
-  {{- end }}
-  {{- if eq $name $values.proxy.name }}
-    {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q, which is the proxy's. Rename the agent, or set proxy.name." $name)) }}
-  {{- end }}
-  {{- if gt (len $name) 63 }}
-    {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q of %d characters; a label holds 63. Shorten the name." $name (len $name))) }}
+{{- $everyone := $identities.agents }}
+{{- if $identities.quarantined }}{{ $everyone = merge (dict) $identities.agents $identities.quarantined }}{{ end }}
+{{- range $name, $identity := $everyone }}
+  {{- if or (eq $name "default" $values.proxy.name) (gt (len $name) 63) }}
+    {{- include "agent-identities.validateName" (list $problems (printf "agents.%s" $identity.entry) $name $values.proxy.name) }}
   {{- end }}
 {{- end }}
 
@@ -131,7 +126,6 @@ Call: (list problems path labels extraLabels)
 {{- $agent := index . 3 }}
 {{- $path := printf "agents.%s" $entry }}
 {{- $proxied := eq ($agent.access | default "direct") "proxied" }}
-{{- $account := $agent.serviceAccount | default dict }}
 {{- range $index, $tier := $agent.tiers }}
   {{- include "agent-identities.validateGrant" (list $problems $identities (printf "%s.tiers[%d]" $path $index) $tier $proxied) }}
 {{- end }}
@@ -154,11 +148,13 @@ Call: (list problems path labels extraLabels)
     {{- end }}
   {{- end }}
 {{- end }}
-{{- if and (eq (toString $account.create) "false") (not $account.name) }}
-  {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount" $path) (printf "create is false, and no name says which ServiceAccount is meant. Write: {create: false, name: %s}" $entry)) }}
-{{- end }}
-{{- if and $account.name (hasKey $agent "instances") }}
-  {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount.name" $path) "is one name for several instances: they would share one identity. Remove it, or remove instances.") }}
+{{- with $agent.serviceAccount }}
+  {{- if and (eq (toString .create) "false") (not .name) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount" $path) (printf "create is false, and no name says which ServiceAccount is meant. Write: {create: false, name: %s}" $entry)) }}
+  {{- end }}
+  {{- if and .name (hasKey $agent "instances") }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount.name" $path) "is one name for several instances: they would share one identity. Remove it, or remove instances.") }}
+  {{- end }}
 {{- end }}
 {{- if kindIs "slice" $agent.quarantined }}
   {{- range $index, $number := $agent.quarantined }}
@@ -167,10 +163,26 @@ Call: (list problems path labels extraLabels)
     {{- end }}
   {{- end }}
 {{- end }}
-{{- include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}
+{{- if $agent.token }}{{ include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}{{ end }}
 {{- if or $agent.cloud $agent.tokens }}{{ include "agent-identities.validateCloud" (list $problems $identities $entry $agent) }}{{ end }}
-{{- include "agent-identities.validateKeys" (list $problems (printf "%s.annotations" $path) $agent.annotations) }}
-{{- include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}
+{{- if $agent.annotations }}{{ include "agent-identities.validateKeys" (list $problems (printf "%s.annotations" $path) $agent.annotations) }}{{ end }}
+{{- if $agent.workload }}{{ include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}{{ end }}
+{{- end }}
+
+{{/* What no ServiceAccount of an agent may be called. Call: (list problems path name proxy-name) */}}
+{{- define "agent-identities.validateName" -}}
+{{- $problems := index . 0 }}
+{{- $path := index . 1 }}
+{{- $name := index . 2 }}
+{{- if eq $name "default" }}
+  {{- include "agent-identities.problem" (list $problems $path "\"default\" is the ServiceAccount that every pod without one of its own runs as: no agent may be it. Choose another name.") }}
+{{- end }}
+{{- if eq $name (index . 3) }}
+  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q, which is the proxy's. Rename the agent, or set proxy.name." $name)) }}
+{{- end }}
+{{- if gt (len $name) 63 }}
+  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q of %d characters; a label holds 63. Shorten the name." $name (len $name))) }}
+{{- end }}
 {{- end }}
 
 {{/* One tier that one agent is given. Call: (list problems identities path tier-name proxied) */}}

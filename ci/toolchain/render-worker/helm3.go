@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
+	"text/template"
+	_ "unsafe" // for go:linkname
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart"
@@ -13,11 +17,13 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/cli"
 	"helm.sh/helm/v3/pkg/cli/values"
+	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/getter"
 )
 
 var (
 	charts3   charts
+	sets3     = sets{functions: func(set *template.Template) { functions3(engine.Engine{}, set) }}
 	settings3 = cli.New()
 )
 
@@ -27,6 +33,14 @@ func init() {
 
 // helm3 is the command of helm/v3's cmd/helm/template.go, with runInstall of install.go.
 func helm3(asked *request) (string, error) {
+	text, err := template3(asked, true)
+	if errors.Is(err, errStubbed) {
+		return template3(asked, false)
+	}
+	return text, err
+}
+
+func template3(asked *request, stubs bool) (string, error) {
 	client := action.NewInstall(&action.Configuration{Log: func(string, ...any) {}})
 	if asked.KubeVersion != "" {
 		parsed, err := chartutil.ParseKubeVersion(asked.KubeVersion)
@@ -60,7 +74,11 @@ func helm3(asked *request) (string, error) {
 		return "", err
 	}
 	client.SkipSchemaValidation = accepted3(loaded, given)
+	stubs = stubs && client.SkipSchemaValidation && stub3(loaded, given)
 	rendered, err := client.RunWithContext(context.Background(), loaded, given)
+	if err != nil && stubs {
+		return "", errStubbed
+	}
 	if err != nil {
 		if rendered != nil {
 			return "", notYAML(err)
@@ -119,12 +137,37 @@ func load3(place string, changes map[string]*string) (*chart.Chart, error) {
 
 // accepted3 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
 func accepted3(loaded *chart.Chart, given map[string]any) bool {
-	if loaded.Schema == nil || loaded.Metadata.Dependencies != nil || len(loaded.Dependencies()) > 0 {
+	if loaded.Metadata.Dependencies != nil || len(loaded.Dependencies()) > 0 {
 		return false
+	}
+	if loaded.Schema == nil {
+		return true
 	}
 	coalesced, err := chartutil.CoalesceValues(loaded, given) // a copy
 	return err == nil && accepts(loaded.Schema, coalesced)
 }
+
+// stub3 puts stubs in the place of a chart's templates, if it can.
+func stub3(loaded *chart.Chart, given map[string]any) bool {
+	templates := make([]file, 0, len(loaded.Templates))
+	stubs := make([]*chart.File, 0, len(loaded.Templates))
+	for _, each := range loaded.Templates {
+		templates = append(templates, file{path.Join(loaded.ChartFullPath(), each.Name), each.Data})
+		stubs = append(stubs, &chart.File{Name: each.Name, Data: stub(each.Name)})
+	}
+	set := sets3.clone(templates)
+	if set == nil || given[printKey] != nil || loaded.Values[printKey] != nil {
+		return false
+	}
+	loaded.Templates = stubs
+	given[printKey] = printer[chartutil.Values](set)
+	return true
+}
+
+// functions3 gives a set the functions of Helm's engine, which exports them in no other way.
+//
+//go:linkname functions3 helm.sh/helm/v3/pkg/engine.Engine.initFunMap
+func functions3(engine.Engine, *template.Template)
 
 func installable3(loaded *chart.Chart) error {
 	if kind := loaded.Metadata.Type; kind != "" && kind != "application" {

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"text/template"
+	_ "unsafe" // for go:linkname
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart"
@@ -22,6 +25,7 @@ import (
 	loaderv2 "helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/cli"
 	"helm.sh/helm/v4/pkg/cli/values"
+	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/getter"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"sigs.k8s.io/yaml"
@@ -29,6 +33,7 @@ import (
 
 var (
 	charts4   charts
+	sets4     = sets{functions: func(set *template.Template) { functions4(engine.Engine{}, context.Background(), set) }}
 	settings4 = cli.New()
 )
 
@@ -39,6 +44,14 @@ func init() {
 
 // helm4 is the command of helm/v4's pkg/cmd/template.go, with runInstall of install.go.
 func helm4(asked *request) (string, error) {
+	text, err := template4(asked, true)
+	if errors.Is(err, errStubbed) {
+		return template4(asked, false)
+	}
+	return text, err
+}
+
+func template4(asked *request, stubs bool) (string, error) {
 	client := action.NewInstall(action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler)))
 	if asked.KubeVersion != "" {
 		parsed, err := common.ParseKubeVersion(asked.KubeVersion)
@@ -70,8 +83,12 @@ func helm4(asked *request) (string, error) {
 		return "", err
 	}
 	client.SkipSchemaValidation = accepted4(loaded, given)
+	stubs = stubs && client.SkipSchemaValidation && stub4(loaded, given)
 	outcome, err := client.RunWithContext(context.Background(), loaded, given)
 	rendered, _ := outcome.(*release.Release)
+	if err != nil && stubs {
+		return "", errStubbed
+	}
 	if err != nil {
 		if rendered != nil {
 			return "", notYAML(err)
@@ -165,12 +182,41 @@ func supported4(place string, changes map[string]*string) error {
 // accepted4 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
 func accepted4(loaded chart.Charter, given map[string]any) bool {
 	v2, ok := loaded.(*chartv2.Chart)
-	if !ok || v2.Schema == nil || v2.Metadata.Dependencies != nil || len(v2.Dependencies()) > 0 {
+	if !ok || v2.Metadata.Dependencies != nil || len(v2.Dependencies()) > 0 {
 		return false
+	}
+	if v2.Schema == nil {
+		return true
 	}
 	coalesced, err := util.CoalesceValues(v2, given) // a copy
 	return err == nil && accepts(v2.Schema, coalesced)
 }
+
+// stub4 puts stubs in the place of a chart's templates, if it can.
+func stub4(loaded chart.Charter, given map[string]any) bool {
+	v2, ok := loaded.(*chartv2.Chart)
+	if !ok {
+		return false
+	}
+	templates := make([]file, 0, len(v2.Templates))
+	stubs := make([]*common.File, 0, len(v2.Templates))
+	for _, each := range v2.Templates {
+		templates = append(templates, file{path.Join(v2.ChartFullPath(), each.Name), each.Data})
+		stubs = append(stubs, &common.File{Name: each.Name, Data: stub(each.Name)})
+	}
+	set := sets4.clone(templates)
+	if set == nil || given[printKey] != nil || v2.Values[printKey] != nil {
+		return false
+	}
+	v2.Templates = stubs
+	given[printKey] = printer[common.Values](set)
+	return true
+}
+
+// functions4 gives a set the functions of Helm's engine, which exports them in no other way.
+//
+//go:linkname functions4 helm.sh/helm/v4/pkg/engine.Engine.initFunMap
+func functions4(engine.Engine, context.Context, *template.Template)
 
 func installable4(loaded chart.Charter) error {
 	accessor, err := chart.NewAccessor(loaded)

@@ -34,28 +34,30 @@ def check(
 
     from agent_identities import data
     from agent_identities.cluster.toolchain import provide
-    from agent_identities.helm import Helm, Renderer, Target, Values
+    from agent_identities.helm import Helm, Target, Values
 
     chart = chart or data.chart_path()
     tool = provide(["helm"])["helm"]
     target = Target(release, namespace, kube_version)
     with ThreadPoolExecutor(1) as beside:  # Helm renders while Python loads the rest and reads the values itself
-        rendering = beside.submit(Renderer(Helm(tool.path, tool.version), chart).render, Values(tuple(values)), target)
+        rendering = beside.submit(Helm(tool.path, tool.version).template, chart, Values(tuple(values)), target)
 
         from agent_identities import checks, identities
         from agent_identities import values as values_files
+        from agent_identities.objects import Objects
         from agent_identities.rbac import Catalogue
         from agent_identities.release_record import record_size
         from agent_identities.reports import findings as report
 
         merged = values_files.load(chart, values)
-        rendered = rendering.result()
-        install = checks.Install(
-            objects=rendered.objects,
-            declaration=identities.declare(merged, namespace=namespace, kube_version=kube_version),
-            release_bytes=record_size(chart, rendered.text, values_files.given(values)),
-            catalogue=Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json"),
-        )
+        declaration = identities.declare(merged, namespace=namespace, kube_version=kube_version)
+        given = values_files.given(values)
+        catalogue = Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json")
+        manifest = rendering.result()
+        size = beside.submit(
+            record_size, chart, manifest, given
+        )  # mostly compression, which leaves the other core free
+        install = checks.Install(Objects.from_yaml(manifest), declaration, catalogue, size.result())
     found = checks.run(install)
     if output is _Output.JSON:
         report.print_json(install, found)
