@@ -4,20 +4,23 @@ Linux only. Everything of one control plane stands in one folder; any number of 
 """
 
 from pathlib import Path
+from signal import SIGKILL
 from types import TracebackType
 from typing import Self
 
 from agent_identities.cluster.components import BINARIES, Layout
 from agent_identities.cluster.errors import ClusterError
-from agent_identities.cluster.launch import end, require_linux, this_process
+from agent_identities.cluster.launch import end, require_linux, start_again, this_process
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.ports import require_free
 from agent_identities.cluster.process import tail
-from agent_identities.cluster.starting import ControlPlaneConfig, Start
+from agent_identities.cluster.starting import READY_SECONDS, ControlPlaneConfig, Start
 from agent_identities.cluster.state import SUPERVISOR_LOG, Failure, Ready
 from agent_identities.cluster.toolchain import provide
 
 __all__ = ["ControlPlane", "ControlPlaneConfig", "death"]
+
+_GONE_SECONDS = 15.0
 
 
 class ControlPlane:
@@ -127,6 +130,27 @@ class ControlPlane:
         """Raise ClusterError when it does not run any more: which process ended, how, and the end of its log."""
         if not self._ready.supervisor.alive():
             raise ClusterError(death(self.directory) or f"{self.directory}: the control plane has been stopped")
+
+    def kill(self, *names: str) -> None:
+        """End these processes by SIGKILL; they are gone on return. Of a restartable control plane the others run on.
+
+        Raises ClusterError for a name that is none of `pids`.
+        """
+        processes = self._ready.processes
+        if unknown := [name for name in names if name not in processes]:
+            raise ClusterError(f"{unknown[0]}: no process of the control plane; it has {', '.join(processes)}")
+        for name in names:
+            processes[name].signal(SIGKILL)
+        for name in names:
+            processes[name].wait(_GONE_SECONDS)
+
+    def restart(self) -> None:
+        """Start what was killed again, on the same ports and with the same data; all is ready on return.
+
+        Raises ClusterError when it is not restartable, or does not become ready; then nothing of it runs any more.
+        """
+        self.check()
+        self._ready = start_again(self.directory, self._ready, READY_SECONDS)
 
     def stop(self) -> None:
         """End it; every process is gone on return. Does nothing when it has ended already."""

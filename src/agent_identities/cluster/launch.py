@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, SIGUSR1
 
 from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.pid import ProcessId
@@ -18,6 +18,7 @@ from agent_identities.cluster.state import AT_END_SECONDS, SUPERVISOR_LOG, Failu
 
 _MARGIN_SECONDS = 15.0  # the supervisor's own time limit comes first
 _END_SECONDS = 15.0
+_POLL_SECONDS = 0.03
 
 
 class LaunchError(ClusterError):
@@ -85,6 +86,26 @@ def _receive(ours: socket.socket, until: bytes, seconds: float) -> bytes:
                 break
             received += part
     return received
+
+
+def start_again(directory: Path, ready: Ready, seconds: float) -> Ready:
+    """Have the supervisor of a restartable plan start what was killed, and come back when all is ready again.
+
+    Raises LaunchError when it does not become ready; then nothing runs any more.
+    """
+    ready.supervisor.signal(SIGUSR1)
+    deadline = time.monotonic() + seconds + _MARGIN_SECONDS
+    while time.monotonic() < deadline:
+        if (failure := Failure.read(directory)) is not None:
+            raise LaunchError(failure)
+        again = Ready.read(directory)
+        if again is None or not again.supervisor.alive():
+            break
+        if all(process.alive() for process in again.processes.values()):
+            return again
+        time.sleep(_POLL_SECONDS)
+    log = tail(directory / SUPERVISOR_LOG)
+    raise LaunchError(Failure("the supervisor", "did not start again what was killed", log, ""))
 
 
 def end(supervisor: ProcessId, *, at_end: bool = False) -> None:

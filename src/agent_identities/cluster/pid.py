@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_STATE, _STARTTIME = 0, 19  # fields 3 and 22, counted behind the command name
+_STATE, _THREADS, _STARTTIME = 0, 17, 19  # fields 3, 20 and 22, counted behind the command name
 _POLL_SECONDS = 0.05
 
 
@@ -39,14 +39,17 @@ class ProcessId:
         return cls(pid=pid, started=int(_stat(pid)[_STARTTIME]), boot=_BOOT_ID.read_text().strip())
 
     def alive(self) -> bool:
-        """Whether it still runs; a zombie, which only waits to be collected, does not."""
+        """Whether it still runs; a zombie, which only waits to be collected, does not.
+
+        Of a process that ends, the first thread may be a zombie while others have not ended yet: then it still runs.
+        """
         try:
             fields = _stat(self.pid)
         except ProcessLookupError:
             return False
         return (
             int(fields[_STARTTIME]) == self.started
-            and fields[_STATE] not in "ZX"
+            and (fields[_STATE] not in "ZX" or int(fields[_THREADS]) > 1)
             and _BOOT_ID.read_text().strip() == self.boot
         )
 

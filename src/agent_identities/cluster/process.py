@@ -92,6 +92,10 @@ class Process:
             return ""
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
+    def killed(self) -> bool:
+        """Whether it was ended by SIGKILL."""
+        return self._popen.poll() == -signal.SIGKILL
+
     def ask_to_end(self) -> None:
         """Send SIGTERM to the process and what it started."""
         self._signal(signal.SIGTERM)

@@ -25,7 +25,7 @@ from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES
 from agent_identities.data import kind_path
 
 _ATTEMPTS = 3
-_READY_SECONDS = 60.0  # 4 s on two idle cores; slow machines exist
+READY_SECONDS = 60.0  # 4 s on two idle cores; slow machines exist
 _NEEDED_MEGABYTES = 300  # etcd reserves two segments of 64 MB for its log before it serves; the rest is audit log
 _FULL_MEGABYTES = 16
 _MEGABYTE = 1024 * 1024
@@ -37,6 +37,7 @@ class ControlPlaneConfig:
 
     `kubernetes`: the minor version. `port`: the API server's on loopback, 0 for a free one. The arguments are appended
     to the command line and win over the given ones. `audit_policy`: a file, None for the one of the kind cluster.
+    `restartable`: a process that is killed stays down until it is started again; else the rest ends with it.
     """
 
     kubernetes: str = DEFAULT_KUBERNETES
@@ -46,6 +47,7 @@ class ControlPlaneConfig:
     audit_policy: Path | None = None
     service_cidr: str = "10.96.0.0/16"
     server_names: tuple[str, ...] = ()
+    restartable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,11 @@ class Start:
                 controller_manager_arguments=self.config.controller_manager_args,
             ),
             owner=self.owner,
-            timeout=_READY_SECONDS,
+            timeout=READY_SECONDS,
             server=Check(f"https://{LOOPBACK}:{ports.apiserver}", client(pki.ca, pki.admin)),
             remove=tuple(map(str, self._secrets_and_data())),
             remove_directory=self.remove_directory,
+            restartable=self.config.restartable,
         )
 
     @contextlib.contextmanager

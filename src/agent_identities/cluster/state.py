@@ -37,7 +37,8 @@ class Plan:
     `owner`: the processes end when that process is gone; None: they stay until SIGTERM. `server`: where the API
     server's root is and who may ask it for its version. `remove`: files and folders that go as soon as the processes
     have ended (keys, data). `remove_directory`: the whole folder goes as well, unless a process died and the user has
-    to see why. `at_end`: a command that runs once when all is over, for at most AT_END_SECONDS.
+    to see why. `at_end`: a command that runs once when all is over, for at most AT_END_SECONDS. `restartable`: a
+    process that is killed stays down while the others run on, and SIGUSR1 starts it again.
     """
 
     commands: tuple[Command, ...]
@@ -47,6 +48,7 @@ class Plan:
     remove: tuple[str, ...] = ()
     remove_directory: bool = False
     at_end: Command | None = None
+    restartable: bool = False
 
     def write(self, directory: Path) -> None:
         """Put the plan where the supervisor finds it. Raises OSError."""
@@ -66,6 +68,7 @@ class Plan:
             remove=tuple(data["remove"]),
             remove_directory=data["remove_directory"],
             at_end=_command(data["at_end"]) if data["at_end"] else None,
+            restartable=data["restartable"],
         )
 
 

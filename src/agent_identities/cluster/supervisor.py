@@ -7,6 +7,8 @@ directory holds the plan (`state.py`); LEASE is the descriptor of a socket to th
 - when the other end closes before it has answered "keep", nobody wants the processes any more, and all is ended
 - it is closed when everything is over, so that the other end can wait for that
 
+Of a plan that is restartable, SIGUSR1 starts what was killed again, and ready.json says it when all is ready once more.
+
 Every process is a child of this one's only thread with PR_SET_PDEATHSIG: even kill -9 of the supervisor ends them.
 Standard library only: it has to be up in milliseconds.
 """
@@ -59,6 +61,8 @@ class Supervisor:
         self._lease = lease
         self._processes: dict[str, Process] = {}
         self._ready: set[str] = set()
+        self._serving = False
+        self._restart = False
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -69,7 +73,10 @@ class Supervisor:
             self._start()
             self._report_ready()
             while True:
+                self._serving = True
                 self._pause(_WATCH_SECONDS)
+                if self._restart:
+                    self._start_again()
         except _EndedError:
             pass
         except _FailedError as error:
@@ -84,8 +91,8 @@ class Supervisor:
     def _watch_for_the_end(self) -> None:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)  # the pipe tells the loop
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda *_: None)  # the pipe tells the loop, a byte a signal
         self._selector.register(reader, selectors.EVENT_READ, "signal")
         self._selector.register(self._lease, selectors.EVENT_READ, "lease")
         if self._plan.owner is not None and (owner := self._plan.owner.open()) is not None:
@@ -101,12 +108,16 @@ class Supervisor:
             elif key.data == "process":
                 self._selector.unregister(key.fd)  # it stays readable, and would keep this loop spinning
                 os.close(key.fd)
+            elif key.data == "signal" and set(os.read(key.fd, 64)) == {signal.SIGUSR1}:
+                self._restart = self._plan.restartable
             else:
                 raise _EndedError
         if self._plan.owner is not None and not self._plan.owner.alive():
             raise _EndedError
         for name, process in self._processes.items():
             if reason := process.failure():
+                if self._serving and self._plan.restartable and process.killed():
+                    continue
                 raise _FailedError(name, reason, tail(Path(process.command.log)))
 
     def _start(self) -> None:
@@ -123,6 +134,15 @@ class Supervisor:
                 late = next(command for command in self._plan.commands if command.name not in self._ready)
                 reason = f"was not ready within {self._plan.timeout:.0f} s ({waiting})"
                 raise _FailedError(late.name, reason, tail(Path(late.log)))
+
+    def _start_again(self) -> None:
+        """Start what was killed, and wait until it and all that need it are ready."""
+        self._restart = self._serving = False
+        self._processes = {name: process for name, process in self._processes.items() if not process.killed()}
+        self._ready.clear()
+        self._start()
+        self._processes = {command.name: self._processes[command.name] for command in self._plan.commands}
+        self._report_ready()
 
     def _start_process(self, command: Command) -> None:
         try:

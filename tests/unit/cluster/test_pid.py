@@ -4,6 +4,9 @@ import dataclasses
 import os
 import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +52,20 @@ def test_asking_for_a_pid_nobody_has_is_an_error(sleeper: subprocess.Popen[bytes
     sleeper.wait()
     with pytest.raises(ProcessLookupError):
         ProcessId.of(sleeper.pid)
+
+
+def test_a_process_whose_first_thread_alone_has_ended_still_runs() -> None:
+    script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); "
+    script += "ctypes.CDLL(None).pthread_exit(None)"
+    process = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        id_ = ProcessId.of(process.pid)
+        while (state := Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]) != "Z":
+            assert process.poll() is None, state
+            time.sleep(0.01)
+        assert id_.alive()
+        assert not id_.wait(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    assert not id_.alive()

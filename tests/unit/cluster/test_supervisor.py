@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.launch import LaunchError, end, launch, this_process
+from agent_identities.cluster.launch import LaunchError, end, launch, start_again, this_process
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.probe import Check, Client
 from agent_identities.cluster.process import Command
@@ -186,6 +186,42 @@ def test_when_one_process_dies_all_end_and_the_reason_stays(tmp_path: Path) -> N
     assert failure is not None
     assert (failure.process, failure.reason, failure.tail) == ("sleeper", "was ended by SIGKILL", "last words")
     assert not ready.processes["other"].alive()
+
+
+def test_of_a_restartable_plan_what_was_killed_is_started_again_and_the_others_run_on(tmp_path: Path) -> None:
+    needed, needing = (command(tmp_path, "exec sleep 600", name) for name in ("needed", "needing"))
+    ready = launch(tmp_path, plan(needed, dataclasses.replace(needing, after=("needed",)), restartable=True))
+    ready.processes["needed"].signal(signal.SIGKILL)
+    assert ready.processes["needed"].wait(SECONDS)
+    again = start_again(tmp_path, ready, SECONDS)
+    assert again.processes["needed"].alive()
+    assert again.processes["needing"] == ready.processes["needing"]
+    assert Ready.read(tmp_path) == again
+    end(again.supervisor)
+    assert not any(process.alive() for process in again.processes.values())
+
+
+def test_of_a_restartable_plan_too_one_that_ends_by_itself_is_the_end_of_all(tmp_path: Path) -> None:
+    commands = command(tmp_path, "exec sleep 600"), command(tmp_path, "exec sleep 600", "mortal")
+    ready = launch(tmp_path, plan(*commands, restartable=True))
+    ready.processes["mortal"].signal(signal.SIGTERM)
+    assert ready.supervisor.wait(SECONDS)
+    assert not ready.processes["sleeper"].alive()
+    assert "mortal was ended by SIGTERM" in str(Failure.read(tmp_path))
+
+
+def test_what_cannot_be_started_again_is_the_end_of_all_and_says_why(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.symlink_to("/bin/sleep")
+    mortal = Command("mortal", (str(program), "600"), str(tmp_path / "mortal.log"))
+    ready = launch(tmp_path, plan(command(tmp_path, "exec sleep 600"), mortal, restartable=True))
+    program.unlink()
+    ready.processes["mortal"].signal(signal.SIGKILL)
+    assert ready.processes["mortal"].wait(SECONDS)
+    with pytest.raises(LaunchError, match="mortal could not be started"):
+        start_again(tmp_path, ready, SECONDS)
+    assert ready.supervisor.wait(SECONDS)
+    assert not ready.processes["sleeper"].alive()
 
 
 def test_keys_and_data_go_with_the_processes_and_logs_stay(tmp_path: Path) -> None:
