@@ -158,6 +158,13 @@ class Api:
             answer = None
         return Answer(response.status, answer if isinstance(answer, dict) else {})
 
+    def serves(self) -> bool:
+        """Whether the server answers, and does not say itself that it cannot serve: that its storage is gone, say."""
+        try:
+            return self.raw("GET", "/readyz").status < HTTPStatus.INTERNAL_SERVER_ERROR
+        except ApiError:
+            return False
+
     def with_token(self, token: str) -> Self:
         """The same server, asked by whoever this token belongs to, with no other credential beside it."""
         with self._credentials:

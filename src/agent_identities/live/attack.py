@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property
+from http import HTTPStatus
 from itertools import chain
 
 from agent_identities.errors import AgentIdentitiesError
@@ -228,8 +229,10 @@ class _Run:
         try:
             answer = api.raw(move.method, move.path, move.body or None, move.headers, repeatable=True)
         except ApiError as error:
-            self._look_for_the_server(error)
+            self._look_for_the_server(str(error))
             return Attempt(one, move, Verdict(Outcome.NOT_SENT, str(error)))
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._look_for_the_server(f"{self._api.server}: {answer.status} {answer.message}".rstrip())
         attempt = Attempt(one, move, judge(move, one, answer, self._declaration), answer.status)
         if move.token is not playbook.Token.OWN or move.control:
             return attempt
@@ -242,14 +245,11 @@ class _Run:
             return replace(attempt, allowed_by=_asked(api, move)[1])
         return attempt
 
-    def _look_for_the_server(self, error: ApiError) -> None:
-        """Once it is gone, nothing more is sent; what was not sent says so."""
+    def _look_for_the_server(self, why: str) -> None:
+        """Once it serves no more, nothing more is sent; what was not sent says so."""
         with self._lost:
-            if not self._gone:
-                try:
-                    self._api.raw("GET", "/version", repeatable=True)
-                except ApiError:
-                    self._gone = str(error)
+            if not self._gone and not self._api.serves():
+                self._gone = why
 
 
 def _asked(api: Api, move: Move) -> tuple[bool, str]:

@@ -1,9 +1,12 @@
 """Taking an agent's rights, account and pods away on a live cluster, at once, and watching them end.
 
-One failure does not stop the rest: what could not be done is told at the end. Doing it again does nothing more.
+One failure does not stop the rest: what could not be done is told at the end. Doing it again does nothing more. Only
+when the API server itself is gone it stops, and doing it again does the rest.
 """
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,7 @@ from urllib.parse import quote, urlencode
 from agent_identities.identities import AGENT_LABEL
 from agent_identities.live.api import Answer, Api, ApiError
 from agent_identities.live.equality import ask
-from agent_identities.live.revoke_find import Found, stored_values
+from agent_identities.live.revoke_find import Found, stored_values, unfinished
 from agent_identities.live.revoke_plan import (
     INSTANCE_LABEL,
     RBAC,
@@ -39,6 +42,7 @@ _TOKEN_SECONDS = 600  # the least that the API server issues
 _MOST_RIGHTS = 2_000
 _CLOUD_ANNOTATIONS = ("eks.amazonaws.com/", "iam.gke.io/", "azure.workload.identity/")
 _MERGE_PATCH = {"content-type": "application/merge-patch+json"}
+_APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 
 
 @dataclass
@@ -76,6 +80,10 @@ def revoke(
     return _Run(api, found, started, dry_run, on_step).run()
 
 
+class _GoneError(Exception):
+    """The API server serves no more."""
+
+
 class _Run:
     def __init__(self, api: Api, found: Found, started: float, dry_run: bool, on_step: Callable[[str], None]) -> None:  # noqa: FBT001 # handed on by name
         self.api, self.target, self.started, self.on_step = api, found.target, started, on_step
@@ -84,23 +92,43 @@ class _Run:
         self.rights: dict[Request, None] = {}
         self.probes: list[Request] = []
         self._roles: dict[str, tuple[PolicyRule, ...]] = {}
+        self._asking = threading.Lock()
+        self._gone = ""
 
     def run(self) -> Revocation:
-        if self.result.dry_run:
-            self._remove_bindings(self._everywhere())
-            self._remove_account()
-            self._remove_workloads()
-        else:
-            self._run_watched()
+        try:
+            if self.result.dry_run:
+                self._remove_bindings(self._everywhere())
+                self._remove_account()
+                self._remove_workloads()
+            else:
+                self._run_watched()
+        except _GoneError:
+            self.result.left.append(
+                f"what is not listed as removed: {self._gone} Once the API server serves again, the same command does "
+                "the rest."
+            )
         for account in self.found.accounts:
             self._note_cloud(account)
         self.result.values_change = self._values_change()
         return self.result
 
+    def _failed(self, error: ApiError) -> None:
+        """Raise _GoneError where a question failed because nobody serves any more: all others would wait as long."""
+        if error.status != 0 and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        with self._asking:
+            if not self._gone and not self.api.serves():
+                self._gone = str(error)
+        if self._gone:
+            raise _GoneError from error
+
     def _values_change(self) -> dict[str, Any]:
         """For the target, and for instances beside it that were taken out before and that the values do not know of."""
         entry, names, labels = self.found.entry, self.target.names, self.found.labels
-        installed = stored_values(self.api, self.target.namespace, self.found.release)  # only now: may be a megabyte
+        installed = None
+        if not self._gone:
+            installed = stored_values(self.api, self.target.namespace, self.found.release)  # now: may be a megabyte
         values = self.found.values or installed
         if values is None and entry:
             return {"agents": {entry: {"quarantined": True}}}
@@ -138,6 +166,7 @@ class _Run:
         self.on_step("waiting for the last request that is authenticated (up to 10 s)")
         self._ended(authenticated, "authenticated", _LONGEST_WAIT_SECONDS if gone else 0)
         self.on_step("asking whether anything is left")
+        self._look_for_an_upgrade()
         self._prove_it()
 
     def _done(self, what: str) -> None:
@@ -160,6 +189,7 @@ class _Run:
             try:
                 every += self._listed(kind, f"{RBAC}/{kind.lower()}s")
             except ApiError as error:
+                self._failed(error)
                 self.result.left.append(f"{kind}s of the whole cluster could not be searched: {error}")
                 if kind == "RoleBinding":
                     every += self._listed(kind, f"{RBAC}/namespaces/{self.target.namespace}/rolebindings", silent=True)
@@ -172,8 +202,9 @@ class _Run:
     def _listed(self, kind: str, path: str, *, silent: bool = False) -> list[dict[str, Any]]:
         try:
             return [{"kind": kind, **item} for item in self.api.list_all(path)]
-        except ApiError:
+        except ApiError as error:
             if silent:
+                self._failed(error)
                 return []
             raise
 
@@ -200,7 +231,8 @@ class _Run:
         if path not in self._roles:
             try:
                 rules = self.api.get(path).get("rules") or ()
-            except ApiError:  # dangling, or not ours to read: then there is nothing to ask
+            except ApiError as error:  # dangling, or not ours to read: then there is nothing to ask
+                self._failed(error)
                 rules = ()
             self._roles[path] = tuple(PolicyRule.from_manifest(rule) for rule in rules)
         return self._roles[path]
@@ -235,6 +267,7 @@ class _Run:
         try:
             return self.api.list_all(path)
         except ApiError as error:
+            self._failed(error)
             self.result.left.append(f"{what} could not be searched: {error}")
             return []
 
@@ -243,6 +276,7 @@ class _Run:
             return self.api.get(path)
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
+                self._failed(error)
                 self.result.left.append(f"could not be read: {error}")
             return None
 
@@ -266,9 +300,16 @@ class _Run:
                     self.result.left.append(f"{step}: {failure}")
                 else:
                     self.result.steps.append(step)
+        if self._gone:
+            raise _GoneError
 
     def _try(self, step: Step) -> str:
         """Do one step; why it could not be done, "" if it is."""
+        with contextlib.suppress(_GoneError):
+            return self._do(step)
+        return "nobody answered, so whether it went is not known"
+
+    def _do(self, step: Step) -> str:
         try:
             for _ in range(_TRIES):
                 answer = _send(self.api, step)
@@ -279,10 +320,13 @@ class _Run:
                     return ""
                 step = again
         except ApiError as error:
+            self._failed(error)
             return str(error)
         if answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND):
             return ""
-        return f"{answer.status} {answer.message}"
+        refused = f"{answer.status} {answer.message or _phrase(answer.status)}"
+        self._failed(ApiError(f"{self.api.server}: {refused.rstrip('.')}.", status=answer.status))
+        return refused
 
     def _planned_anew(self, step: Step) -> Step | None:
         """The step for what the object has become meanwhile, None where there is nothing left to do."""
@@ -307,6 +351,7 @@ class _Run:
             try:
                 tokens[name] = self.api.post(path, {"spec": {"expirationSeconds": _TOKEN_SECONDS}})["status"]["token"]
             except ApiError as error:
+                self._failed(error)
                 self.result.notes.append(f"The end of authentication could not be watched: {error}")
         return tokens
 
@@ -329,6 +374,16 @@ class _Run:
             self.result.notes.append(f"The last {what} request could not be watched to the end: {watch.error}")
         elif seconds and not watch.over:
             self.result.left.append(f"requests are still {what} after {seconds:.0f} s")
+
+    def _look_for_an_upgrade(self) -> None:
+        """One that is running writes on; what it has written before it ended, the proof after this finds."""
+        release, namespace = self.found.release, self.target.namespace
+        if begun := unfinished(self.api, namespace, release):
+            self.result.left.append(
+                f"Helm is at work on release {release}, or was cut off ({begun}), and an upgrade that goes on gives "
+                f"back what it has not come to yet. Once `helm status {release} -n {namespace}` says no more that it "
+                "is pending, run the same command again."
+            )
 
     def _prove_it(self) -> None:
         """Every single right once more, and whether somebody has put anything back."""
@@ -365,10 +420,20 @@ _KINDS = {
 }
 
 
+def _phrase(status: int) -> str:
+    """What HTTP calls a status."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+
+
 def _send(api: Api, step: Step) -> Answer:
     """One request, that counts only for the object as it was planned for."""
     path = f"{step.collection}/{quote(step.name, safe='')}"
     planned_for = {"uid": step.uid} | ({"resourceVersion": step.version} if step.version else {})
+    if step.subjects is not None and step.applied is not None:
+        manifest = step.applied.manifest
+        whole = {**manifest, "metadata": {**manifest["metadata"], **planned_for}, "subjects": step.subjects}
+        query = urlencode({"fieldManager": step.applied.owner, "force": "true"})
+        return api.raw("PATCH", f"{path}?{query}", json.dumps(whole), _APPLY_PATCH)
     if step.subjects is not None:
         body = {"metadata": planned_for, "subjects": step.subjects}
         return api.raw("PATCH", path, json.dumps(body), _MERGE_PATCH)

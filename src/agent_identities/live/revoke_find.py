@@ -19,6 +19,8 @@ from agent_identities.live.revoke_plan import INSTANCE_LABEL, Target
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 RELEASE_LABEL = "app.kubernetes.io/instance"
+_METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+"""A record of Helm may be a megabyte."""
 
 
 class UnknownAgentError(AgentIdentitiesError):
@@ -109,6 +111,22 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
     close = difflib.get_close_matches(agent, sorted(known), n=3)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(sorted(known)[:10])}."
     return f"{agent}: no agent of that name in namespace {namespace}. {hint}"
+
+
+def unfinished(api: Api, namespace: str, release: str) -> str:
+    """What Helm has begun on a release and not ended, in its own word: "pending-upgrade"; "" where there is nothing.
+
+    Its records carry it as a label, and the newest counts. Where they may not be read, there is nothing to see.
+    """
+    path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
+    try:
+        answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
+    except ApiError:
+        return ""
+    labels = [each["metadata"]["labels"] for each in answer.body.get("items") or ()]
+    newest: Mapping[str, str] = max(labels, key=lambda each: int(each.get("version", 0)), default={})
+    status = str(newest.get("status", ""))
+    return status if status.startswith("pending-") else ""
 
 
 def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | None:
