@@ -23,15 +23,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent_identities.cluster.choice import provide_cluster
+from agent_identities.cluster.choice import Cluster, provide_cluster
 from agent_identities.cluster.toolchain import provide
-from agent_identities.helm import Target, Values
+from agent_identities.helm import Helm, Release, Target, Values
+from agent_identities.identities import Declaration, declare
+from agent_identities.live.access import verify
 from agent_identities.live.api import Api
 from agent_identities.live.equality import ask, server_policy
 from agent_identities.live.loaded import loaded, namespaces
 from agent_identities.objects import Key, Objects, thaw
 from agent_identities.rbac import Authorizer, Request, User
 from agent_identities.render_worker import RenderRequest, RenderWorker
+from agent_identities.values import load
 
 REPOSITORY = Path(__file__).parents[1]
 CHART = REPOSITORY / "charts" / "agent-identities"
@@ -190,6 +193,42 @@ def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Ca
     return offline, online
 
 
+CELLS_TO_ONE = 50
+
+
+def verification(stack: contextlib.ExitStack, helm: Helm, kubectl: Path) -> tuple[Callable[[], object], ...]:
+    """What 100 agents may do: every cell of `verify`, and one `kubectl auth can-i` for every fiftieth of them.
+
+    The server, with the release on it, is there from the first question on, to the end of the stack.
+    """
+
+    @functools.cache
+    def ready() -> tuple[Cluster, Api, Declaration]:
+        cluster = stack.enter_context(provide_cluster("embedded"))
+        api = stack.enter_context(Api(cluster.kubeconfig, cluster.context))
+        fleet = Values(overrides={"agents": {f"agent-{number}": {} for number in range(100)}})
+        Release(helm, CHART, "agents", NAMESPACE, cluster.kubeconfig, cluster.context).install(fleet)
+        merged = load(CHART, overrides=fleet.overrides)
+        return cluster, api, declare(merged, namespace=NAMESPACE, kube_version=cluster.version)
+
+    @functools.cache
+    def commands() -> list[list[str]]:
+        cluster, api, declaration = ready()
+        cells = verify(api, declaration).cells[::CELLS_TO_ONE]
+        where = [f"--kubeconfig={cluster.kubeconfig}", f"--namespace={NAMESPACE}"]
+        who = [f"--as=system:serviceaccount:{NAMESPACE}:{cell.identity.name}" for cell in cells]
+        return [[str(kubectl), "auth", "can-i", "get", "pods", *where, one] for one in who]
+
+    def every() -> object:
+        _, api, declaration = ready()
+        return verify(api, declaration)
+
+    def one_by_one() -> object:
+        return [subprocess.run(one, check=False, stdout=subprocess.DEVNULL) for one in commands()]
+
+    return every, one_by_one
+
+
 NAMESPACE = "agent-system"
 VERBS = ("get", "list", "watch", "patch")
 RESOURCES = ("pods", "services", "configmaps", "secrets", "deployments")
@@ -197,7 +236,7 @@ RESOURCES = ("pods", "services", "configmaps", "secrets", "deployments")
 
 def rows(folder: Path) -> Iterator[Row]:
     """What is measured, in the order of the design's table."""
-    tools = provide(["helm", "render-worker", "etcd", "kube-apiserver", "kube-controller-manager"])
+    tools = provide(["helm", "kubectl", "render-worker", "etcd", "kube-apiserver", "kube-controller-manager"])
     helm = tools["helm"].path
     thousand, four_thousand = values_file(folder, 1000), values_file(folder, 4000)
     ours = process(template(helm, CHART, thousand))
@@ -218,6 +257,8 @@ def rows(folder: Path) -> Iterator[Row]:
             yield Row(f"worker's renders of the {name} against a process each ({times} to 1)", 1.0, "x", many, ten)
     with contextlib.ExitStack() as stack:
         here, there = decisions(stack, helm, thousand)
+        cells, can_i = verification(stack, Helm(helm, tools["helm"].version), tools["kubectl"].path)
+        yield Row(f"verify's cells against one kubectl auth can-i a cell ({CELLS_TO_ONE} to 1)", 1.0, "x", cells, can_i)
         yield Row("120,000 decisions offline against 120 by the API server (1,000 to 1)", 1.0, "x", here, there)
     yield Row("embedded control plane, nothing running to ready", 6.0, "s", control_plane)
     yield Row("offline tests: unit and render", 90.0, "s", process(pytest))

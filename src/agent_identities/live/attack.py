@@ -53,8 +53,8 @@ class Attempt:
 class Attack:
     """A whole run on one API server.
 
-    ``pairs``: how many ordered pairs of siblings were played out, ``possible_pairs`` of how many. ``leftovers``: the
-    commands that remove what the run could not remove itself. ``seconds``: time spent.
+    ``pairs``: how many ordered pairs of siblings were played out, of ``possible_pairs`` whose attacker had a token.
+    ``leftovers``: the commands that remove what the run could not remove itself. ``seconds``: time spent.
     """
 
     server: str
@@ -130,14 +130,13 @@ def attack(
         attempts += _with_a_dead_account(api, declaration, hideout, run)
     finally:
         leftovers = hideout.clear(concurrency)
-    count = len(declaration.identities)
     return Attack(
         server=api.server,
         declaration=declaration,
         holders=tuple(armed),
         attempts=tuple(attempts),
         pairs=sum(len(playbook.siblings_of(one.identity, declaration.identities)) for one in run.ready),
-        possible_pairs=count * (count - 1),
+        possible_pairs=len(run.ready) * (len(declaration.identities) - 1),
         leftovers=leftovers,
         seconds=time.monotonic() - started,
     )

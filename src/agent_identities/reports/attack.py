@@ -141,7 +141,7 @@ def notes(attack: Attack) -> Iterator[str]:
             f"{_many(len(withheld), 'move')} of {names} were refused, though the values declare them: "
             "agent-identities verify tells what is missing."
         )
-    if attack.pairs < attack.possible_pairs and len(attack.holders) == len(attack.declaration.identities):
+    if attack.pairs < attack.possible_pairs:
         pairs = f"{attack.pairs:,} of {attack.possible_pairs:,} pairs of siblings"
         yield f"{pairs} were played: in a large fleet each attacks the next {SIBLINGS} in the list."
     for command in attack.leftovers:
