@@ -9,7 +9,7 @@ Resolves the values once for all templates, checks them (agent-identities.valida
                roleNames (namespace -> name of its role there, of those that bindings have asked for))
   clusterTiers how many of them hold in the whole cluster
   agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
-               ownLabels (as text: whose an object is) podLabels tokens audiences (of all tokens but the first) cloud network)
+               ownLabels (as text: whose an object is) podLabels tokens audiences (of the clouds) cloud network)
   quarantined  the same of those that are out
   elsewhere    namespace -> tier -> true: what is granted outside the agents' namespace
   bindings     perAgent or perTier

@@ -3,7 +3,7 @@ What makes an agent somebody outside the cluster, too: the annotations of its Se
 Azure know it, and tokens for audiences other than the API server. A cloud trusts system:serviceaccount:<namespace>:<name>: renaming an agent
 breaks that trust, nothing else does.
 
-Fills (dict annotations podLabels tokens audiences), the same for all instances of an entry. Call: (list that agent)
+Fills (dict annotations podLabels tokens audiences), audiences of the clouds alone, the same for all instances of an entry. Call: (list that agent)
 */}}
 {{- define "agent-identities.resolveCloud" -}}
 {{- $result := index . 0 }}
@@ -12,7 +12,6 @@ Fills (dict annotations podLabels tokens audiences), the same for all instances 
 {{- range $name, $token := $agent.tokens }}
   {{- if kindIs "map" $token }}
     {{- $_ := set $result.tokens $name $token }}
-    {{- $_ := set $result "audiences" (append $result.audiences ($token.audience | default "")) }}
   {{- end }}
 {{- end }}
 {{- /* aws/amazon-eks-pod-identity-webhook, pkg/annotations.go: it mounts the token by itself. */}}
@@ -39,7 +38,6 @@ Fills (dict annotations podLabels tokens audiences), the same for all instances 
   {{- with $cloud.azure.tenantId }}{{ $_ := set $result.annotations "azure.workload.identity/tenant-id" . }}{{ end }}
   {{- with $cloud.azure.tokenExpirationSeconds }}{{ $_ := set $result.annotations "azure.workload.identity/service-account-token-expiration" (toString (int .)) }}{{ end }}
 {{- end }}
-{{- $_ := set $result "audiences" (uniq $result.audiences) }}
 {{- end }}
 
 {{/*

@@ -285,7 +285,6 @@ of IPv6 the first 32 bits decide. Call: a CIDR
 {{- if contains ":" . }}
   {{- $words := splitList ":" (index $parts 0) }}
   {{- $high := add (mul 65536 (printf "0x0%s" (index $words 0) | int64)) (printf "0x0%s" (index $words 1) | int64) }}
-  {{- if hasPrefix "::" . }}{{ $high = 0 }}{{ end }}
   {{- if and (eq (div $high $size) (div 4244639426 $size)) (or (lt $length 128) (eq (lower .) "fd00:ec2::254/128")) }}true{{ end }}
 {{- else }}
   {{- if eq (div (include "agent-identities.ipv4" (index $parts 0)) $size) (div 2852039166 $size) }}true{{ end }}
