@@ -1,0 +1,272 @@
+"""Two at work on one release, a Helm that is cut off, removals that fail: one outcome, never a mixture of two."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
+from agent_identities.helm import Helm, Release, Values
+from support import commands
+from support.commands import Done, ended, is_running, run, started
+from support.faults import BROKEN, Gate, differences, gate, records, server_of
+from support.installed import installed
+from support.server import Json, Server
+from support.two_states import (
+    accounts,
+    after,
+    before,
+    bindings_of,
+    may_get,
+    quarantined,
+    writes_before_half_of_the_upgrade,
+)
+
+pytestmark = pytest.mark.cluster
+
+AGENTS = 12  # divisible by three
+IN_PROGRESS = "another operation (install/upgrade/rollback) is in progress"
+OBJECTS = ("serviceaccounts", "roles", "rolebindings")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace of a control plane on this machine, with a release of `before` in it."""
+
+    plane: ControlPlane
+    server: Server
+    directory: Path
+    chart: Path
+    namespace: str
+
+    def release(self, helm: Helm) -> Release:
+        return Release(helm, self.chart, "agents", self.namespace, self.plane.kubeconfig)
+
+    def upgrade(self, helm: Helm, values: Json, *flags: str) -> list[str]:
+        """The command line of an upgrade to these values."""
+        path = self.directory / f"{self.namespace}-{len(list(self.directory.iterdir()))}.json"
+        path.write_text(json.dumps(values))
+        return commands.helm(self.release(helm), "upgrade", str(path), *flags)
+
+    def gate(self, passing: int, *resources: str, **more: Any) -> AbstractContextManager[Gate]:
+        return gate(self.server, self.namespace, self.directory, passing, *(resources or OBJECTS), **more)
+
+    def differences(self, helm: Helm, values: Json) -> list[str]:
+        """From a fresh install of these values."""
+        wanted = Values(overrides=values)
+        return differences(self.server, self.release(helm), wanted, self.plane.kubernetes_version)
+
+    def quarantine(self, agent: str) -> Done:
+        where = ["--namespace", self.namespace, "--kubeconfig", str(self.plane.kubeconfig)]
+        return run(commands.agent_identities("quarantine", agent, *where))
+
+    def verify(self, values: Json) -> Done:
+        path = self.directory / f"{self.namespace}-values.json"
+        path.write_text(json.dumps(values))
+        where = ["--namespace", self.namespace, "--kubeconfig", str(self.plane.kubeconfig)]
+        return run(commands.agent_identities("verify", "--values", str(path), *where))
+
+    def may_get(self, agent: str, resource: str) -> bool:
+        return may_get(self.server, self.namespace, agent, resource)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """One of our own, on this machine whatever the run is on: a webhook of the tests' own holds its requests."""
+    config = ControlPlaneConfig(kubernetes=request.config.getoption("--kubernetes"))
+    with ControlPlane.start(tmp_path_factory.mktemp("two") / "plane", config) as plane:
+        yield plane
+
+
+@pytest.fixture
+def place(plane: ControlPlane, chart: Path, helm_4: Helm, tmp_path: Path, namespace: str) -> Place:
+    made = Place(plane, server_of(plane), tmp_path, chart, namespace)
+    made.release(helm_4).install(Values(overrides=before(AGENTS)))
+    return made
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    return f"test-{abs(hash(request.node.name)):x}"[:30]
+
+
+def other() -> Json:
+    """A third set of values: no agent has the rights that it has in `before` and `after`."""
+    rule = {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["get"]}
+    return {"tiers": {"other": {"rules": [rule]}}, "agents": {f"agent-{n:03}": {"tiers": ["other"]} for n in range(8)}}
+
+
+Helms = Callable[[str], Helm]
+
+
+@pytest.fixture(scope="session")
+def helms(helm_3: Helm, helm_4: Helm) -> Helms:
+    return {"3": helm_3, "4": helm_4}.__getitem__
+
+
+both_ways = pytest.mark.parametrize(("first", "second"), ["44", "33", "34", "43"])
+
+
+@both_ways
+def test_an_upgrade_during_another_is_refused_and_leaves_no_trace(
+    place: Place, helms: Helms, first: str, second: str
+) -> None:
+    passing = writes_before_half_of_the_upgrade(AGENTS, helms(first).major)
+    with place.gate(passing) as held, started(place.upgrade(helms(first), after(AGENTS))) as process:
+        held.until_held(partial(is_running, process))
+        refused = run(place.upgrade(helms(second), other()))
+        held.open()
+        won = ended(process)
+    assert won.returncode == 0, won.stderr
+    assert refused.returncode == 1
+    assert IN_PROGRESS in refused.stderr
+    assert place.differences(helms(first), after(AGENTS)) == []
+    assert records(place.server, place.release(helms(first))) == {1: "superseded", 2: "deployed"}
+
+
+@both_ways
+def test_of_two_upgrades_that_begin_at_the_same_moment_one_wins_and_the_other_says_so(
+    place: Place, helms: Helms, first: str, second: str
+) -> None:
+    wishes = [(helms(first), after(AGENTS)), (helms(second), other())]
+    with place.gate(0, "secrets") as held, ExitStack() as stack:
+        running = [stack.enter_context(started(place.upgrade(helm, values))) for helm, values in wishes]
+        held.until_held(lambda: any(map(is_running, running)), 2)  # each is about to write its record of revision 2
+        held.open()
+        done = [ended(process) for process in running]
+    assert sorted(each.returncode for each in done) == [0, 1]
+    (lost,) = [each for each in done if each.returncode]
+    assert "release: already exists" in lost.stderr
+    (winner,) = [wish for wish, each in zip(wishes, done, strict=True) if not each.returncode]
+    assert place.differences(*winner) == []
+    assert records(place.server, place.release(winner[0])) == {1: "superseded", 2: "deployed"}
+
+
+@pytest.mark.parametrize("helm", "43")
+def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_again_does(
+    place: Place, helms: Helms, helm: str
+) -> None:
+    """The upgrade has not come to the agent yet, and makes anew what it finds missing."""
+    values = after(AGENTS)
+    values["agents"]["suspect"] = {"tiers": ["reader"]}  # another binding goes, this one is there again
+    with place.gate(1) as held, started(place.upgrade(helms(helm), values)) as process:
+        held.until_held(partial(is_running, process))
+        held.hold_no_more()
+        done = place.quarantine("suspect")
+        assert not place.may_get("suspect", "pods")
+        held.open()
+        assert ended(process).returncode == 0
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Helm is at work on release agents" in done.stdout
+    assert "quarantined: true" in done.stdout  # the values that keep it so
+    assert place.may_get("suspect", "configmaps")  # the upgrade has given it back: the warning was true
+    again = place.quarantine("suspect")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert not place.may_get("suspect", "configmaps")
+    assert place.may_get("sibling", "configmaps")
+    assert run(place.upgrade(helms(helm), quarantined(values))).returncode == 0
+    assert place.differences(helms(helm), quarantined(values)) == []
+
+
+@pytest.mark.parametrize("helm", "43")
+def test_a_quarantine_lasts_where_the_upgrade_that_is_running_says_so_too(
+    place: Place, helms: Helms, helm: str
+) -> None:
+    with place.gate(1) as held, started(place.upgrade(helms(helm), after(AGENTS))) as process:
+        held.until_held(partial(is_running, process))
+        held.hold_no_more()
+        assert place.quarantine("suspect").returncode == 2
+        held.open()
+        assert ended(process).returncode == 0
+    assert place.differences(helms(helm), after(AGENTS)) == []
+    assert not place.may_get("suspect", "services")
+    assert place.may_get("sibling", "configmaps")
+
+
+# ---- a Helm that is cut off
+
+
+@pytest.fixture
+def cut_off(place: Place, helms: Helms, request: pytest.FixtureRequest) -> Helm:
+    """Helm, killed in the middle of an upgrade to `after`, as by a pipeline that is cancelled."""
+    helm = helms(request.param)
+    passing = writes_before_half_of_the_upgrade(AGENTS, helm.major)
+    with place.gate(passing) as held, started(place.upgrade(helm, after(AGENTS))) as process:
+        held.until_held(partial(is_running, process))
+        process.kill()
+        process.wait()
+    assert records(place.server, place.release(helm)) == {1: "deployed", 2: "pending-upgrade"}
+    assert place.differences(helm, before(AGENTS))
+    assert place.differences(helm, after(AGENTS))
+    return helm
+
+
+each_cut_off = pytest.mark.parametrize("cut_off", "43", indirect=True)
+
+
+@each_cut_off
+def test_rolling_back_to_the_last_good_revision_and_the_same_upgrade_again_end_it(place: Place, cut_off: Helm) -> None:
+    was = accounts(installed(place.server, place.release(cut_off)))
+    upgrade = place.upgrade(cut_off, after(AGENTS))
+    assert IN_PROGRESS in run(upgrade).stderr
+    place.release(cut_off).rollback(1)
+    assert place.differences(cut_off, before(AGENTS)) == []
+    assert place.may_get("suspect", "services")  # what docs/recovery.md warns of
+    assert run(upgrade).returncode == 0
+    assert place.differences(cut_off, after(AGENTS)) == []
+    assert not place.may_get("suspect", "services")
+    assert place.may_get("sibling", "configmaps")
+    now = accounts(installed(place.server, place.release(cut_off)))
+    assert {name: uid for name, uid in was.items() if name in now and name in before(AGENTS)["agents"]} == {
+        name: uid for name, uid in now.items() if name in was and name in before(AGENTS)["agents"]
+    }
+
+
+@each_cut_off
+def test_rolling_back_to_the_revision_that_is_pending_leaves_rights_behind(place: Place, cut_off: Helm) -> None:
+    """What docs/recovery.md warns of."""
+    place.release(cut_off).rollback(2)
+    assert run(place.upgrade(cut_off, after(AGENTS))).returncode == 0
+    assert [one for one in place.differences(cut_off, after(AGENTS)) if not one.startswith("too much")] == []
+    assert place.may_get("suspect", "services")
+    assert place.verify(after(AGENTS)).returncode == 1
+
+
+# ---- removals that fail
+
+
+def test_what_helm_4_could_not_remove_the_same_upgrade_removes(place: Place, helm_4: Helm) -> None:
+    upgrade = place.upgrade(helm_4, after(AGENTS))
+    with place.gate(1_000_000, broken=("DELETE",)):
+        failed = run(upgrade)
+    assert failed.returncode == 1
+    assert BROKEN in failed.stderr
+    assert place.may_get("suspect", "services")
+    assert records(place.server, place.release(helm_4)) == {1: "deployed", 2: "failed"}
+    assert run(upgrade).returncode == 0
+    assert place.differences(helm_4, after(AGENTS)) == []
+
+
+def test_what_helm_3_could_not_remove_it_forgets_verify_finds_and_a_rollback_brings_back_to_mind(
+    place: Place, helm_3: Helm
+) -> None:
+    upgrade = place.upgrade(helm_3, after(AGENTS))
+    with place.gate(1_000_000, broken=("DELETE",)):
+        assert run(upgrade).returncode == 0  # sic
+    assert run(upgrade).returncode == 0
+    left = installed(place.server, place.release(helm_3))
+    assert "agent-000" in accounts(left)
+    assert bindings_of(left, "agent-000")
+    assert place.may_get("suspect", "services")
+    found = place.verify(after(AGENTS))
+    assert found.returncode == 1
+    assert "agent-000" in found.stdout
+    place.release(helm_3).rollback(1)
+    assert run(upgrade).returncode == 0
+    assert place.differences(helm_3, after(AGENTS)) == []
+    assert place.verify(after(AGENTS)).returncode == 0
