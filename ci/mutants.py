@@ -24,19 +24,15 @@ from rich.console import Console  # noqa: E402  # support is found by the line a
 from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from agent_identities import yaml  # noqa: E402
 from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES, provide  # noqa: E402
 from agent_identities.data import chart_path  # noqa: E402
 from agent_identities.mutants import Mutant  # noqa: E402
-from agent_identities.mutants.coverage import branches  # noqa: E402
 from agent_identities.render_worker import RenderWorker, WorkerRenderer  # noqa: E402
 from support.invariants import cases  # noqa: E402
 from support.judge import REVIEWED, Judge  # noqa: E402
-from support.mutation import Layer, layers, templates  # noqa: E402
+from support.mutation import Layer, layers, survivors, templates  # noqa: E402
 
-SURVIVORS: Final = REPOSITORY / "tests" / "corpus" / "mutants" / "survivors.yaml"
 LEAST_RATE: Final = 0.95
-THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -75,12 +71,17 @@ def run(layer: Layer, listed: Mapping[str, str], only: str, progress: Progress) 
     def judge(mutant: Mutant) -> set[str]:
         broken = layer.kill(mutant)
         progress.advance(task)
+        done = round(progress.tasks[task].completed)
+        if not progress.console.is_terminal and done % (len(mutants) // 10 + 1) == 0:
+            progress.console.print(f"{layer.name}: {done:,} of {len(mutants):,}")
         return broken
 
     with ThreadPoolExecutor(layer.threads) as pool:
         judged = dict(zip([mutant.id for mutant in mutants], pool.map(judge, mutants), strict=True))
     for mutant in mutants:
         broken = judged[mutant.id]
+        if missing := layer.must_notice(mutant) - broken:
+            result.trouble.append(f"{mutant.id}: {', '.join(sorted(missing))} should notice it ({mutant.change})")
         if broken:
             result.killed[mutant.id] = broken
             if mutant.id in listed:
@@ -98,22 +99,6 @@ def run(layer: Layer, listed: Mapping[str, str], only: str, progress: Progress) 
         ]
     result.seconds = time.monotonic() - started
     return result
-
-
-def covered(judge: Judge, progress: Progress) -> tuple[int, list[str]]:
-    """(how many branches the templates have, those that no case reaches)."""
-    probes = [branch for path, text in templates() for branch in branches(path, text)]
-    task = progress.add_task("coverage", total=len(probes))
-
-    def reached(number: int) -> bool:
-        probe = probes[number]
-        found = any(probe.reached(answer.text) for answer in judge.answers(probe.path, probe.text) if not answer.ok)
-        progress.advance(task)
-        return found
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        there = list(pool.map(reached, range(len(probes))))
-    return len(probes), [str(probe) for probe, hit in zip(probes, there, strict=True) if not hit]
 
 
 def report(results: Sequence[Result], console: Console) -> None:
@@ -158,7 +143,7 @@ def main() -> int:
     """Runs the layers; the exit status is 0 if all is noticed that is not listed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--layer", nargs="*", metavar="LAYER", help="only these: template, schema, object, guard, coverage"
+        "--layer", nargs="*", metavar="LAYER", help="only these: template, schema, object, guards-live, coverage"
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only mutants whose id holds this")
     parser.add_argument(
@@ -167,7 +152,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--killed", type=Path, metavar="FILE", help="write there which invariants notice which mutant")
     given = parser.parse_args()
-    listed = yaml.load(SURVIVORS.read_text(encoding="utf-8"), name=str(SURVIVORS)) or {}
+    listed = survivors()
     console = Console()
     results: list[Result] = []
     coverage: tuple[int, list[str]] | None = None
@@ -180,19 +165,21 @@ def main() -> int:
                     f"✗ {invariant} is broken by the chart as it is: {', '.join(where[:5])}", style="bold red"
                 )
             return 1
+        if not given.only and (not given.layer or {"template", "coverage"} & set(given.layer)):
+            progress.add_task("coverage", total=None)
+            reach = judge.find_reach(dict(templates()))
+            coverage = reach.total, [str(branch) for branch in reach.unreached()]
         for layer in layers(judge, given.kubernetes):
             if not given.layer or layer.name in given.layer:
                 with layer:
-                    results.append(run(layer, listed.get(layer.name) or {}, given.only, progress))
-        if not given.only and (not given.layer or "coverage" in given.layer):
-            coverage = covered(judge, progress)
+                    results.append(run(layer, listed.get(layer.name, {}), given.only, progress))
     report(results, console)
     trouble = [line for one in results for line in one.trouble]
     trouble += [
         f"{one.layer}: {one.rate:.1%} is less than {LEAST_RATE:.0%}" for one in results if one.rate < LEAST_RATE
     ]
     if coverage is not None:
-        unreached = set(coverage[1]) - set(listed.get("coverage") or {})
+        unreached = set(coverage[1]) - listed.get("coverage", {}).keys()
         console.print(f"branches of the templates: {coverage[0]:,}, reached {coverage[0] - len(coverage[1]):,}")
         trouble += [f"{branch}: no case reaches it" for branch in sorted(unreached)]
     if given.json:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent_identities.cluster.toolchain import provide
+from agent_identities.render_worker import RenderWorker, WorkerRenderer
+from support.invariants import cases
+from support.judge import Judge
 from support.kubeconform import KUBERNETES, Kubeconform
 
 
@@ -26,3 +29,9 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def kubeconform(schemas: Path) -> Kubeconform:
     return Kubeconform(provide(["kubeconform"])["kubeconform"].path, schemas)
+
+
+@pytest.fixture(scope="session")
+def judge(chart: Path, render_worker: RenderWorker) -> Judge:
+    """Holds the chart, and mutants of it, against the invariants."""
+    return Judge(WorkerRenderer(render_worker, chart), cases())

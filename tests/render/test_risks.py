@@ -3,46 +3,26 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_identities.data import chart_path
 from agent_identities.helm import Helm, HelmError, Renderer, Target, Values
-from agent_identities.rbac import Catalogue, PolicyRule
-
-CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
-RISKS: Final = {risk.id: risk for risk in CATALOGUE.risks}
-PLACES: Final = ("agents", "kube-system", None)
-"""Where rules are held; None is the whole cluster."""
-
-Rules = Sequence[PolicyRule]
-Findings = list[tuple[str, int]]
-
-PROBE: Final = """\
-{{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
-{{- $every := dict }}
-{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
-cases:
-{{- range .Values.cases }}
-  {{- $index := $every }}
-  {{- if .alone }}
-    {{- $named := dict }}
-    {{- range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}
-    {{- $index = dict }}
-    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named) }}
-  {{- end }}
-  {{- $met := dict }}
-  {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
-  {{- $problems := dict }}
-  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict) }}
-  - {{ dict "met" $met "refused" ($problems.list | default list) | toJson }}
-{{- end }}
-"""
+from agent_identities.rbac import PolicyRule
+from support.risks import (
+    PLACES,
+    PROBE,
+    RISKS,
+    Findings,
+    Rules,
+    asked_of_templates,
+    expected,
+    near,
+    resource_rules,
+)
 
 
 class Probe:
@@ -68,59 +48,14 @@ class Probe:
         return [{risk for risk in RISKS if f" risk {risk}: " in f" {text}"} for text in texts]
 
     def _ask(self, asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
-        cases = [
-            {
-                "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],
-                "clusterWide": place is None,
-                "namespaces": {} if place is None else {place: True},
-                "alone": number % 5 == 0,  # with a catalogue that is sorted for these rules and no others
-            }
-            for number, (rules, place) in enumerate(asked)
-        ]
+        cases = asked_of_templates(asked)
         text = self.helm.template(self.folder, Values(overrides={"cases": cases}), Target())
         return [json.loads(line.removeprefix("  - ")) for line in text.splitlines() if line.startswith("  - ")]
-
-
-def expected(rules: Rules, place: str | None) -> Findings:
-    found = CATALOGUE.findings(rules, cluster_wide=place is None, namespace=place or "")
-    return [(match.risk.id, match.rule_index) for match in found]
 
 
 @pytest.fixture(scope="session", params=["helm_4", "helm_3"])
 def probe(request: pytest.FixtureRequest, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Probe:
     return Probe(request.getfixturevalue(request.param), chart, tmp_path_factory.mktemp("probe"))
-
-
-def resource_rules(rules: Rules) -> bool:
-    return not any(rule.non_resource_urls for rule in rules)
-
-
-def near(rules: Rules) -> list[Rules]:
-    """The rules, and all that differs from them in one field of one rule."""
-    changes: list[dict[str, tuple[str, ...]]] = [
-        {"api_groups": ("example.org",)},
-        {"api_groups": ("*",)},
-        {"resources": ("widgets",)},
-        {"resources": ("*",)},
-        {"resources": ("*/exec",)},
-        {"verbs": ("use",)},
-        {"verbs": ("*",)},
-        {"verbs": ("get", "watch")},
-        {"verbs": ("delete", "deletecollection")},
-        {"verbs": ("create", "frobnicate")},
-        {"resource_names": ("own",)},
-        {"resource_names": ("",)},
-    ]
-    changed = [
-        [*rules[:index], replace(rule, **change), *rules[index + 1 :]]
-        for index, rule in enumerate(rules)
-        for change in changes
-    ]
-    subresources = [
-        [replace(rule, resources=tuple(f"{resource.split('/')[0]}/status" for resource in rule.resources))]
-        for rule in rules
-    ]
-    return [rules, [*rules, *rules], *changed, *subresources, *([rule] for rule in rules)]
 
 
 def test_the_templates_find_what_python_finds_in_every_bad_rule_and_its_neighbours(probe: Probe) -> None:

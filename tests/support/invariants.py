@@ -19,7 +19,8 @@ from agent_identities.helm import Target, Values
 from agent_identities.identities import Declaration
 from agent_identities.objects import KubeObject, Objects, thaw
 from agent_identities.rbac import Catalogue
-from support import promised
+from support import probes, promised
+from support.corners import DIGITS, DIGITS_TARGET, corners
 from support.mistakes import refused, taken
 from support.values_broken import RELATIONS, related
 
@@ -31,12 +32,17 @@ ADMISSION: Final = "admissionregistration.k8s.io"
 
 @dataclass(frozen=True)
 class Case:
-    """Values for one release. ``message``: what the refusal must say; None for values that are right."""
+    """Values for one release. ``message``: what the refusal must say; None for values that are right.
+
+    ``files`` stand beside those of the chart, or in place of them. ``about`` is the one template that it is of use for.
+    """
 
     name: str
     given: Values
     target: Target = field(default_factory=Target)
     message: tuple[str, ...] | None = None
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    about: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -180,7 +186,7 @@ _KINDS: Final = {"ServiceAccount", "Deployment", *_RBAC, *_AROUND, *_ADMISSION}
 
 def _kinds(case: Case, objects: Objects) -> Iterator[str]:
     for key in objects:
-        if key.kind not in _KINDS:
+        if key.kind not in _KINDS and not (case.files and key.kind == probes.KIND):
             yield f"{key}: the chart makes no such thing"
 
 
@@ -195,6 +201,12 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     _promised("surroundings", "networks and fair shares open what is declared", _AROUND, promised.surroundings),
     Invariant("guards", "each guard that is on has its policy, its binding and its names", _guards),
     Invariant("kinds", "nothing else is made", _kinds),
+    Invariant(
+        "risks", "the templates find the risks that Python finds", lambda _case, found: probes.risks_broken(found)
+    ),
+    Invariant(
+        "parents", "a parent's pods are the agent's", lambda case, found: probes.parents_broken(case.plan, found)
+    ),
 )
 
 
@@ -216,11 +228,13 @@ def cases() -> list[Case]:
         Case("production, a long name", Values((examples / "production.yaml",)), Target("r" * 53, "n" * 63)),
         Case("nothing", Values()),
     ]
-    found += [Case(f"right: {_short(one)}", Values(overrides=one)) for one in (*taken(), *SMALL)]
+    found += [Case(f"right: {_short(one)}", Values(overrides=one)) for one in taken()]
     found += [
         Case(f"wrong: {one.parts[0]}: {one.parts[-1][:30]}", Values(overrides=one.values), message=one.parts)
         for one in refused()
     ]
+    found += [Case(one.name, one.values, one.target, one.message, about=one.about) for one in corners()]
+    found += _by_probes(everything)
     for relation in RELATIONS:
         broken = related({}, relation)
         found.append(
@@ -239,8 +253,51 @@ def _numbered(found: list[Case]) -> list[Case]:
     return found
 
 
-SMALL: Final[list[Json]] = []
-"""Values that reach what no example does."""
+PARENT: Final = "templates/_parent.tpl"
+
+
+def _by_probes(everything: Values) -> list[Case]:
+    """What charts that depend on this one ask for, and the catalogue's rules."""
+    parent, risks = {probes.PATH: probes.PARENT}, {probes.PATH: probes.RISKS_PROBE}
+
+    def asking(probe: Json) -> Values:
+        return Values(everything.files, {"global": {"probe": probe}})
+
+    every = [name for name in Case("", everything).plan.agents if not name.proxied]
+    names = [agent.name for agent in every]
+    found = [
+        Case("parent", asking({"agents": names}), files=parent, about=PARENT),
+        Case("parent, by an alias", asking({"agents": names, "chart": "fleet"}), files=parent, about=PARENT),
+        Case(
+            "parent, whether they run",
+            asking({"agents": ["worker", "suspect", "triage-2"], "parts": ["runs"]}),
+            files=parent,
+            about=PARENT,
+        ),
+        Case(
+            "parent, digits",
+            Values(everything.files, DIGITS | {"global": {"probe": {"agents": [*names, "3"]}}}),
+            DIGITS_TARGET,
+            files=parent,
+            about=PARENT,
+        ),
+        Case("risks", Values(overrides=probes.risks_values()), files=risks, about="templates/_risks.tpl"),
+    ]
+    for probe, message in probes.PARENTS_REFUSED:
+        for part in ("runs", "pod", "podLabels", "podSpec", "volumeMounts"):
+            if part != "runs" or "suspect" not in probe["agents"]:
+                asked = asking(probe | {"parts": [part]})
+                found.append(
+                    Case(f"wrong parent: {message[0]}: {part}", asked, message=message, files=parent, about=PARENT)
+                )
+    alone = asking({"agents": ["worker"], "alone": True})
+    message = ('no enabled dependency "agent-identities"', "Its dependencies: none")
+    found.append(Case("wrong parent: of no chart", alone, message=message, files=parent, about=PARENT))
+    for count, known in ((0, "Known agents: none"), (25, "agent-18, agent-19. Use one of them")):
+        agents: Json = {f"agent-{number:02}": {} for number in range(count)}
+        asked = Values(overrides={"agents": agents, "global": {"probe": {"agents": ["nobody"]}}})
+        found.append(Case(f"wrong parent: of {count}", asked, message=('"nobody"', known), files=parent, about=PARENT))
+    return found
 
 
 def _short(given: Json) -> str:

@@ -1,14 +1,17 @@
 """Judges a chart, or a mutant of it: which invariants it breaks, over all cases."""
 
+import functools
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.objects import Objects, thaw
+from agent_identities.objects import KubeObject, Objects, thaw
 from agent_identities.render_worker import Answer, RenderWorkerError, WorkerRenderer
 from support.invariants import INVARIANTS, Case
+from support.reach import Reach
 
 RENDERS = "renders"
 """The invariant that what is right is taken, and gives objects."""
@@ -33,13 +36,16 @@ class Verdict:
 class Judge:
     """Judges by what the chart as it is answers: where a mutant's answer is the same, there is nothing to judge.
 
-    Cases that told mutants of a file apart are asked first about the next one.
+    The first case, which should be one that has everything, and those that told other mutants of a file apart are asked
+    first; then the others, the cheap ones first.
     """
 
     def __init__(self, renderer: WorkerRenderer, cases: Sequence[Case]) -> None:
         self.renderer, self.cases = renderer, list(cases)
         self._answers = {case.name: answer for case, answer in self._ask(renderer, self.cases)}
+        self._size = {name: len(answer.text) for name, answer in self._answers.items()}
         self._told: dict[str, Counter[str]] = {}
+        self.reach: Reach | None = None
         self._lock = threading.Lock()
         if len(self._answers) != len(self.cases):
             twice = [name for name, number in Counter(case.name for case in self.cases).items() if number > 1]
@@ -47,7 +53,7 @@ class Judge:
 
     @staticmethod
     def _ask(renderer: WorkerRenderer, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
-        asked = [(case, renderer.submit(case.given, case.target)) for case in cases]
+        asked = [(case, _with(renderer, case).submit(case.given, case.target)) for case in cases]
         for case, future in asked:
             yield case, future.result()
 
@@ -59,33 +65,56 @@ class Judge:
                 verdict.add(invariant, case)
         return verdict
 
-    def judge(self, path: str, text: str | None, *, thorough: bool = False) -> Verdict:
-        """A chart with this in place of one file; up to the first case that shows it, or ``thorough``: all of them."""
+    def broken(self, name: str) -> list[str]:
+        """The invariants that the chart as it is breaks in one case."""
+        case = next(case for case in self.cases if case.name == name)
+        return sorted(self._broken(case, self._answers[name]))
+
+    def judge(self, path: str, text: str | None, *, changed: tuple[int, int] | None = None) -> Verdict:
+        """A chart with this in place of one file; up to the first case that shows it.
+
+        ``changed``: from where to where the file as it is differs. Where it is known which cases render that, no others
+        are asked.
+        """
         mutant = self.renderer.with_chart_files({path: text})
         verdict = Verdict()
-        for case in self._in_order(path):
+        for case in self._worth_asking(path, changed):
             try:
-                answer = mutant.submit(case.given, case.target).result()
+                answer = _with(mutant, case).submit(case.given, case.target).result()
             except RenderWorkerError:
                 answer = Answer(ok=False, text="the engine itself gave up")
             for invariant in self._differences(case, answer):
                 verdict.add(invariant, case)
-            if verdict.broken.keys() - {REVIEWED} and not thorough:
+            if verdict.broken.keys() - {REVIEWED}:
                 with self._lock:
                     self._told.setdefault(path, Counter())[case.name] += 1
                 break
         return verdict
 
-    def answers(self, path: str, text: str) -> Iterator[Answer]:
-        """What such a mutant answers to each case, those first that told others of the file apart."""
-        mutant = self.renderer.with_chart_files({path: text})
-        for case in self._in_order(path):
-            yield mutant.submit(case.given, case.target).result()
+    def judge_case(self, name: str, path: str, text: str | None) -> set[str]:
+        """The invariants that a chart with this in place of one file breaks in one case."""
+        case = next(case for case in self.cases if case.name == name)
+        mutant = _with(self.renderer.with_chart_files({path: text}), case)
+        return set(self._differences(case, mutant.submit(case.given, case.target).result()))
+
+    def find_reach(self, texts: Mapping[str, str]) -> Reach:
+        """Finds out which cases render which parts of these templates; takes a minute, and saves many."""
+        self.reach = Reach(self.renderer, self.cases, texts)
+        return self.reach
+
+    def _worth_asking(self, path: str, changed: tuple[int, int] | None) -> Iterator[Case]:
+        """The cases that may tell, the likely and the cheap ones first; one at least, as it may be no template now."""
+        order = self._in_order(path)
+        if self.reach is not None and changed is not None:
+            there = [case for case in order if self.reach.may_show(case, path, *changed)]
+            order = there or order[:1]
+        yield from order
 
     def _in_order(self, path: str) -> list[Case]:
         with self._lock:
             told = Counter(self._told.get(path, {}))
-        return sorted(self.cases, key=lambda case: -told[case.name])
+        asked = [case for case in self.cases if case.about in ("", path)]
+        return sorted(asked, key=lambda case: (-told[case.name], case is not self.cases[0], self._size[case.name]))
 
     def _differences(self, case: Case, answer: Answer) -> Iterator[str]:
         before = self._answers[case.name]
@@ -102,11 +131,26 @@ class Judge:
                 yield REFUSES
             return
         try:
-            objects = Objects.from_yaml(answer.stdout())
+            objects = objects_of(answer.stdout())
         except AgentIdentitiesError:
             yield RENDERS
             return
         yield from broken_by(case, objects)
+
+
+def _with(renderer: WorkerRenderer, case: Case) -> WorkerRenderer:
+    """The renderer, with the files that the case brings."""
+    return renderer.with_chart_files(case.files) if case.files else renderer
+
+
+def objects_of(text: str) -> Objects:
+    """The objects of what `helm template` prints. Mutants differ in a document or two: the others are read once."""
+    return Objects(obj for document in re.split(r"^---$", text, flags=re.MULTILINE) for obj in _document(document))
+
+
+@functools.lru_cache(maxsize=20_000)
+def _document(text: str) -> tuple[KubeObject, ...]:
+    return tuple(Objects.from_yaml(text).values())
 
 
 def broken_by(case: Case, objects: Objects) -> set[str]:
@@ -126,5 +170,7 @@ def _same(before: Answer, after: Answer) -> bool:
     """Whether two answers differ in comments and blanks at most."""
     if not (before.ok and after.ok):
         return False
-    was, now = (Objects.from_yaml(one.text) for one in (before, after))
-    return was.keys() == now.keys() and all(thaw(was[key].body) == thaw(now[key].body) for key in was)
+    was, now = (objects_of(one.text) for one in (before, after))
+    return was.keys() == now.keys() and all(
+        was[key] is now[key] or thaw(was[key].body) == thaw(now[key].body) for key in was
+    )

@@ -1,22 +1,26 @@
 """Judges mutants of the values schema: by values one step away from valid, and by values at the very bounds.
 
-A looser schema is noticed where it takes what must be refused, a tighter one where it refuses what must be taken: by
-Python's validator, and by Helm's, which must agree.
+A looser schema is noticed where it takes what must be refused, a tighter one where it refuses what must be taken. Both
+are asked of Python's validator and of Helm's, which must agree.
+
+Where all that a looser schema takes is refused by the templates, with its place, the keyword is covered twice: who
+writes such values is told the same, so that is no defect, and ``twice`` shows what the templates say.
 """
 
-import copy
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from typing import Any, Final
+
+from jsonschema import Draft7Validator
 
 from agent_identities import values
 from agent_identities.data import chart_path
-from agent_identities.helm import Target, Values
-from agent_identities.mutants.schema import SchemaMutant, escape
-from agent_identities.render_worker import WorkerRenderer
+from agent_identities.helm import Values
+from agent_identities.mutants.schema import SchemaMutant, steps_of
+from agent_identities.render_worker import Answer, WorkerRenderer
 from support.invariants import Case
-from support.schema import Node, Steps, ValuesSchema
+from support.near_misses import NearMiss, Surroundings, Variant
 
 Json = dict[str, Any]
 
@@ -26,22 +30,12 @@ SAYS: Final = {
     TAKES: "what is valid is taken, up to the very bounds",
     AGREE: "Helm's validator and Python's decide alike",
 }
-_GONE: Final = object()
 
-Changes = Callable[[Node, Any], Iterator[Any]]
+_ENOUGH: Final = 12
+"""So many near misses that a mutant takes are shown to the templates, if there are more."""
 
-FOR_PARENTS: Final[Json] = {"global": {"any": "thing"}, "enabled": True}
-"""Keys that charts above this one may set, and no template reads."""
-
-
-@dataclass(frozen=True)
-class NearMiss:
-    """Values that the schema must refuse at a place, and the keywords of the schema that do, by their JSON pointers."""
-
-    given: Json
-    merged: Json
-    place: str
-    keywords: frozenset[str]
+_SCHEMA: Final = "specifications of the schema(s)"
+_PROBLEMS: Final = " in the values:\n"
 
 
 class SchemaJudge:
@@ -49,94 +43,78 @@ class SchemaJudge:
 
     def __init__(self, renderer: WorkerRenderer, cases: Sequence[Case]) -> None:
         self.renderer = renderer
-        self.schema = ValuesSchema(chart_path())
-        self.text = (chart_path() / "values.schema.json").read_text(encoding="utf-8")
-        self.defaults = values.read(chart_path() / "values.yaml")
-        right = [(_own(case), case.target) for case in cases if case.message is None]
-        bases = [right[0][0] | FOR_PARENTS, FOR_PARENTS]
-        bounds = [(one, right[0][1]) for base in bases for one in self._variants(base, _at_bounds)]
-        validator = values.validator(self.text)
-        merged = [
-            (given, self._merged(given), target) for given, target in [*right, *((one, Target()) for one in bases)]
-        ]
-        self.right = merged + [
-            (given, self._merged(given), at) for given, at in bounds if validator.is_valid(self._merged(given))
-        ]
-        self.near = list(self._near_misses(bases))
-
-    def _merged(self, given: Json) -> Json:
-        return values.with_defaults(given, self.defaults)
-
-    def _near_misses(self, bases: Sequence[Json]) -> Iterator[NearMiss]:
-        validator = values.validator(self.text)
-        seen: set[str] = set()
-        for base in bases:
-            for given in self._variants(base, _beyond):
-                merged = self._merged(given)
-                text = json.dumps(merged, sort_keys=True)
-                if text in seen:
-                    continue
-                seen.add(text)
-                errors = list(validator.iter_errors(merged))
-                if errors:
-                    keywords = {self._keyword(list(error.absolute_schema_path)) for error in errors}
-                    place = "".join(f"/{escape(str(step))}" for step in errors[0].absolute_path)
-                    yield NearMiss(given, merged, place, frozenset(keywords))
-
-    def _keyword(self, path: Sequence[str | int]) -> str:
-        """The JSON pointer, in the file, of what an error's path ends at; the path runs through references."""
-        pointer, node = "#", self.schema.document
-        for step in path:
-            while isinstance(node, dict) and "$ref" in node:  # the path runs through it without a word
-                pointer = node["$ref"]
-                node = self.schema.document["definitions"][pointer.removeprefix("#/definitions/")]
-            key = str(step)
-            if isinstance(node, dict) and key not in node:  # the validator's own spelling of a pattern
-                key = next(name for name in node if name.removesuffix("$") == key.removesuffix(r"\Z"))
-            pointer, node = f"{pointer}/{escape(key)}", node[key] if isinstance(node, dict) else node
-        return pointer
-
-    def _variants(self, base: Json, changes: Changes) -> Iterator[Json]:
-        """The values with one place changed, for every place and every change of it."""
-        for steps, new in _walk(base, self.schema, self.schema.document, self.defaults, (), changes):
-            made = copy.deepcopy(base)
-            place: Any = made
-            for step in steps[:-1]:
-                place = place[step]
-            if new is _GONE:
-                del place[steps[-1]]
-            else:
-                place[steps[-1]] = new
-            yield made
+        around = Surroundings(chart_path())
+        self.text = around.text
+        self.document: Json = json.loads(around.text)
+        self.validator = around.validator
+        self.right = [Variant(_own(case), "#", None, around.defaults) for case in cases if case.message is None]
+        self.inside: dict[str, list[Variant]] = {}
+        for variant in around.inside():
+            self.inside.setdefault(variant.node, []).append(variant)
+        self.near: dict[str, list[NearMiss]] = {}
+        self.through: dict[str, list[NearMiss]] = {}
+        for one in around.outside():
+            if len(one.keywords) == 1:
+                (keyword,) = one.keywords
+                self.near.setdefault(keyword, []).append(one)
+                for reference in one.through:
+                    self.through.setdefault(reference, []).append(one)
+        self.twice: dict[str, str] = {}
 
     def baseline(self) -> set[str]:
         """The schema as it is: what is right must be taken, and there must be something wrong to refuse."""
-        validator = values.validator(self.text)
-        taken = all(validator.is_valid(merged) for _, merged, _ in self.right)
+        every = [*self.right, *(one for found in self.inside.values() for one in found)]
+        taken = all(self.validator.is_valid(one.merged) for one in every)
         return (set() if taken else {TAKES}) | (set() if self.near else {REFUSES})
 
     def judge(self, mutant: SchemaMutant) -> set[str]:
-        """The invariants that it breaks: none for one that nobody notices."""
+        """The invariants that it breaks: none for one that nobody notices, or that is covered twice."""
         validator = values.validator(mutant.text)
         renderer = self.renderer.with_chart_files({"values.schema.json": mutant.text})
-        if mutant.direction == "looser":
-            wrong = next((one for one in self._against(mutant) if validator.is_valid(one.merged)), None)
-            if wrong is None:
-                return set()
-            answer = renderer.submit(Values(overrides=wrong.given)).result()
-            return {REFUSES} | ({AGREE} if f"at '{wrong.place}'" in answer.text else set())
-        for given, merged, target in self.right:
-            if not validator.is_valid(merged):
-                answer = renderer.submit(Values(overrides=given), target).result()
-                return {TAKES} | ({AGREE} if answer.ok else set())
-        return set()
+        judged = self._looser if mutant.direction == "looser" else self._tighter
+        return judged(mutant, validator, renderer)
 
-    def _against(self, mutant: SchemaMutant) -> Iterator[NearMiss]:
+    def _looser(self, mutant: SchemaMutant, validator: Draft7Validator, renderer: WorkerRenderer) -> set[str]:
+        against = self._against(mutant)
+        node = None if mutant.pointer.endswith("/$ref") else _node(validator, mutant.pointer.rpartition("/")[0])
+        # at the place first: the whole of the values takes a hundred times as long
+        here = [one for one in against if node is None or not any(True for _ in validator.descend(one.instance, node))]
+        kept = set(here)
+        taken = [one for one in _some(here) if validator.is_valid(one.merged)]
+        refused = next((one for one in reversed(against) if one not in kept), None)
+        broken = {AGREE} if refused and not _by_schema(_asked(renderer, refused), refused.place) else set()
+        said = ""
+        for one in taken:
+            answer = _asked(renderer, one)
+            if _by_schema(answer, one.place):
+                return broken | {AGREE}
+            said = _by_templates(answer, one.named)
+            if not said:
+                return broken | {REFUSES}
+        if said:
+            self.twice[mutant.id] = said
+        return broken
+
+    def _against(self, mutant: SchemaMutant) -> list[NearMiss]:
         """Those that the changed keyword alone refuses."""
         keyword = mutant.pointer
+        if keyword.endswith("/$ref"):
+            return self.through.get(keyword, [])
         if keyword.endswith("/patternProperties"):  # a key that fits none of them is refused by the keyword beside it
             keyword = keyword.removesuffix("patternProperties") + "additionalProperties"
-        return (one for one in self.near if one.keywords == {keyword})
+        return self.near.get(keyword, [])
+
+    def _tighter(self, mutant: SchemaMutant, validator: Draft7Validator, renderer: WorkerRenderer) -> set[str]:
+        pointer = mutant.pointer.rpartition("/")[0]
+        node = _node(validator, pointer)
+        inside = self.inside.get(pointer, [])
+        here = [one for one in inside if any(True for _ in validator.descend(one.instance, node))]
+        refused = next((one for one in [*here, *self.right] if not validator.is_valid(one.merged)), None)
+        taken = next((one for one in inside if validator.is_valid(one.merged)), None)
+        broken = {AGREE} if taken and _by_schema(_asked(renderer, taken)) else set()
+        if refused is None:
+            return broken
+        return broken | ({TAKES} if _by_schema(_asked(renderer, refused)) else {AGREE})
 
 
 def _own(case: Case) -> Json:
@@ -144,66 +122,32 @@ def _own(case: Case) -> Json:
     return values.overlay(values.given(list(case.given.files)), dict(case.given.overrides))
 
 
-def _walk(
-    value: Any, schema: ValuesSchema, node: Node, default: Any, steps: Steps, changes: Changes
-) -> Iterator[tuple[Steps, Any]]:
-    node = schema.resolve(node)
-    if steps:
-        yield from ((steps, new) for new in changes(node, value))
-    if isinstance(value, dict):
-        entries = next(iter(node.get("patternProperties", {}).values()), None)
-        if changes is _beyond:
-            keys = ("Zz Unknown", "zz!", "!zz") if "patternProperties" in node else ("zzUnknown",)
-            yield from (
-                ((*steps, key), next(iter(value.values()), 1))
-                for key in keys
-                if node.get("additionalProperties") is False
-            )
-            for key in node.get("required", ()):
-                yield (*steps, key), None if isinstance(default, Mapping) and key in default else _GONE
-        for key, below in value.items():
-            child = node.get("properties", {}).get(key, entries)
-            child = child if child is not None else node.get("additionalProperties")
-            if isinstance(child, dict) and below is not None:
-                inner = default.get(key) if isinstance(default, Mapping) else None
-                yield from _walk(below, schema, child, inner, (*steps, key), changes)
-    if isinstance(value, list) and "items" in node:
-        for index, below in enumerate(value):
-            yield from _walk(below, schema, node["items"], None, (*steps, index), changes)
+def _node(validator: Draft7Validator, pointer: str) -> Json:
+    """The subschema at a pointer of the file."""
+    found: Any = validator.schema
+    for step in steps_of(pointer):
+        found = found[step] if step in found else found[step.removesuffix("$") + r"\Z"]
+    assert isinstance(found, dict), pointer
+    return found
 
 
-def _beyond(node: Node, value: Any) -> Iterator[Any]:
-    """One step outside of each keyword."""
-    yield from ("zz", ["zz"], 7, True, 1.5, {"zz": "zz"})
-    if "enum" in node:
-        yield "Zz"
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield from (node[key] + by for key, by in (("minimum", -1), ("maximum", 1)) if key in node)
-    if isinstance(value, str):
-        yield from ("", "A b!", "{", "a/b", f"{value}\n")
-        yield from (f"{before}{value}{after}" for mark in "!{ " for before, after in (("", mark), (mark, "")))
-        if "maxLength" in node:
-            yield "a" * (node["maxLength"] + 1)
-    if isinstance(value, list):
-        yield []
-        if value:
-            yield [value[0], value[0]]
-    if isinstance(value, dict):
-        yield {}
+def _some(taken: list[NearMiss]) -> list[NearMiss]:
+    """At most so many of them, from the first to the last."""
+    return taken[:: max(1, len(taken) // _ENOUGH)]
 
 
-def _at_bounds(node: Node, value: Any) -> Iterator[Any]:
-    """Each bound itself, each word of a list of words, each type."""
-    yield from node.get("enum", ())
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield from (node[key] for key in ("minimum", "maximum") if key in node)
-    if isinstance(value, str):
-        yield from ("a" * node[key] for key in ("minLength", "maxLength") if key in node)
-    if isinstance(value, list) and node.get("minItems") is not None:
-        yield value[: node["minItems"]]
-    kinds = node.get("type", ())
-    yield from (
-        {"null": None, "boolean": True, "integer": 1, "string": "a"}[kind]
-        for kind in kinds
-        if isinstance(kinds, list) and kind in ("null", "boolean", "integer", "string")
-    )
+def _asked(renderer: WorkerRenderer, one: Variant) -> Answer:
+    return renderer.submit(Values(overrides=one.given)).result()
+
+
+def _by_schema(answer: Answer, place: str | None = None) -> bool:
+    """Whether the schema refuses, at a place if one is given."""
+    return not answer.ok and (f"at '{place}'" if place is not None else _SCHEMA) in answer.text
+
+
+def _by_templates(answer: Answer, place: str) -> str:
+    """What the templates' list of problems says of a place, or nothing."""
+    if answer.ok or _PROBLEMS not in answer.text:
+        return ""
+    lines = [line.strip() for line in answer.text.partition(_PROBLEMS)[2].splitlines()]
+    return next((line for line in lines if re.match(rf"{re.escape(place)}(?![\w.\[-])", line)), "") if place else ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agent_identities.mutants import patterns
 from agent_identities.mutants.mutant import Mutant
 
 Json = dict[str, Any]
@@ -24,6 +25,7 @@ _DROPPED: Final = (
     "uniqueItems",
     "additionalProperties",
     "type",
+    "$ref",
 )
 _LOWER: Final = ("minimum", "minLength", "minItems", "minProperties")
 _UPPER: Final = ("maximum", "maxLength", "maxItems", "maxProperties")
@@ -55,7 +57,7 @@ def schema_mutants(schema: Json) -> Iterator[SchemaMutant]:
         for keyword, direction, change, new in _changes(node):
             changed = json.loads(json.dumps(schema))
             place = changed
-            for step in _steps(pointer):
+            for step in steps_of(pointer):
                 place = place[step]
             place.pop(keyword)
             place.update({} if new is None else {keyword: new})
@@ -86,7 +88,8 @@ def escape(step: str) -> str:
     return step.replace("~", "~0").replace("/", "~1")
 
 
-def _steps(pointer: str) -> list[str]:
+def steps_of(pointer: str) -> list[str]:
+    """The keys of a JSON pointer that begins with #."""
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
 
 
@@ -104,10 +107,10 @@ def _changes(node: Json) -> Iterator[tuple[str, Literal["looser", "tighter"], st
         if keyword in node:
             yield keyword, "looser", "one more", node[keyword] + 1
             yield keyword, "tighter", "one less", node[keyword] - 1
-    if (pattern := node.get("pattern", "")).startswith("^"):
-        yield "pattern", "looser", "not from the start", pattern[1:]
-    if pattern.endswith("$"):
-        yield "pattern", "looser", "not to the end", pattern[:-1]
+    for what, pattern in patterns.looser(node.get("pattern", "")):
+        yield "pattern", "looser", what, pattern
+    for what, pattern in patterns.tighter(node.get("pattern", "")):
+        yield "pattern", "tighter", what, pattern
     for name in node.get("required", ()):
         yield "required", "looser", f"without {name}", [one for one in node["required"] if one != name]
     for value in node.get("enum", ()):
@@ -119,9 +122,9 @@ def _changes(node: Json) -> Iterator[tuple[str, Literal["looser", "tighter"], st
         if node.get("additionalProperties") is False:
             rest = {key: below for key, below in node["properties"].items() if key != name}
             yield "properties", "tighter", f"no {name}", rest
-    for pattern in node.get("patternProperties", ()):
-        loose = {
-            pattern.removeprefix("^").removesuffix("$") if key == pattern else key: below
-            for key, below in node["patternProperties"].items()
-        }
-        yield "patternProperties", "looser", f"any key for {pattern}", loose
+    for key, below in node.get("patternProperties", {}).items():
+        others = {other: one for other, one in node["patternProperties"].items() if other != key}
+        for what, pattern in patterns.looser(key):
+            yield "patternProperties", "looser", f"{what} of {key}", {**others, pattern: below}
+        for what, pattern in patterns.tighter(key):
+            yield "patternProperties", "tighter", f"{what} of {key}", {**others, pattern: below}

@@ -14,11 +14,16 @@ _SHOWN: Final = 110
 
 @dataclass(frozen=True, slots=True)
 class TemplateMutant(Mutant):
-    """``text`` is what stands in for the file ``path`` of the chart; ``line`` is where it differs, from 1."""
+    """``text`` is what stands in for the file ``path`` of the chart; ``line`` is where it differs, from 1.
+
+    From ``start`` to ``end`` of the file as it was, something else stands now.
+    """
 
     path: str
     line: int
     text: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ def template_mutants(path: str, text: str) -> Iterator[TemplateMutant]:
         ids[title] += 1
         number = f" #{ids[title]}" if ids[title] > 1 else ""
         change = f"{_cut(was) or 'nothing'} -> {_cut(now) or 'nothing'}"
-        yield TemplateMutant("template", title + number, change, path, text.count("\n", 0, edit.start) + 1, mutated)
+        at = text.count("\n", 0, edit.start) + 1
+        yield TemplateMutant("template", title + number, change, path, at, mutated, edit.start, edit.end)
 
 
 def _cut(text: str) -> str:
@@ -137,7 +143,7 @@ _SWAPS: Final = {
 }
 _WORDS: Final = re.compile(r"(?<![\w.$\"-])(eq|ne|and|or|gt|lt|le|ge|true|false|min|max)(?![\w\"-])")
 _NOT: Final = re.compile(r"(?<![\w.$])not (?=[($.\w])")
-_NUMBER: Final = re.compile(r"(?<![\w.$\"-])(\d+)(?![\w.\"])")
+_NUMBER: Final = re.compile(r"(?<![\w.$\"-])(?<!indent )(\d+)(?![\w.\"])")  # a block further in is the same YAML
 _TERNARY: Final = re.compile(r"(?<![\w.$])ternary (\"[^\"]*\"|\S+) (\"[^\"]*\"|[^\s|)]+)")
 _PIPED: Final = re.compile(
     r" \| (?:quote|trunc \d+|trimSuffix \"[^\"]*\"|lower|default (?:\"[^\"]*\"|[\w.$]+)|uniq|sortAlpha)(?![\w])"

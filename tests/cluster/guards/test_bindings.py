@@ -4,53 +4,15 @@ import pytest
 
 from support.guarded import Guarded
 from support.server import RBAC, Json, Server, eventually
+from support.subjects import BIND_AGENTS, account, agents, binding, group, others, user
 
 pytestmark = pytest.mark.cluster
 
 GUARD = ("bindings", "bindings")
-VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
-BIND_AGENTS = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
 
 
 def values(namespace: str) -> Json:
     return {"agents": {"a": {}, "b": {}}}
-
-
-def user(name: str) -> Json:
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
-
-
-def group(name: str) -> Json:
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
-
-
-def account(name: str, namespace: str | None = None) -> Json:
-    return {"kind": "ServiceAccount", "name": name} | ({"namespace": namespace} if namespace else {})
-
-
-def agents(namespace: str) -> dict[str, Json]:
-    """Every spelling of an agent, or of all of them."""
-    return {
-        "account": account("a", namespace),
-        "proxy": account("agent-proxy", namespace),
-        "user": user(f"system:serviceaccount:{namespace}:a"),
-        "group of the namespace": group(f"system:serviceaccounts:{namespace}"),
-        "all accounts": group("system:serviceaccounts"),
-        "all users": group("system:authenticated"),
-    }
-
-
-def others(namespace: str) -> dict[str, Json]:
-    """What looks like one, and is none."""
-    return {
-        "account elsewhere": account("a", "default"),
-        "no agent": account("operator", namespace),
-        "user elsewhere": user("system:serviceaccount:default:a"),
-        "user with the same name": user("a"),
-        "user that is no agent": user(f"system:serviceaccount:{namespace}:operator"),
-        "group elsewhere": group("system:serviceaccounts:default"),
-        "group with its name": group(f"system:serviceaccount:{namespace}:a"),
-    }
 
 
 PLACES = ("here", "elsewhere", "cluster")
@@ -61,10 +23,6 @@ def path(guarded: Guarded, place: str, *, dry_run: bool = True) -> str:
     if place == "cluster":
         return f"{RBAC}/clusterrolebindings{end}"
     return f"{RBAC}/namespaces/{guarded.namespace if place == 'here' else 'default'}/rolebindings{end}"
-
-
-def binding(*subjects: Json, name: str = "b") -> Json:
-    return {"metadata": {"name": name}, "roleRef": VIEW, "subjects": list(subjects)}
 
 
 def bind(guarded: Guarded, who: Server, place: str, *subjects: Json) -> tuple[int, Json]:

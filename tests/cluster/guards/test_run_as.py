@@ -1,12 +1,12 @@
 """guards.runAs: who may run what as an agent."""
 
-import copy
 from typing import Any
 
 import pytest
 
-from support.guarded import Guarded, pod, use
+from support.guarded import Guarded, use
 from support.server import Json, Server, eventually
+from support.workloads import RESOURCES, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -16,47 +16,6 @@ GUARD = ("runAs", "run-as")
 def values(namespace: str) -> Json:
     deployer = {"kind": "User", "name": f"deployer@{namespace}", "agents": ["team"]}
     return {"agents": {"a": {}, "b": {}, "team": {"instances": 2}}, "guards": {"deployers": [deployer]}}
-
-
-def template(account: str | None, **field: Any) -> Json:
-    of_pod = pod(account, **field)
-    of_pod["metadata"].pop("name")
-    return of_pod
-
-
-def workload(resource: str, account: str | None, **field: Any) -> tuple[str, Json]:
-    """(API group's path, object) of each of the nine kinds."""
-    meta = {"metadata": {"name": "p"}}
-    made = template(account, **field)
-    selector = {"selector": {"matchLabels": {"app": "p"}}}
-    job = copy.deepcopy(made)
-    job["spec"]["restartPolicy"] = "Never"
-    cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": job}}}
-    groups = {"jobs": "/apis/batch/v1", "cronjobs": "/apis/batch/v1"}
-    core = {"pods", "podtemplates", "replicationcontrollers"}
-    bodies: dict[str, Json] = {
-        "pods": pod(account, **field),
-        "podtemplates": meta | {"template": made},
-        "replicationcontrollers": meta | {"spec": {"selector": {"app": "p"}, "template": made}},
-        "statefulsets": meta | {"spec": {"serviceName": "s", "template": made, **selector}},
-        "jobs": meta | {"spec": {"template": job}},
-        "cronjobs": meta | {"spec": cron},
-    }
-    body = bodies.get(resource, meta | {"spec": {"template": made, **selector}})
-    return groups.get(resource, "/api/v1" if resource in core else "/apis/apps/v1"), body
-
-
-RESOURCES = (
-    "pods",
-    "podtemplates",
-    "replicationcontrollers",
-    "deployments",
-    "replicasets",
-    "statefulsets",
-    "daemonsets",
-    "jobs",
-    "cronjobs",
-)
 
 
 def create(guarded: Guarded, who: Server, resource: str, account: str | None, **field: Any) -> tuple[int, Json]:

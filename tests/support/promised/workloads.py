@@ -73,8 +73,13 @@ def workloads(plan: Plan) -> Iterator[Json]:
         )
     for agent in plan.agents:
         if workload := agent.given.get("workload"):
-            azure = {"azure.workload.identity/use": "true"} if "azure" in agent.cloud else {}
-            yield _deployment(plan, agent.name, agent.labels, workload, agent.token, agent.tokens, azure)
+            yield deployment_of(plan, agent, workload)
+
+
+def deployment_of(plan: Plan, agent: Agent, workload: Json) -> Json:
+    """The Deployment that runs as an agent."""
+    azure = {"azure.workload.identity/use": "true"} if "azure" in agent.cloud else {}
+    return _deployment(plan, agent.name, agent.labels, workload, agent.token, agent.tokens, azure)
 
 
 def _deployment(

@@ -20,6 +20,7 @@ RIGHT += [{"name": "a", "mode": "on"}, {"name": "a", "mode": "off"}]
 WRONG = [
     {},
     {"name": 1},
+    {"name": ""},
     {"name": "A"},
     {"name": "!a"},
     {"name": "a!"},

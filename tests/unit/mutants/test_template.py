@@ -1,10 +1,12 @@
 """One line or word of a template changed, and where its blocks are."""
 
+import re
+
 import pytest
 
 from agent_identities.mutants import template_mutants
 from agent_identities.mutants.blocks import blocks
-from agent_identities.mutants.coverage import branches
+from agent_identities.mutants.coverage import around, branches, first_reached, probed
 
 TEMPLATE = """\
 {{- /* A comment, with {{ braces }} and an {{- end }} */}}
@@ -77,7 +79,20 @@ def test_comments_of_yaml_have_no_mutants() -> None:
 
 def test_each_branch_gets_a_probe_of_its_own() -> None:
     found = list(branches("t.yaml", TEMPLATE))
-    assert [(one.line, one.code.split()[0]) for one in found] == [(2, "range"), (4, "if"), (6, "else")]
-    assert all(one.text.count("probe-of-a-branch") == 1 for one in found)
-    assert found[0].reached("execution error at (t.yaml:2): probe-of-a-branch")
-    assert not found[0].reached("another problem")
+    assert [(one.line, one.code.split()[0]) for one in found] == [(1, "the"), (2, "range"), (4, "if"), (6, "else")]
+    probes = re.findall(r'fail "(probe [^"]*)"', probed(TEMPLATE, found))
+    reached = [first_reached(f"Error: execution error at (t.yaml:2:9): {probe}") for probe in probes]
+    assert reached == [("t.yaml", one.start) for one in found]
+    assert first_reached("another problem") is None
+
+
+def test_a_file_of_definitions_is_no_branch_itself() -> None:
+    assert [one.code for one in branches("_t.tpl", '{{ define "a" }}x{{ end }}')] == ['define "a"']
+
+
+def test_a_part_of_a_template_is_in_the_innermost_branch_around_it() -> None:
+    found = list(branches("t.yaml", TEMPLATE))
+    inside = TEMPLATE.index("get")
+    assert around(found, inside, inside + 1) == found[2]
+    assert around(found, inside, TEMPLATE.index("fail: ")) == found[1]
+    assert around(found[1:], 0, 1) is None

@@ -1,0 +1,336 @@
+"""Places on an API server where guards are put into force and probed, many side by side.
+
+A place is a namespace with all that probes refer to, and authors. Guards come into it and go, as a mutant of the chart
+prints them; nothing that is probed is kept, so the place stays as it was.
+"""
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent_identities.live.api import Answer, Api
+from agent_identities.objects import Key, thaw
+from support.guard_probes.authors import AUTHORS, policies
+from support.guard_probes.fleet import ACCOUNTS as FLEET_ACCOUNTS
+from support.guard_probes.model import END, FLEET, Probe, Request, collection
+from support.guard_probes.release import RELEASE
+from support.guard_probes.stage import ACCOUNTS, elsewhere, here
+from support.guarded import EVERYTHING
+from support.server import RBAC, Json
+from support.subjects import BIND_AGENTS, RBAC_GROUP
+
+ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+ADMISSION_GROUP: Final = "admissionregistration.k8s.io"
+_DENIED: Final = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '([^']+)' denied request: (.*)", re.S)
+_STRATEGIC: Final = {"content-type": "application/strategic-merge-patch+json"}
+_PATIENCE: Final = 60.0
+_LAG: Final = 2.0
+_FURNISHERS: Final = 8
+
+
+class RefusedObjectError(Exception):
+    """The API server does not take an object of a guard, and says that it is this one."""
+
+
+def denied_by(answer: Answer) -> str:
+    """The policy that refused a request; "" where none did."""
+    found = _DENIED.search(answer.message)
+    return found[1] if found else ""
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = _PATIENCE) -> None:
+    """Waits; AssertionError where it does not become true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+@dataclass(slots=True)
+class Ground:
+    """The API server, the namespace that nobody guards, and the places.
+
+    ``run`` begins the names of all that is made; ``served``: (apiVersion, kind) -> the path of its collection, with
+    {namespace} where it is in one.
+    """
+
+    api: Api
+    run: str
+    kubernetes: str
+    served: Mapping[tuple[str, str], str]
+    made: dict[str, "Place"] = field(default_factory=dict)
+
+    @property
+    def elsewhere(self) -> str:
+        return f"{self.run}-elsewhere"
+
+    @property
+    def mutating(self) -> bool:
+        return (f"{ADMISSION_GROUP}/v1", "MutatingAdmissionPolicy") in self.served
+
+    @contextmanager
+    def places(self, numbers: Mapping[str, int]) -> Iterator[dict[str, list["Place"]]]:
+        """As many new ones of each mode, with all that they hold; they are gone with the block."""
+        made = {
+            mode: [Place(self, f"{self.run}-{mode.lower()}-{n}", mode) for n in range(number)]
+            for mode, number in numbers.items()
+        }
+        self.made = {place.namespace: place for places in made.values() for place in places}
+        try:
+            with ThreadPoolExecutor(_FURNISHERS) as pool:
+                list(pool.map(Place.furnish, self.made.values()))
+                list(pool.map(Place.admit_strangers, self.made.values()))
+            yield made
+        finally:
+            with ThreadPoolExecutor(_FURNISHERS) as pool:
+                list(pool.map(Place.clear, self.made.values()))
+
+    def ask(self, request: Callable[[], Answer], own: str) -> tuple[Answer, str]:
+        """(answer, the policy that denied the request); "another's" for one that is not of the namespace ``own``.
+
+        What a guard refuses in a place that is not its own is told to its place: it is broken.
+        """
+        before = {name: place.in_force for name, place in self.made.items()}
+        answer = request()
+        policy = denied_by(answer)
+        if not policy or f".{own}." in policy:
+            return answer, policy
+        owner = self.made.get(policy.split(".")[1])
+        assert owner is not None, f"{policy} is none of ours: {answer.message}"
+        # only a guard that was in force all the while: else it may be one of before, whose place has moved on
+        if owner.in_force is not None and owner.in_force == before[owner.namespace]:
+            owner.trespassing.add(policy)
+            owner.remove(f"{ADMISSION}/validatingadmissionpolicies/{policy}")
+        return answer, "another's"
+
+    def create(self, path: str, body: Json) -> Json:
+        """As the administrator; it must work."""
+        answer = self.api.raw("POST", path, json.dumps(body))
+        assert answer.status == 201, f"{path}: {answer.status} {answer.message}"
+        return dict(answer.body)
+
+
+@contextmanager
+def ground(api: Api, run: str, kubernetes: str) -> Iterator[Ground]:
+    """An API server to probe guards on. kubernetes: its version, v1.36.4."""
+    made = Ground(api, run, kubernetes.lstrip("v"), dict(_served(api, f"{ADMISSION_GROUP}/v1", f"{RBAC_GROUP}/v1")))
+    there = f"/api/v1/namespaces/{made.elsewhere}"
+    try:
+        made.create("/api/v1/namespaces", {"metadata": {"name": made.elsewhere}})
+        until(lambda: api.raw("GET", f"{there}/serviceaccounts/default").status == 200, "the account default")
+        for name in ("a", "b"):
+            made.create(f"{there}/serviceaccounts", {"metadata": {"name": name}})
+        for path, body in elsewhere():
+            made.create(path.replace("$e", made.elsewhere), body)
+        yield made
+    finally:
+        api.raw("DELETE", there)
+        for kind in ("clusterrolebindings", "clusterroles"):
+            api.raw("DELETE", f"{RBAC}/{kind}?labelSelector=test%3D{run}")
+
+
+def _served(api: Api, *versions: str) -> Iterator[tuple[tuple[str, str], str]]:
+    for version in versions:
+        for resource in api.get(f"/apis/{version}")["resources"]:
+            if "/" not in resource["name"]:
+                there = "namespaces/{namespace}/" if resource["namespaced"] else ""
+                yield (version, resource["kind"]), f"/apis/{version}/{there}{resource['name']}"
+
+
+_numbers = itertools.count(1)
+
+
+class Place:
+    """One namespace of agents, and the guards that are in force there."""
+
+    def __init__(self, ground: Ground, namespace: str, mode: str) -> None:
+        self.ground, self.namespace, self.mode = ground, namespace, mode
+        self.trespassing: set[str] = set()
+        self.in_force: int | None = None
+        self._standing: list[str] = []
+        self._tracers: list[str] = []
+        self._words = {"$ns": namespace, "$e": ground.elsewhere, "$release": RELEASE}
+
+    def say(self, text: str) -> str:
+        """A text of the table, for this place."""
+        for word, meaning in self._words.items():
+            text = text.replace(word, meaning)
+        return text
+
+    def policy(self, name: str) -> str:
+        """The full name of a policy of this place."""
+        return f"{RELEASE}.{self.namespace}.{name}"
+
+    # ---- what stands here
+
+    def furnish(self) -> None:
+        """The namespace, its accounts, pods and the rest, and the rights of the authors."""
+        create, labels = self.ground.create, {"test": self.ground.run}
+        create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+        accounts = self.say(collection("serviceaccounts"))
+        for name in (*ACCOUNTS, *(FLEET_ACCOUNTS if self.mode == FLEET else ())):
+            create(accounts, {"metadata": {"name": name}})
+        until(lambda: self.ground.api.raw("GET", f"{accounts}/default").status == 200, "the account default")
+        for path, body in here():
+            created = json.loads(self.say(json.dumps(body)))
+            created["metadata"].setdefault("labels", {}).update(labels)
+            create(self.say(path), created)
+        self._allow("everything", "", self._people("$"), [EVERYTHING])
+        for title, author in AUTHORS.items():
+            name = title.replace(" ", "-")
+            for rules, namespace in (
+                (author.here, self.namespace),
+                (author.elsewhere, self.ground.elsewhere),
+                (author.cluster, ""),
+            ):
+                if rules:
+                    self._allow(name, namespace, [author.user], rules)
+
+    def _people(self, word: str) -> list[str]:
+        """The users among the authors whose name has this word."""
+        return [self.say(author.user) for author in AUTHORS.values() if word in author.user]
+
+    def admit_strangers(self) -> None:
+        """Authors of other places may bind everybody, agents of this place among them: only their own guard forbids."""
+        others = [place for place in self.ground.made.values() if place is not self]
+        strangers = [user for place in others for user in place._people("$ns")]
+        if strangers:
+            self._allow("strangers", self.namespace, strangers, [BIND_AGENTS])
+            self._allow("strangers", "", strangers, [policies("bindings", "quarantine")])
+
+    def _allow(self, name: str, namespace: str, users: Sequence[str], rules: Iterable[Json]) -> None:
+        kind, path = ("Role", f"{RBAC}/namespaces/{namespace}") if namespace else ("ClusterRole", RBAC)
+        name = f"{self.namespace}-{name}"
+        head = {"metadata": {"name": name, "labels": {"test": self.ground.run}}}
+        subjects = [{"apiGroup": RBAC_GROUP, "kind": "User", "name": self.say(user)} for user in users]
+        ref = {"apiGroup": RBAC_GROUP, "kind": kind, "name": name}
+        given = json.loads(self.say(json.dumps(list(rules))))
+        self.ground.create(f"{path}/{kind.lower()}s", head | {"rules": given})
+        self.ground.create(f"{path}/{kind.lower()}bindings", head | {"roleRef": ref, "subjects": subjects})
+
+    def clear(self) -> None:
+        """All that stands here goes."""
+        self._withdraw()
+        for path in self._tracers:
+            self.remove(path)
+        self.remove(f"/api/v1/namespaces/{self.namespace}")
+
+    def remove(self, path: str) -> None:
+        """Whether or not it is there."""
+        answer = self.ground.api.raw("DELETE", path)
+        assert answer.status in (200, 202, 404), f"{path}: {answer.status} {answer.message}"
+
+    # ---- guards
+
+    def enforce(self, objects: Iterable[tuple[Key, Mapping[str, Any]]]) -> None:
+        """Puts these objects into force, and those of before out of it. Raises RefusedObjectError; then none is."""
+        self._withdraw()
+        self.trespassing.clear()
+        try:
+            for key, body in objects:
+                self._post(key, body)
+        except RefusedObjectError:
+            self._withdraw()
+            raise
+        self.in_force = self._trace()
+
+    def _post(self, key: Key, body: Mapping[str, Any]) -> None:
+        path = self.ground.served.get((body["apiVersion"], key.kind))
+        if path is None:
+            raise RefusedObjectError(f"{key}: the API server has no {body['apiVersion']} {key.kind}")
+        path = path.format(namespace=key.namespace)
+        answer = self.ground.api.raw("POST", f"{path}?fieldValidation=Strict", json.dumps(thaw(body)))
+        if answer.status == 201:
+            self._standing.append(f"{path}/{key.name}")
+            return
+        names = [name for name in (key.kind, key.name, key.namespace) if name]
+        fault = 400 <= answer.status < 500 and answer.status not in (403, 409, 429)
+        assert fault and any(name in answer.message for name in names), f"{key}: {answer.status} {answer.message}"  # noqa: PT018
+        raise RefusedObjectError(f"{key}: {answer.status} {answer.message}")
+
+    def _withdraw(self) -> None:
+        self.in_force = None
+        for path in self._standing:
+            self.remove(path)
+        self._standing.clear()
+
+    def _trace(self) -> int:
+        """Waits until the API server judges by all that was said so far: of each kind of policy, a tracer comes last.
+
+        The mutating one marks a ConfigMap, the other refuses what is marked. Returns the tracers' number.
+        """
+        before, self._tracers = self._tracers, []
+        for path in before:
+            self.remove(path)
+        number = next(_numbers)
+        name = f"tracer.{self.namespace}.{number}"
+        mark = {"traced": str(number)}
+        match = {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+            "resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+            ],
+        }
+        condition = [{"name": "tracer", "expression": f"object.metadata.name == 'tracer-{number}'"}]
+        spec: Json = {"failurePolicy": "Fail", "matchConstraints": match, "matchConditions": condition}
+        refuse = f"!(has(object.metadata.labels) && object.metadata.labels[?'traced'] == optional.of('{number}'))"
+        configuration = f"Object{{metadata: Object.metadata{{labels: {{'traced': '{number}'}}}}}}"
+        apply = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": configuration}}
+        mutate = spec | {"reinvocationPolicy": "Never", "mutations": [apply]}
+        validate = spec | {"validations": [{"expression": refuse, "message": "seen", "reason": "Forbidden"}]}
+        made: list[tuple[str, Json]] = [
+            ("validatingadmissionpolicies", validate),
+            ("validatingadmissionpolicybindings", {"policyName": name, "validationActions": ["Deny"]}),
+        ]
+        if self.ground.mutating:
+            made += [("mutatingadmissionpolicies", mutate), ("mutatingadmissionpolicybindings", {"policyName": name})]
+        for kind, body in made:
+            self.ground.create(f"{ADMISSION}/{kind}", {"metadata": {"name": name}, "spec": body})
+            self._tracers.append(f"{ADMISSION}/{kind}/{name}")
+        configmap = {"metadata": {"name": f"tracer-{number}", "labels": {} if self.ground.mutating else mark}}
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps?dryRun=All"
+
+        def asked() -> Answer:
+            return self.ground.api.raw("POST", path, json.dumps(configmap))
+
+        until(lambda: self.ground.ask(asked, self.namespace)[1] == name, f"guards of {self.namespace}")
+        return number
+
+    # ---- probes
+
+    def ask(self, who: str, request: Request) -> Answer:
+        """What the server answers to an author."""
+        author = AUTHORS[who]
+        headers = {"Impersonate-User": self.say(author.user)} if author.user else {}
+        if author.group:
+            headers["Impersonate-Group"] = self.say(author.group)
+        if request.method == "PATCH":
+            headers |= _STRATEGIC
+        return self.ground.api.raw(request.method, self.say(request.path), self.say(json.dumps(request.body)), headers)
+
+    def fails(self, probe: Probe, *, patient: bool = True) -> str:
+        """How a probe is not as expected; "" where it is. patient: what may lag behind is asked again."""
+        deadline = time.monotonic() + _LAG
+        while True:
+            answer, policy = self.ground.ask(lambda: self.ask(probe.who, probe.request), self.namespace)
+            if policy == "another's":
+                assert time.monotonic() < deadline + _PATIENCE, f"{probe}: {answer.message}"
+            elif self._as_expected(probe, answer, policy):
+                return ""
+            elif not patient or time.monotonic() > deadline:
+                return f"{answer.status} {answer.message[:300]}"
+            time.sleep(0.25)
+
+    def _as_expected(self, probe: Probe, answer: Answer, policy: str) -> bool:
+        if probe.refused is None:
+            return not policy and probe.passes(answer)
+        if policy in map(self.policy, probe.also):
+            return answer.status == 403
+        said = all(self.say(part) in answer.message + END for part in probe.refused)
+        return answer.status == 403 and policy == self.policy(probe.policy) and said

@@ -1,0 +1,47 @@
+"""Requests against a release with all its guards on: who asks for what, and whether it comes through.
+
+One file a guard. Each clause of a guard has a request that it refuses, and beside it one that differs in little and
+passes.
+"""
+
+from support.guard_probes import (
+    bindings,
+    default_account,
+    deployers,
+    ephemeral_containers,
+    exec,  # noqa: A004 - the guard's name
+    fleet,
+    quarantine,
+    run_as,
+    short_tokens,
+    token_secrets,
+    tokens,
+)
+from support.guard_probes.model import FLEET, PER_AGENT, PER_TIER, Probe
+
+TABLES = (
+    default_account.TABLE,
+    run_as.TABLE,
+    run_as.REVISIONS,
+    tokens.TABLE,
+    token_secrets.TABLE,
+    bindings.TABLE,
+    ephemeral_containers.TABLE,
+    exec.TABLE,
+    quarantine.ACCOUNTS,
+    quarantine.PODS,
+    quarantine.BINDINGS,
+    short_tokens.TABLE,
+    deployers.RUN,
+    deployers.EXEC,
+    deployers.BIND,
+    fleet.RUN_AS,
+    fleet.TOKENS,
+    fleet.SECRETS,
+    fleet.BINDINGS,
+    fleet.QUARANTINE,
+    fleet.SHORT,
+)
+PROBES: tuple[Probe, ...] = tuple(probe for table in TABLES for probe in table.probes)
+
+__all__ = ["FLEET", "PER_AGENT", "PER_TIER", "PROBES", "Probe"]

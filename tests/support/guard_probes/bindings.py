@@ -1,0 +1,108 @@
+"""guards.bindings: who may give rights to agents."""
+
+from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, create, patch, replace
+from support.guard_probes.stage import everybodys
+from support.server import Json
+from support.subjects import account, agents, binding, group, others, user
+
+TABLE = Table("bindings", "bindings")
+PLACES = {"here": HERE, "elsewhere": ELSEWHERE, "cluster": ""}
+_KINDS = {"here": "RoleBinding", "elsewhere": "RoleBinding", "cluster": "ClusterRoleBinding"}
+
+
+def bind(place: str, *subjects: Json) -> Request:
+    return create("rolebindings" if place != "cluster" else "clusterrolebindings", binding(*subjects), PLACES[place])
+
+
+def rebind(name: str, *subjects: Json) -> Request:
+    return replace("rolebindings", name, binding(*subjects, name=name))
+
+
+_CURE = (
+    "Give the agent a tier, or let the author bind agents: "
+    'guards: {deployers: [{kind: User, name: "dev@$ns", bindAgents: true}]}' + END
+)
+
+_ALL = ("group of the namespace", "all accounts", "all users")
+"""Quarantine refuses these, too: all agents are among them."""
+
+for place in PLACES:
+    for spelling, subject in agents(HERE).items():
+        TABLE.refuses(
+            f"{place}: {spelling}, after somebody",
+            "dev",
+            bind(place, user("somebody"), subject),
+            f"dev@$ns may not give {subject['kind']} {subject['name']} the rights of ClusterRole view by "
+            f"{_KINDS[place]} b: that is an agent of $ns, or all of them. {_CURE}",
+            also=("quarantine-bindings",) if spelling in _ALL else (),
+            modes=(PER_AGENT,) if spelling == "proxy" else (PER_AGENT, PER_TIER),
+        )
+        modes = (PER_TIER,) if spelling in _ALL else (PER_AGENT,) if spelling == "proxy" else (PER_AGENT, PER_TIER)
+        TABLE.admits(f"{place}: {spelling}", "binder", bind(place, subject), modes=modes)
+    for spelling, subject in others(HERE).items():
+        TABLE.admits(f"{place}: {spelling}", "dev", bind(place, subject))
+    for who in ("user of all", "user elsewhere", "almost remover", "agent a"):
+        TABLE.refuses(
+            f"{place}: an agent", who, bind(place, account("a", HERE)), "may not give ServiceAccount a the rights"
+        )
+    TABLE.admits(f"{place}: an agent", "remover", bind(place, account("a", HERE)))
+    TABLE.admits(f"{place}: nobody", "dev", bind(place))
+
+for name in ("system:serviceaccounts", "system:authenticated"):
+    TABLE.admits(f"cluster: {name}", "remover", bind("cluster", group(name)))
+TABLE.refuses("here: an account without namespace", "dev", bind("here", account("a")), "ServiceAccount a the rights")
+TABLE.admits("elsewhere: an account without namespace", "dev", bind("elsewhere", account("a")))
+TABLE.admits("here: an account without namespace that is no agent", "dev", bind("here", account("operator")))
+TABLE.refuses(
+    "cluster: the proxy of another name",
+    "dev",
+    bind("cluster", account("gateway", HERE)),
+    "ServiceAccount gateway",
+    modes=(PER_TIER,),
+)
+TABLE.refuses(
+    "here: an account of another name",
+    "dev",
+    bind("here", account("other-bot", HERE)),
+    "ServiceAccount other-bot",
+    modes=(PER_AGENT,),
+)
+TABLE.admits("here: the name without a name", "dev", bind("here", user("system:serviceaccount:$ns:")))
+TABLE.admits("here: the user of another namespace", "dev", bind("here", user("system:serviceaccount:$e:a")))
+TABLE.admits("here: a group that is called as an agent", "dev", bind("here", group("a")))
+
+# updates
+_held = account("a", HERE)
+TABLE.admits("an update that keeps an agent and adds somebody", "dev", rebind("held", _held, user("somebody")))
+TABLE.admits("an update that takes an agent out", "dev", rebind("held", user("somebody")))
+TABLE.admits("an update to nobody", "dev", rebind("held"))
+TABLE.admits(
+    "a label of an agent's binding", "dev", patch("rolebindings", "held", {"metadata": {"labels": {"seen": "yes"}}})
+)
+TABLE.refuses(
+    "an update that adds an agent to another", "dev", rebind("held", _held, account("b", HERE)), "ServiceAccount b"
+)
+TABLE.refuses(
+    "an update that adds one to somebody", "dev", rebind("somebodys", user("somebody"), _held), "ServiceAccount a"
+)
+TABLE.refuses(
+    "an update that adds one to nobody", "dev", rebind("empty", _held), "ServiceAccount a", "RoleBinding empty"
+)
+TABLE.admits("an update that adds one", "binder", rebind("held", _held, account("b", HERE)))
+TABLE.refuses(
+    "an update in the whole cluster",
+    "dev",
+    replace("clusterrolebindings", "$ns-held", binding(_held, account("b", HERE), name="$ns-held"), ""),
+    "ServiceAccount b",
+    "ClusterRoleBinding $ns-held",
+)
+TABLE.admits(
+    "a label in the whole cluster",
+    "dev",
+    patch("clusterrolebindings", "$ns-held", {"metadata": {"labels": {"x": "y"}}}, ""),
+)
+TABLE.admits(
+    "a label of a binding of 1,500", "dev", patch("rolebindings", "crowd", {"metadata": {"labels": {"x": "y"}}})
+)
+_more = everybodys(user("somebody"))
+TABLE.admits("an update that keeps everybody", "dev", replace("rolebindings", "everybodys", _more))

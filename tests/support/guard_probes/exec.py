@@ -1,0 +1,35 @@
+"""guards.exec: who gets into the pods of the agents' namespace."""
+
+from agent_identities.live.api import Answer
+from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, collection
+
+TABLE = Table("exec", "exec")
+WAYS = ("exec", "attach", "portforward", "proxy")
+
+
+def connect(way: str, namespace: str = HERE) -> Request:
+    query = "?command=sh&stdout=true" if way == "exec" else ""
+    return Request("POST", f"{collection('pods', namespace)}/a/{way}{query}", {})
+
+
+def through(answer: Answer) -> bool:
+    """The pod runs nowhere, which is found out after all admission."""
+    nowhere = ("does not have a host assigned", "address not allowed")
+    return any(text in answer.message for text in nowhere)
+
+
+for way in WAYS:
+    for who in ("dev", "user of a", "user elsewhere", "agent a", "remover"):
+        TABLE.refuses(
+            way,
+            who,
+            connect(way),
+            f"may not {way} into the pod a, where pods run as agents: it takes the verb use on all ServiceAccounts",
+            " of $ns. To allow it: guards: {deployers: [{kind: User, name:",
+            '"}]}' + END,
+            modes=(PER_AGENT,),
+        )
+    for who in ("user of all", "administrator"):
+        TABLE.admits(way, who, connect(way), passes=through)
+    TABLE.admits(f"{way} elsewhere", "dev", connect(way, ELSEWHERE), passes=through)
+    TABLE.admits(f"{way}, where the guard is off", "dev", connect(way), passes=through, modes=(PER_TIER,))

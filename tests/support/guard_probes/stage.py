@@ -1,0 +1,104 @@
+"""What stands in the agents' namespace, and elsewhere, before the guards come: what probes change and refer to."""
+
+from typing import Any
+
+from support.guard_probes.model import ELSEWHERE, HERE, collection
+from support.guarded import pod
+from support.server import Json
+from support.subjects import RBAC_GROUP, account, binding, group, user
+from support.workloads import RESOURCES, workload
+
+Thing = tuple[str, Json]
+"""(path of the collection, object)"""
+
+ACCOUNTS = (
+    "a",
+    "b",
+    "long",
+    "vault",
+    "cloud",
+    "proxied",
+    "crew-1",
+    "team-1",
+    "team-2",
+    "other-bot",
+    "kept-bot",
+    "agent-proxy",
+    "gateway",
+    "operator",
+)
+"""Not suspect and team-3: the accounts of the quarantined are gone, where the chart makes them."""
+
+CROWD = 1500
+"""Subjects of a binding that cannot be compared with themselves within the cost limit of an expression."""
+
+SECRET_TYPE = "kubernetes.io/service-account-token"
+SECRET_NAME = "kubernetes.io/service-account.name"
+NOWHERE: Json = {"nodeSelector": {"agent-identities/probes": "nowhere"}}
+"""No pod is ever scheduled, on whatever cluster."""
+
+
+def token_secret(of: str, name: str = "s") -> Json:
+    return {"metadata": {"name": name, "annotations": {SECRET_NAME: of}}, "type": SECRET_TYPE}
+
+
+def standing(resource: str, name: str, of: str) -> Thing:
+    """A workload of one of the nine kinds that runs no pods."""
+    _, body = workload(resource, of, **NOWHERE)
+    body["metadata"]["name"] = name
+    if resource in ("deployments", "replicasets", "statefulsets", "replicationcontrollers"):
+        body["spec"]["replicas"] = 0
+    if resource in ("jobs", "cronjobs"):
+        body["spec"]["suspend"] = True
+    if resource in ("deployments", "replicasets", "statefulsets", "daemonsets", "replicationcontrollers"):
+        of_pod = body["spec"]["template"]["metadata"]
+        of_pod["labels"] = {"app": name}
+        selector = body["spec"]["selector"]
+        selector.update({"app": name} if resource == "replicationcontrollers" else {"matchLabels": {"app": name}})
+    return collection(resource), body
+
+
+def still_pod(of: str, name: str, **spec: Any) -> Json:
+    return pod(of, name, automountServiceAccountToken=False, **NOWHERE, **spec)
+
+
+def _token(seconds: int) -> Json:
+    source = {"serviceAccountToken": {"path": "t", "expirationSeconds": seconds}}
+    return {"volumes": [{"name": "t", "projected": {"sources": [source]}}]}
+
+
+def everybodys(*others: Json) -> Json:
+    """A binding of everybody, to a role that is not there."""
+    given = binding(group("system:authenticated"), *others, name="everybodys")
+    return given | {"roleRef": {"apiGroup": RBAC_GROUP, "kind": "Role", "name": "nothing"}}
+
+
+def here() -> list[Thing]:
+    """In the agents' namespace; the accounts have to be there before all else."""
+    init = {"initContainers": [{"name": "i", "image": "registry.example/i:1"}]}
+    pods = [still_pod(name, name, **(init if name == "a" else {})) for name in (*ACCOUNTS, "default")]
+    pods += [still_pod("b", "longer", **_token(86400)), still_pod("a", "simple")]
+    opaque = {"metadata": {"name": "opaque", "annotations": {SECRET_NAME: "a"}}}
+    revision = {"metadata": {"name": "old"}, "revision": 1, "data": {}}
+    return [
+        *((collection("pods"), body) for body in pods),
+        *(standing(resource, "old", "a") for resource in RESOURCES if resource != "pods"),
+        *(standing(resource, "kept", "kept-bot") for resource in ("deployments", "podtemplates", "cronjobs")),
+        standing("deployments", "plain", "default"),
+        (collection("secrets"), token_secret("default", "of-default")),
+        (collection("secrets"), token_secret("a", "of-a")),
+        (collection("secrets"), opaque),
+        (collection("controllerrevisions"), revision),
+        (collection("rolebindings"), binding(account("a", HERE), name="held")),
+        (collection("rolebindings"), binding(account("kept-bot", HERE), name="kept")),
+        (collection("rolebindings"), binding(user("somebody"), name="somebodys")),
+        (collection("rolebindings"), binding(*[account("a", HERE)] * CROWD, name="crowd")),
+        (collection("rolebindings"), binding(*[account("kept-bot", HERE)] * CROWD, name="crowd-kept")),
+        (collection("rolebindings"), everybodys()),
+        (collection("rolebindings"), {k: v for k, v in binding(name="empty").items() if k != "subjects"}),
+        (collection("clusterrolebindings", ""), binding(account("a", HERE), name="$ns-held")),
+    ]
+
+
+def elsewhere() -> list[Thing]:
+    return [(collection("pods", ELSEWHERE), still_pod("a", "a"))]

@@ -1,0 +1,63 @@
+"""Which branches of the templates each case renders: a change in one that it does not, it cannot show."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from agent_identities.mutants.coverage import Branch, around, branches, first_reached, probed
+from agent_identities.render_worker import WorkerRenderer
+from support.invariants import Case
+
+Place = tuple[str, int]
+THREADS = 4
+
+
+class Reach:
+    """Found with probes in all branches at once: each render names the first it comes to, which loses its own then.
+
+    Most cases come to what others come to. So what the first one of their sort reaches is taken for granted:
+    ``may_show`` may say yes too often, and never no too often. ``unreached`` is exact.
+    """
+
+    def __init__(self, renderer: WorkerRenderer, cases: Sequence[Case], texts: Mapping[str, str]) -> None:
+        self.renderer, self.texts = renderer, texts
+        self.branches = {path: list(branches(path, text)) for path, text in texts.items()}
+        sorts: dict[tuple[bool, bool], list[Case]] = {}
+        for case in cases:
+            rich = bool(case.given.files)
+            sorts.setdefault((rich, case.message is None), []).append(case)
+        self._reached: dict[str, set[Place]] = {}
+        with ThreadPoolExecutor(THREADS) as pool:
+            for sort in sorts.values():
+                granted = self._reaches(sort[0], set())
+                for case, places in zip(sort, pool.map(partial(self._reaches, granted=granted), sort), strict=True):
+                    self._reached[case.name] = places
+
+    def _reaches(self, case: Case, granted: set[Place]) -> set[Place]:
+        places = set(granted)
+        while True:
+            left = {
+                path: probed(text, [one for one in self.branches[path] if (path, one.start) not in places])
+                for path, text in self.texts.items()
+            }
+            files = {path: text for path, text in left.items() if text != self.texts[path]}
+            answer = self.renderer.with_chart_files({**files, **case.files}).submit(case.given, case.target).result()
+            hit = first_reached(answer.text) if not answer.ok else None
+            if hit is None:
+                return places
+            places.add(hit)
+
+    def may_show(self, case: Case, path: str, start: int, end: int) -> bool:
+        """Whether a case may render this part of a template."""
+        branch = around(self.branches[path], start, end)
+        return branch is None or (path, branch.start) in self._reached[case.name]
+
+    @property
+    def total(self) -> int:
+        """How many branches there are."""
+        return sum(len(found) for found in self.branches.values())
+
+    def unreached(self) -> list[Branch]:
+        """The branches that no case renders."""
+        reached = {place for places in self._reached.values() for place in places}
+        return [one for found in self.branches.values() for one in found if (one.path, one.start) not in reached]

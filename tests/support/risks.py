@@ -1,0 +1,88 @@
+"""What the risk catalogue finds in rules, asked of the chart's templates and of Python."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from agent_identities.data import chart_path
+from agent_identities.rbac import Catalogue, PolicyRule
+
+CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
+RISKS: Final = {risk.id: risk for risk in CATALOGUE.risks}
+PLACES: Final = ("agents", "kube-system", None)
+"""Where rules are held; None is the whole cluster."""
+
+Rules = Sequence[PolicyRule]
+Findings = list[tuple[str, int]]
+
+PROBE: Final = """\
+{{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
+{{- $every := dict }}
+{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
+cases:
+{{- range .Values.cases }}
+  {{- $index := $every }}
+  {{- if .alone }}
+    {{- $named := dict }}
+    {{- range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}
+    {{- $index = dict }}
+    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named) }}
+  {{- end }}
+  {{- $met := dict }}
+  {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
+  {{- $problems := dict }}
+  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict) }}
+  - {{ dict "met" $met "refused" ($problems.list | default list) | toJson }}
+{{- end }}
+"""
+"""A template that finds what is in many lists of rules at once, by the chart's own templates."""
+
+
+def asked_of_templates(asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
+    """The cases that PROBE takes: rules, and where they are held."""
+    return [
+        {
+            "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],
+            "clusterWide": place is None,
+            "namespaces": {} if place is None else {place: True},
+            "alone": number % 5 == 0,  # with a catalogue that is sorted for these rules and no others
+        }
+        for number, (rules, place) in enumerate(asked)
+    ]
+
+
+def expected(rules: Rules, place: str | None) -> Findings:
+    found = CATALOGUE.findings(rules, cluster_wide=place is None, namespace=place or "")
+    return [(match.risk.id, match.rule_index) for match in found]
+
+
+def resource_rules(rules: Rules) -> bool:
+    return not any(rule.non_resource_urls for rule in rules)
+
+
+def near(rules: Rules) -> list[Rules]:
+    """The rules, and all that differs from them in one field of one rule."""
+    changes: list[dict[str, tuple[str, ...]]] = [
+        {"api_groups": ("example.org",)},
+        {"api_groups": ("*",)},
+        {"resources": ("widgets",)},
+        {"resources": ("*",)},
+        {"resources": ("*/exec",)},
+        {"verbs": ("use",)},
+        {"verbs": ("*",)},
+        {"verbs": ("get", "watch")},
+        {"verbs": ("delete", "deletecollection")},
+        {"verbs": ("create", "frobnicate")},
+        {"resource_names": ("own",)},
+        {"resource_names": ("",)},
+    ]
+    changed = [
+        [*rules[:index], replace(rule, **change), *rules[index + 1 :]]
+        for index, rule in enumerate(rules)
+        for change in changes
+    ]
+    subresources = [
+        [replace(rule, resources=tuple(f"{resource.split('/')[0]}/status" for resource in rule.resources))]
+        for rule in rules
+    ]
+    return [rules, [*rules, *rules], *changed, *subresources, *([rule] for rule in rules)]
