@@ -30,7 +30,7 @@ ACCOUNTS = (
 """Not suspect and team-3: the accounts of the quarantined are gone, where the chart makes them."""
 
 CROWD = 1500
-"""Subjects of a binding that cannot be compared with themselves within the cost limit of an expression."""
+"""Subjects of a large binding: an update of its labels must not cost more than an expression may."""
 
 SECRET_TYPE = "kubernetes.io/service-account-token"
 SECRET_NAME = "kubernetes.io/service-account.name"
