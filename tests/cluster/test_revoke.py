@@ -355,3 +355,55 @@ def signer(key_file: Path) -> Callable[[str, int], str]:
 
 def encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+# ---- a release in one namespace, its agents in another
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A release called fleet, and where its agents are."""
+
+    home: str
+    agents: str
+
+    @property
+    def records(self) -> str:
+        return f"/api/v1/namespaces/{self.home}/secrets"
+
+
+@pytest.fixture
+def apart(server: Server, cluster: Cluster, chart: Path, helm: Helm, namespace: str) -> Iterator[Apart]:
+    made = Apart(namespace, f"agents-{namespace}")
+    server.make_namespace(made.agents)
+    values = Values(overrides={**VALUES, "namespaceOverride": made.agents})
+    Release(helm, chart, "fleet", namespace, cluster.kubeconfig, cluster.context).install(values)
+    yield made
+    server.delete(f"/api/v1/namespaces/{made.agents}")
+
+
+def record(version: str, status: str) -> Json:
+    """A record of Helm's as the cluster shows it: quarantine looks at no more than its labels."""
+    labels = {"owner": "helm", "name": "fleet", "version": version, "status": status}
+    return {"metadata": {"name": f"record-{version or 'none'}", "labels": labels}, "type": "helm.sh/release.v1"}
+
+
+def test_an_upgrade_of_the_release_is_seen_where_the_release_is(
+    server: Server, apart: Apart, options: list[str | Path]
+) -> None:
+    server.create(apart.records, record("2", "pending-upgrade"))
+    done = run("quarantine", "solo", "--namespace", apart.agents, *options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Helm is at work on release fleet" in done.stdout
+    assert f"helm status fleet -n {apart.home}" in done.stdout
+    assert f"helm upgrade fleet CHART -n {apart.home} --reuse-values" in done.stdout
+    assert not server.items(f"{RBAC}/namespaces/{apart.agents}/rolebindings?labelSelector=agent-identities/agent=solo")
+
+
+def test_a_record_that_is_none_of_helms_changes_nothing(
+    server: Server, apart: Apart, options: list[str | Path]
+) -> None:
+    server.create(apart.records, record("x", "pending-upgrade"))
+    server.create(apart.records, record("", "pending-upgrade"))
+    done = run("quarantine", "solo", "--namespace", apart.agents, *options)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -147,14 +147,14 @@ def test_of_two_upgrades_that_begin_at_the_same_moment_one_wins_and_the_other_sa
     assert records(place.server, place.release(winner[0])) == {1: "superseded", 2: "deployed"}
 
 
-@pytest.mark.parametrize("helm", "43")
+@pytest.mark.parametrize("major", "43")
 def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_again_does(
-    place: Place, helms: Helms, helm: str
+    place: Place, helms: Helms, major: str
 ) -> None:
     """The upgrade has not come to the agent yet, and makes anew what it finds missing."""
     values = after(AGENTS)
     values["agents"]["suspect"] = {"tiers": ["reader"]}  # another binding goes, this one is there again
-    with place.gate(1) as held, started(place.upgrade(helms(helm), values)) as process:
+    with place.gate(1) as held, started(place.upgrade(helms(major), values)) as process:
         held.until_held(partial(is_running, process))
         held.hold_no_more()
         done = place.quarantine("suspect")
@@ -169,21 +169,21 @@ def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_a
     assert again.returncode == 0, again.stdout + again.stderr
     assert not place.may_get("suspect", "configmaps")
     assert place.may_get("sibling", "configmaps")
-    assert run(place.upgrade(helms(helm), quarantined(values))).returncode == 0
-    assert place.differences(helms(helm), quarantined(values)) == []
+    assert run(place.upgrade(helms(major), quarantined(values))).returncode == 0
+    assert place.differences(helms(major), quarantined(values)) == []
 
 
-@pytest.mark.parametrize("helm", "43")
+@pytest.mark.parametrize("major", "43")
 def test_a_quarantine_lasts_where_the_upgrade_that_is_running_says_so_too(
-    place: Place, helms: Helms, helm: str
+    place: Place, helms: Helms, major: str
 ) -> None:
-    with place.gate(1) as held, started(place.upgrade(helms(helm), after(AGENTS))) as process:
+    with place.gate(1) as held, started(place.upgrade(helms(major), after(AGENTS))) as process:
         held.until_held(partial(is_running, process))
         held.hold_no_more()
         assert place.quarantine("suspect").returncode == 2
         held.open()
         assert ended(process).returncode == 0
-    assert place.differences(helms(helm), after(AGENTS)) == []
+    assert place.differences(helms(major), after(AGENTS)) == []
     assert not place.may_get("suspect", "services")
     assert place.may_get("sibling", "configmaps")
 

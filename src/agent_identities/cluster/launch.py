@@ -104,6 +104,8 @@ def start_again(directory: Path, ready: Ready, seconds: float) -> Ready:
         if all(process.alive() for process in again.processes.values()):
             return again
         time.sleep(_POLL_SECONDS)
+    if (failure := Failure.read(directory)) is not None:
+        raise LaunchError(failure)
     log = tail(directory / SUPERVISOR_LOG)
     raise LaunchError(Failure("the supervisor", "did not start again what was killed", log, ""))
 

@@ -137,7 +137,10 @@ class Supervisor:
 
     def _start_again(self) -> None:
         """Start what was killed, and wait until it and all that need it are ready."""
-        self._restart = self._serving = False
+        self._restart = False
+        if not any(process.killed() for process in self._processes.values()):
+            return
+        self._serving = False
         self._processes = {name: process for name, process in self._processes.items() if not process.killed()}
         self._ready.clear()
         self._start()

@@ -49,12 +49,14 @@ _APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 class Revocation:
     """What was done, what was not, and when it took effect.
 
-    Times are seconds from the command on. ``last_allowed`` and ``last_authenticated`` are None where no such request
-    was seen, or no end of them. ``left`` are failures: something remains.
+    ``home`` is the namespace of the release. Times are seconds from the command on. ``last_allowed`` and
+    ``last_authenticated`` are None where no such request was seen, or no end of them. ``left`` are failures: something
+    remains.
     """
 
     target: Target
     release: str
+    home: str = ""
     dry_run: bool = False
     steps: list[Step] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -88,7 +90,7 @@ class _Run:
     def __init__(self, api: Api, found: Found, started: float, dry_run: bool, on_step: Callable[[str], None]) -> None:  # noqa: FBT001 # handed on by name
         self.api, self.target, self.started, self.on_step = api, found.target, started, on_step
         self.found = found
-        self.result = Revocation(found.target, found.release, dry_run)
+        self.result = Revocation(found.target, found.release, found.home, dry_run)
         self.rights: dict[Request, None] = {}
         self.probes: list[Request] = []
         self._roles: dict[str, tuple[PolicyRule, ...]] = {}
@@ -106,11 +108,14 @@ class _Run:
         except _GoneError:
             self.result.left.append(
                 f"what is not listed as removed: {self._gone} Once the API server serves again, the same command does "
-                "the rest."
+                f"the rest; with --release {self.found.release} and your values (-f) where the account is gone already."
             )
         for account in self.found.accounts:
             self._note_cloud(account)
-        self.result.values_change = self._values_change()
+        try:
+            self.result.values_change = self._values_change()
+        except _GoneError:  # only now: what is known without a question
+            self.result.values_change = self._values_change()
         return self.result
 
     def _failed(self, error: ApiError) -> None:
@@ -128,18 +133,33 @@ class _Run:
         entry, names, labels = self.found.entry, self.target.names, self.found.labels
         installed = None
         if not self._gone:
-            installed = stored_values(self.api, self.target.namespace, self.found.release)  # now: may be a megabyte
+            installed = stored_values(self.api, self.found.home, self.found.release)  # now: may be a megabyte
         values = self.found.values or installed
         if values is None and entry:
             return {"agents": {entry: {"quarantined": True}}}
         entries = (entry,) if entry else values_change(values, labels, names)["agents"]
         beside = instances_of((values if entry else installed) or {}, entries)
         if beside and not entry:
-            selector = urlencode({"labelSelector": f"{INSTANCE_LABEL} in ({','.join(entries)})"})
-            path = f"/api/v1/namespaces/{self.target.namespace}/serviceaccounts?{selector}"
-            there = {item["metadata"]["name"] for item in self._listed("ServiceAccount", path, silent=True)}
-            beside = tuple(name for name in beside if name not in there)
-        return values_change(values, labels, dict.fromkeys([*names, *beside]))
+            beside = self._without_account(beside, entries)
+        change = values_change(values, labels, dict.fromkeys([*names, *beside]))
+        if values is None and any(isinstance(one["quarantined"], list) for one in change["agents"].values()):
+            self.result.notes.append(
+                "The values of the release could not be read. If other instances are in quarantine already, add their "
+                "numbers to the list below: a list in a values file replaces the one that is there."
+            )
+        return change
+
+    def _without_account(self, beside: tuple[str, ...], entries: Iterable[str]) -> tuple[str, ...]:
+        """Those of some instances whose account is gone: they were taken out before. None where nobody can tell."""
+        selector = urlencode({"labelSelector": f"{INSTANCE_LABEL} in ({','.join(entries)})"})
+        path = f"/api/v1/namespaces/{self.target.namespace}/serviceaccounts?{selector}"
+        try:
+            there = {item["metadata"]["name"] for item in self._listed("ServiceAccount", path)}
+        except ApiError as error:
+            self._failed(error)
+            self.result.notes.append(f"Whether other instances were taken out before could not be seen: {error}")
+            return ()
+        return tuple(name for name in beside if name not in there)
 
     def _run_watched(self) -> None:
         self.on_step("removing bindings")
@@ -175,12 +195,15 @@ class _Run:
 
     # Bindings
 
-    def _labelled(self) -> Iterator[Mapping[str, Any]]:
-        """The bindings that the chart made for the target: a small answer, whatever the size of the cluster."""
+    def _labelled(self, *, silent: bool = True) -> Iterator[Mapping[str, Any]]:
+        """The bindings that the chart made for the target: a small answer, whatever the size of the cluster.
+
+        Those that cannot be listed are passed over in silence, or raise ApiError.
+        """
         names = ",".join(self.target.names)
         selector = urlencode({"labelSelector": f"{AGENT_LABEL} in ({names})"})
         for kind in ("RoleBinding", "ClusterRoleBinding"):
-            yield from self._listed(kind, f"{RBAC}/{kind.lower()}s?{selector}", silent=True)
+            yield from self._listed(kind, f"{RBAC}/{kind.lower()}s?{selector}", silent=silent)
 
     def _everywhere(self) -> list[Mapping[str, Any]]:
         """All bindings of the cluster: a stray one may be anywhere. Without the right to list all, those at home."""
@@ -305,6 +328,8 @@ class _Run:
 
     def _try(self, step: Step) -> str:
         """Do one step; why it could not be done, "" if it is."""
+        if self._gone:
+            return "was not tried: the API server serves no more"
         with contextlib.suppress(_GoneError):
             return self._do(step)
         return "nobody answered, so whether it went is not known"
@@ -377,13 +402,27 @@ class _Run:
 
     def _look_for_an_upgrade(self) -> None:
         """One that is running writes on; what it has written before it ended, the proof after this finds."""
-        release, namespace = self.found.release, self.target.namespace
-        if begun := unfinished(self.api, namespace, release):
+        release, namespace = self.found.release, self.found.home
+        begun = ""
+        try:
+            begun = unfinished(self.api, namespace, release)
+        except ApiError as error:
+            self._failed(error)
+            seen = f"whether Helm is at work on release {release}, and gives it all back, could not be seen: {error}"
+            self._untold(error, seen)
+        if begun:
             self.result.left.append(
                 f"Helm is at work on release {release}, or was cut off ({begun}), and an upgrade that goes on gives "
                 f"back what it has not come to yet. Once `helm status {release} -n {namespace}` says no more that it "
                 "is pending, run the same command again."
             )
+
+    def _untold(self, error: ApiError, what: str) -> None:
+        """What could not be asked: a failure, but for who may not ask it, who is told."""
+        if error.status == HTTPStatus.FORBIDDEN:
+            self.result.notes.append(what[0].upper() + what[1:])
+        else:
+            self.result.left.append(what)
 
     def _prove_it(self) -> None:
         """Every single right once more, and whether somebody has put anything back."""
@@ -391,7 +430,9 @@ class _Run:
             with ThreadPoolExecutor(8, thread_name_prefix="revoke") as pool:
                 asked = list(self.rights)[:_MOST_RIGHTS]
                 answers = list(pool.map(lambda request: ask(self.api, request), asked))
-        except ApiError:  # the watch has told why
+        except ApiError as error:
+            self._failed(error)
+            self._untold(error, f"whether any right is left could not be asked: {error}")
             answers, asked = [], []
         for request, answer in zip(asked, answers, strict=True):
             if answer.allowed:
@@ -401,9 +442,15 @@ class _Run:
                 )
         accounts = [f"/api/v1/namespaces/{self.target.namespace}/serviceaccounts/{name}" for name in self.target.names]
         removed = {step.uid for step in self.result.steps}
+        bindings: list[Mapping[str, Any]] = []
+        try:
+            bindings += self._labelled(silent=False)
+        except ApiError as error:
+            self._failed(error)
+            self._untold(error, f"whether a binding is there again could not be seen: {error}")
         back = [
             *(str(step) for step in account_steps(filter(None, map(self._get, accounts)), self.target)),
-            *(str(step) for step in binding_steps(self._labelled(), self.target) if step.uid not in removed),
+            *(str(step) for step in binding_steps(bindings, self.target) if step.uid not in removed),
         ]
         failed = " ".join(self.result.left)
         self.result.left += [

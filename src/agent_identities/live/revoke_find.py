@@ -18,6 +18,7 @@ from agent_identities.live.api import Api, ApiError
 from agent_identities.live.revoke_plan import INSTANCE_LABEL, Target
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_HELM = "meta.helm.sh/release-"  # what Helm annotates all that it makes with (helm.sh/helm/v4 pkg/action/validate.go)
 RELEASE_LABEL = "app.kubernetes.io/instance"
 _METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 """A record of Helm may be a megabyte."""
@@ -31,13 +32,15 @@ class UnknownAgentError(AgentIdentitiesError):
 class Found:
     """The target, its ServiceAccounts as they are (none where they are gone), and the values, None where unknown.
 
-    ``entry`` is the entry of the values where that was asked for, with all of its instances, else "".
+    ``entry`` is the entry of the values where that was asked for, with all of its instances, else "". ``release`` is in
+    the namespace ``home``, where Helm keeps its record, which need not be the agents'.
     """
 
     target: Target
     entry: str = ""
     accounts: tuple[Mapping[str, Any], ...] = ()
     release: str = "agents"
+    home: str = "agent-system"
     values: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -56,22 +59,33 @@ def find(
     """
     if not _NAME.fullmatch(agent):
         raise UnknownAgentError(f"{agent!r}: no ServiceAccount can have that name. Name one agent: quarantine triage-2")
-    home = (values or {}).get("namespaceOverride") or namespace
-    accounts = _accounts(api, home, agent)
+    place = (values or {}).get("namespaceOverride") or namespace
+    accounts = _accounts(api, place, agent)
     names = tuple(each["metadata"]["name"] for each in accounts)
+    name, home = _made_by(accounts, release, namespace)
     if accounts and values is None:
-        kept = accounts[0]["metadata"]["labels"].get(RELEASE_LABEL)
-        return Found(Target(home, names), "" if names == (agent,) else agent, accounts, release or kept or "agents")
+        return Found(Target(place, names), "" if names == (agent,) else agent, accounts, name, home)
     if values is None:
-        values = stored_values(api, namespace, release or "agents")
+        values = stored_values(api, home, name)
     declaration = declare(values, namespace=namespace) if values is not None else None
     declared = _declared(declaration, agent)
     if not names and not declared:
-        raise UnknownAgentError(_unknown(api, agent, home, declaration))
+        raise UnknownAgentError(_unknown(api, agent, place, declaration))
     if declaration is not None and declared:
-        home, names = declaration.namespace, tuple(sorted({*names, *declared}))
-        accounts = tuple(item for name in names if (item := _account(api, home, name)) is not None)
-    return Found(Target(home, names), "" if names == (agent,) else agent, accounts, release or "agents", values)
+        place, names = declaration.namespace, tuple(sorted({*names, *declared}))
+        accounts = tuple(item for each in names if (item := _account(api, place, each)) is not None)
+        name, home = _made_by(accounts, release, namespace)
+    return Found(Target(place, names), "" if names == (agent,) else agent, accounts, name, home, values)
+
+
+def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, namespace: str) -> tuple[str, str]:
+    """(release, its namespace): as Helm has noted on an account that the chart made, else as the caller says."""
+    for account in accounts:
+        labels, notes = (account["metadata"].get(field) or {} for field in ("labels", "annotations"))
+        made = notes.get(f"{_HELM}name") or labels.get(RELEASE_LABEL)
+        if AGENT_LABEL in labels and made and release in (None, made):
+            return made, notes.get(f"{_HELM}namespace") or namespace
+    return release or "agents", namespace
 
 
 def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], ...]:
@@ -116,15 +130,15 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
 def unfinished(api: Api, namespace: str, release: str) -> str:
     """What Helm has begun on a release and not ended, in its own word: "pending-upgrade"; "" where there is nothing.
 
-    Its records carry it as a label, and the newest counts. Where they may not be read, there is nothing to see.
+    Its records carry it as a label, and the newest counts. Raises ApiError where they cannot be read.
     """
     path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
-    try:
-        answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
-    except ApiError:
-        return ""
-    labels = [each["metadata"]["labels"] for each in answer.body.get("items") or ()]
-    newest: Mapping[str, str] = max(labels, key=lambda each: int(each.get("version", 0)), default={})
+    answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
+    if answer.status != HTTPStatus.OK:
+        raise ApiError(answer.message or f"{path}: {answer.status}", status=answer.status)
+    every = [each["metadata"].get("labels") or {} for each in answer.body.get("items") or ()]
+    numbered = [labels for labels in every if str(labels.get("version", "")).isdecimal()]
+    newest: Mapping[str, str] = max(numbered, key=lambda labels: int(labels["version"]), default={})
     status = str(newest.get("status", ""))
     return status if status.startswith("pending-") else ""
 

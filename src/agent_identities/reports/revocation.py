@@ -53,7 +53,15 @@ def _print_times(result: Revocation, console: Console) -> None:
 
 def upgrade_command(result: Revocation) -> str:
     """The upgrade that makes it last, but for the chart, which only the user knows."""
-    command = ["helm", "upgrade", result.release, "CHART", "-n", result.target.namespace, "--reuse-values"]
+    command = [
+        "helm",
+        "upgrade",
+        result.release,
+        "CHART",
+        "-n",
+        result.home or result.target.namespace,
+        "--reuse-values",
+    ]
     return shlex.join([*command, "-f", "quarantine.yaml"])
 
 
