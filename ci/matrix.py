@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ class Run:
 
 def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
     """Runs the cluster tests on one minor; pytest's own output goes through."""
+    print(f"\nKubernetes {minor}", flush=True)
     result = Run(minor, component("kube-apiserver", minor).version)
     report = junit.pytest(
         ["tests/cluster", "-n", str(workers), "--both-helms", "--kubernetes", minor, *arguments],
@@ -102,13 +104,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubernetes", nargs="*", metavar="MINOR", default=kubernetes_minors())
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="so many minors side by side (default: 1)")
     parser.add_argument("--no-page", action="store_true", help="do not write docs/versions.md")
     given, arguments = parser.parse_known_args()
     helms = {fixture: tool.version for fixture, name in HELMS.items() for tool in provide([name]).values()}
-    runs = []
-    for minor in given.kubernetes:
-        print(f"\nKubernetes {minor}", flush=True)
-        runs.append(run(minor, given.workers, arguments))
+    with ThreadPoolExecutor(given.at_once) as pool:
+        runs = list(pool.map(lambda minor: run(minor, given.workers, arguments), given.kubernetes))
     table = "\n".join(rows(runs, helms))
     print(f"\n{table}")
     trouble = [f"Kubernetes {one.minor}: {line}" for one in runs for line in one.trouble]

@@ -209,6 +209,7 @@ _RIGHT: Final[dict[str, Json]] = {
         agents={"a": {"cloud": AWS, "network": {"egress": ["memory"]}}, "b": {"cloud": {"awsPodIdentity": False}}}
     ),
     "clouds behind everybody's destinations": _network(agents={"a": {"cloud": AWS}}, egress=["memory"]),
+    "text of all sorts": agent(annotations={"a": "\t\n\x01~\xa0\ud7ff\ue000\ufffd\U0001f600"}),
     "no guards, and deployers": {"guards": {"enabled": False, "deployers": [{"kind": "User", "name": "u"}]}},
     "blocks": _network(
         destinations={
@@ -434,6 +435,19 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
         agent(tiers=["root"]) | {"tiers": {name: {"rules": RULES} for name in MANY}},
         ("agents.a.tiers[0]", "Known tiers: aa, bb, cc, dd, ee, ff, gg, hh, proxy"),
     ),
+    # what YAML cannot hold: toYaml prints nothing of it
+    (
+        _network(destinations={"d": _opens({"podSelector": {"matchLabels": {"app": "a\x82"}}})}),
+        ("network.destinations.d.to[0].podSelector.matchLabels.app", "that YAML cannot", "Take it out"),
+    ),
+    (
+        agent(workload=IMAGE | {"command": ["ok", "b\x9fd"], "env": [{"name": "A", "value": "\x7f"}]}),
+        ("agents.a.workload.command[1]", "agents.a.workload.env[0].value", '"\\x7f"', "2 problems"),
+    ),
+    ({"agents": {"a": {}, "b": {"annotations": {"y": "x", "b\x84": "x"}}}}, ("agents.b.annotations", 'cannot: "b')),
+    (agent(annotations={"a": "\x85"}), ("agents.a.annotations.a", "that YAML cannot")),
+    (agent(annotations={"a": "\uffff"}), ("agents.a.annotations.a", "that YAML cannot")),
+    ({"proxy": {"rules": [RULES[0] | {"verbs": ["get", "\ufffe"]}]}}, ("proxy.rules[0].verbs[1]", "that YAML cannot")),
     # crowds of problems
     (
         agent(tiers=[f"root-{number}" for number in range(25)]),

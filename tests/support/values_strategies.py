@@ -25,7 +25,9 @@ AGENTS = (*ODD, "a", "b", "worker", "triage", "agent-proxy", "gateway")
 TIERS = ("proxy", "t1", "t2", "y", "1", "agent-proxy", "own", "gateway")
 NAMESPACES = ("team-a", "kube-system", "1", "agent-system", "agents-b")
 PEERS = ("model-api", "on", "1")
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+NOT_IN_YAML = "".join(map(chr, (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF)))
+CHARACTERS = st.characters(codec="utf-8", exclude_characters=NOT_IN_YAML)
+TEXTS = st.text(CHARACTERS, max_size=12) | st.sampled_from(
     ("a: b", "- a", "{a}", "'", '"', "\\", "%", "#x", " x ", "x\n\n", "\n---\nx", "\t", "1e3", "null", "~", "{{ x }}")
 )
 LABEL_KEYS = st.sampled_from(("team", "example.com/x", "y", "1e3", "null", "app.kubernetes.io/part-of", "X_1.z"))
@@ -166,7 +168,7 @@ class FromSchema:
 
     def _string(self, node: Node, path: str) -> Strategy:
         if "pattern" in node:
-            return st.from_regex(re.compile(node["pattern"], re.ASCII), fullmatch=True).filter(
+            return st.from_regex(node["pattern"], fullmatch=True, alphabet=CHARACTERS).filter(
                 lambda text: len(text) <= node.get("maxLength", 200)
             )
         return TEXTS.filter(lambda text: len(text) >= node.get("minLength", 0))

@@ -9,6 +9,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $values := $root.Values }}
 {{- $identities := $root.identities }}
 
+{{- include "agent-identities.validateText" (list $problems "" $values) }}
 {{- include "agent-identities.validateLabels" (list $problems "extraLabels" $values.extraLabels dict) }}
 {{- if eq $values.proxy.name "default" }}
   {{- include "agent-identities.problem" (list $problems "proxy.name" "is \"default\", the ServiceAccount that every pod without one of its own runs as. Write: name: agent-proxy") }}
@@ -67,6 +68,29 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- define "agent-identities.problem" -}}
 {{- $problems := index . 0 }}
 {{- $_ := set $problems "list" (append ($problems.list | default list) (rest .)) }}
+{{- end }}
+
+{{/*
+Refuses characters that YAML cannot hold: Helm's toYaml prints nothing of a value that has one, and a NetworkPolicy without peers would open
+all. Of U+0085 it makes a blank. Call: (list problems path value)
+*/}}
+{{- define "agent-identities.validateText" -}}
+{{- $problems := index . 0 }}
+{{- $path := index . 1 }}
+{{- $value := index . 2 }}
+{{- if regexMatch "[\\x{7f}-\\x{9f}\\x{fffe}\\x{ffff}]" (toJson $value) }}
+  {{- $before := len ($problems.list | default list) }}
+  {{- $shown := toString $value }}
+  {{- if kindIs "map" $value }}
+    {{- range $key, $below := $value }}{{ include "agent-identities.validateText" (list $problems (trimPrefix "." (printf "%s.%s" $path $key)) $below) }}{{ end }}
+    {{- $shown = keys $value | sortAlpha | join ", " }}
+  {{- else if kindIs "slice" $value }}
+    {{- range $index, $below := $value }}{{ include "agent-identities.validateText" (list $problems (printf "%s[%d]" $path $index) $below) }}{{ end }}
+  {{- end }}
+  {{- if eq $before (len ($problems.list | default list)) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "holds a character that YAML cannot: %q. Take it out." $shown)) }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Refuses keys that no label or annotation may have (k8s.io/apimachinery, pkg/api/validate/content). Call: (list problems path map) */}}
