@@ -1,14 +1,14 @@
 """The cluster tests on every Kubernetes minor that has a pinned module, with both Helms, as a table in docs/.
 
-`make test-matrix`. Runs one after the other, some minutes each; the table is written when all have run, and the exit
-status is 1 if one test failed, or was skipped for anything but a feature that the version lacks.
+`make test-matrix`. Some minutes a minor. The table is written when all have run, and has those that ran without
+trouble; the exit status is 1 if one test failed, or was skipped for anything but a feature that the version lacks.
 """
 
 import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +73,7 @@ def _count(result: Run, case: junit.Case) -> None:
     result.tests.setdefault(by, Counter())[outcome] += 1
 
 
-def rows(runs: Sequence[Run], helms: dict[str, str]) -> Iterator[str]:
+def rows(runs: Sequence[Run], helms: Mapping[str, str]) -> Iterator[str]:
     """The table, as Markdown."""
     yield "| Kubernetes | " + " | ".join(f"Helm {version}" for version in helms.values()) + " | without Helm | absent |"
     yield "| --- | " + " | ".join("---" for _ in helms) + " | --- | --- |"
@@ -90,13 +90,29 @@ def _cell(outcomes: Counter[str]) -> str:
     return ", ".join(words)
 
 
-def write(page: Path, table: str) -> None:
-    """Puts the table into the page between its marks. Raises ValueError if they are not there."""
+def write(page: Path, runs: Sequence[Run], helms: Mapping[str, str]) -> None:
+    """Puts the table into the page between its marks: the rows of runs without trouble.
+
+    Minors that were not run keep their rows, if they stand under the same Helms. Raises ValueError if the marks are not
+    there.
+    """
     text = page.read_text(encoding="utf-8")
-    pattern = re.compile(f"({re.escape(START)}[^\n]*-->\n).*?({re.escape(END)})", re.DOTALL)
-    if not pattern.search(text):
+    pattern = re.compile(f"({re.escape(START)}[^\n]*-->\n)(.*?)({re.escape(END)})", re.DOTALL)
+    found = pattern.search(text)
+    if found is None:
         raise ValueError(f"{page}: has no marks for the table. Put them back: {START}... --> and {END}")
-    page.write_text(pattern.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text), encoding="utf-8")
+    first, second, *made = rows([one for one in runs if not one.trouble], helms)
+    there = found[2].splitlines()
+    kept = {_minor(row): row for row in there[2:]} if there[:2] == [first, second] else {}
+    for one in runs:
+        kept.pop(_minor(f"| {one.version}"), None)
+    merged = [row for _, row in sorted((kept | {_minor(row): row for row in made}).items())]
+    table = "\n".join([first, second, *merged])
+    page.write_text(pattern.sub(lambda marks: f"{marks[1]}{table}\n{marks[3]}", text), encoding="utf-8")
+
+
+def _minor(row: str) -> tuple[int, ...]:
+    return tuple(map(int, row.split()[1].split(".")[:2]))
 
 
 def main() -> int:
@@ -110,12 +126,11 @@ def main() -> int:
     helms = {fixture: tool.version for fixture, name in HELMS.items() for tool in provide([name]).values()}
     with ThreadPoolExecutor(given.at_once) as pool:
         runs = list(pool.map(lambda minor: run(minor, given.workers, arguments), given.kubernetes))
-    table = "\n".join(rows(runs, helms))
-    print(f"\n{table}")
+    print("", *rows(runs, helms), sep="\n")
     trouble = [f"Kubernetes {one.minor}: {line}" for one in runs for line in one.trouble]
     print("\n".join(trouble))
-    if not given.no_page and not trouble:
-        write(PAGE, table)
+    if not given.no_page:
+        write(PAGE, runs, helms)
     return 1 if trouble else 0
 
 
