@@ -52,6 +52,8 @@ def test_a_pod_that_a_kubelet_mirrors_passes(guarded: Guarded) -> None:
     mirror = pod(None, nodeName=name)
     mirror["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [owner]}
     try:
+        # the API server's admission finds no node until it has heard of it
+        eventually(lambda: kubelet.request("POST", guarded.path("pods"), mirror)[0] != 404)
         status, answer = kubelet.request("POST", guarded.path("pods"), mirror)
         assert status == 201, answer
     finally:
