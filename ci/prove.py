@@ -36,8 +36,8 @@ class Settings:
     def pytest(self, *arguments: str, workers: int | None = None) -> junit.Report:
         """Runs tests on this minor."""
         number = self.workers if workers is None else workers
-        environment = os.environ | {"PROVE_DECISIONS": str(self.decisions), "PROVE_AGENTS": str(self.agents)}
-        return junit.pytest(["-n", str(number), "--kubernetes", self.kubernetes, *arguments], environment)
+        long = {"PROVE_DECISIONS": str(self.decisions), "PROVE_AGENTS": str(self.agents), "PROVE_FAULTS": "1"}
+        return junit.pytest(["-n", str(number), "--kubernetes", self.kubernetes, *arguments], os.environ | long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,10 @@ def revocation(settings: Settings) -> Proved:
 
 
 def faults(settings: Settings) -> Proved:
-    """kill -9 in the middle, and two at once."""
-    return of_tests(settings.pytest("tests/cluster/test_faults.py"))
+    """kill -9 of the API server and of etcd in the middle of everything, and two at once."""
+    report = settings.pytest("tests/cluster/test_faults.py", "tests/cluster/test_two_at_once.py")
+    struck = len(report.values("struck"))
+    return of_tests(report, ("commands struck, and ended by the same again", str(struck)), needs=("struck",))
 
 
 PARTS: Final[dict[str, Callable[[Settings], Proved]]] = {

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -245,7 +245,10 @@ REFUSED = {
 
 
 @every_helm_operation
-def test_once_helms_record_of_it_is_gone_the_same_command_ends_it(site: Site, struck: Struck, name: str) -> None:
+def test_once_helms_record_of_it_is_gone_the_same_command_ends_it(
+    site: Site, struck: Struck, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("struck", name)
     operation = struck.operations[name]
     refused = operation.again()
     assert refused.returncode == 1
@@ -271,7 +274,10 @@ def assert_identities_kept(operation: Operation, now: dict[str, str]) -> None:
     assert accounts(operation.struck).keys() & now.keys()
 
 
-def test_the_same_quarantine_again_does_the_rest(site: Site, struck: Struck) -> None:
+def test_the_same_quarantine_again_does_the_rest(
+    site: Site, struck: Struck, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("struck", "quarantine")
     operation = struck.operations["quarantine"]
     done = ended(struck.quarantine_again)
     assert done.returncode == 0, done.stdout + done.stderr
