@@ -37,7 +37,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     statistics = getattr(item, "hypothesis_statistics", None)
     if call.when == "call" and statistics:
         tried = sum(map(int, re.findall(r"(\d+) passing", statistics)))
-        report.user_properties.append(("cases", tried))
+        item.user_properties.append(("cases", tried))  # the report that --junitxml reads is that of the tear-down
     return report
 
 
