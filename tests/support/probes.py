@@ -22,7 +22,7 @@ PATH: Final = "templates/first/of/all/probe.yaml"
 
 PARENT: Final = """\
 {{- $probe := .Values.global.probe }}
-{{- $charts := dict "agent-identities" $ "fleet" $ }}
+{{- $charts := dict "agent-identities" $ "fleet" $ "f" $ "e" $ "d" $ "c" $ "b" $ "a" $ }}
 {{- if $probe.alone }}{{ $charts = dict }}{{ end }}
 {{- $root := dict "Chart" .Chart "Subcharts" $charts }}
 {{- range $name := $probe.agents }}
@@ -141,7 +141,11 @@ PARENTS_REFUSED: Final[tuple[tuple[Json, tuple[str, ...]], ...]] = (
     ),
     (
         {"agents": ["worker"], "chart": "none"},
-        ('no enabled dependency "none"', "Its dependencies: agent-identities, fleet", '"worker" "chart" "the-alias"'),
+        (
+            'no enabled dependency "none"',
+            "Its dependencies: a, agent-identities, b, c, d, e, f, fleet",
+            '"worker" "chart" "the-alias"',
+        ),
     ),
 )
 """What a parent asks for wrongly, of everything.yaml, and what it is told."""
