@@ -4,7 +4,7 @@ A looser schema is noticed where it takes what must be refused, a tighter one wh
 are asked of Python's validator and of Helm's, which must agree.
 
 Where all that a looser schema takes is refused by the templates, with its place, the keyword is covered twice: who
-writes such values is told the same, so that is no defect, and ``twice`` shows what the templates say.
+writes such values is told the same, so that is no defect.
 """
 
 import json
@@ -59,7 +59,6 @@ class SchemaJudge:
                 self.near.setdefault(keyword, []).append(one)
                 for reference in one.through:
                     self.through.setdefault(reference, []).append(one)
-        self.twice: dict[str, str] = {}
 
     def baseline(self) -> set[str]:
         """The schema as it is: what is right must be taken, and there must be something wrong to refuse."""
@@ -83,16 +82,12 @@ class SchemaJudge:
         taken = [one for one in _some(here) if validator.is_valid(one.merged)]
         refused = next((one for one in reversed(against) if one not in kept), None)
         broken = {AGREE} if refused and not _by_schema(_asked(renderer, refused), refused.place) else set()
-        said = ""
         for one in taken:
             answer = _asked(renderer, one)
             if _by_schema(answer, one.place):
                 return broken | {AGREE}
-            said = _by_templates(answer, one.named)
-            if not said:
+            if not _by_templates(answer, one.named):
                 return broken | {REFUSES}
-        if said:
-            self.twice[mutant.id] = said
         return broken
 
     def _against(self, mutant: SchemaMutant) -> list[NearMiss]:

@@ -127,12 +127,17 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
     return f"{agent}: no agent of that name in namespace {namespace}. {hint}"
 
 
+def _records(namespace: str, release: str) -> str:
+    """Where Helm's records of a release are."""
+    return f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
+
+
 def unfinished(api: Api, namespace: str, release: str) -> str:
     """What Helm has begun on a release and not ended, in its own word: "pending-upgrade"; "" where there is nothing.
 
     Its records carry it as a label, and the newest counts. Raises ApiError where they cannot be read.
     """
-    path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
+    path = _records(namespace, release)
     answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
     if answer.status != HTTPStatus.OK:
         raise ApiError(answer.message or f"{path}: {answer.status}", status=answer.status)
@@ -149,7 +154,7 @@ def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | No
     Helm's Secret driver: JSON, compressed, in base64 (helm.sh/helm/v4 pkg/storage/driver/util.go).
     """
     try:
-        kept = api.list_all(f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}")
+        kept = api.list_all(_records(namespace, release))
         newest = max(kept, key=lambda secret: int(secret["metadata"]["labels"].get("version", 0)))
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest["data"]["release"]))))
         return values_files.with_defaults(record.get("config") or {}, record["chart"].get("values") or {})
