@@ -23,18 +23,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent_identities.cluster.choice import Cluster, provide_cluster
-from agent_identities.cluster.toolchain import provide
-from agent_identities.helm import Helm, Release, Target, Values
-from agent_identities.identities import Declaration, declare
-from agent_identities.live.access import verify
-from agent_identities.live.api import Api
-from agent_identities.live.equality import ask, server_policy
-from agent_identities.live.loaded import loaded, namespaces
-from agent_identities.objects import Key, Objects, thaw
+from agent_identities.chart.helm import Helm, Release, Target, Values
+from agent_identities.chart.objects import Key, Objects, thaw
+from agent_identities.chart.values import load
+from agent_identities.cluster.provide import Cluster, provide_cluster
+from agent_identities.declaration import Declaration, declare
+from agent_identities.kube.client import Api
+from agent_identities.kube.reviews import ask, server_policy
 from agent_identities.rbac import Authorizer, Request, User
-from agent_identities.render_worker import RenderRequest, RenderWorker
-from agent_identities.values import load
+from agent_identities.toolchain import provide
+from agent_identities.verify.access import verify
+from differential.applied_policy import loaded, namespaces
+from render_worker import RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 CHART = REPOSITORY / "charts" / "agent-identities"

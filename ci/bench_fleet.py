@@ -18,12 +18,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent_identities.cluster.choice import Cluster, provide_cluster
-from agent_identities.cluster.toolchain import provide
-from agent_identities.data import chart_path
-from agent_identities.helm import Helm, Release, Renderer, Target, Values
-from agent_identities.live.api import Api
-from agent_identities.objects import thaw
+from agent_identities.bundled import chart_path
+from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.objects import thaw
+from agent_identities.cluster.provide import Cluster, provide_cluster
+from agent_identities.kube.client import Api
+from agent_identities.toolchain import provide
 
 KINDS = ("perAgent", "perTier")
 PATHS = {

@@ -16,7 +16,7 @@ from typing import Final
 
 import junit
 
-from agent_identities.cluster.toolchain import component, kubernetes_minors, provide
+from agent_identities.toolchain import component, kubernetes_minors, provide
 
 PAGE: Final = junit.REPOSITORY / "docs" / "versions.md"
 START, END = "<!-- written by make test-matrix: ", "<!-- end -->"

@@ -24,10 +24,10 @@ from rich.console import Console  # noqa: E402  # support is found by the line a
 from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES, provide  # noqa: E402
-from agent_identities.data import chart_path  # noqa: E402
-from agent_identities.mutants import Mutant  # noqa: E402
-from agent_identities.render_worker import RenderWorker, WorkerRenderer  # noqa: E402
+from agent_identities.bundled import chart_path  # noqa: E402
+from agent_identities.toolchain import DEFAULT_KUBERNETES, provide  # noqa: E402
+from mutation import Mutant  # noqa: E402
+from render_worker import RenderWorker, WorkerRenderer  # noqa: E402
 from support.invariants import cases  # noqa: E402
 from support.judge import REVIEWED, Judge  # noqa: E402
 from support.mutation import Layer, layers, survivors, templates  # noqa: E402

@@ -10,9 +10,9 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from agent_identities.cluster.toolchain import component, provide
-from agent_identities.helm import Helm, Renderer, Target, Values
-from agent_identities.render_worker import Engine, RenderRequest, RenderWorker
+from agent_identities.chart.helm import Helm, Renderer, Target, Values
+from agent_identities.toolchain import component, provide
+from render_worker import Engine, RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 

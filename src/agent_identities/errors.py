@@ -6,3 +6,11 @@ class AgentIdentitiesError(Exception):
 
     The text names the place, says what is wrong and what to do about it; it is shown as it stands.
     """
+
+
+class ClusterError(AgentIdentitiesError):
+    """A cluster could not be started, reached or ended."""
+
+
+class ToolchainError(AgentIdentitiesError):
+    """A binary is missing, unusable, or could not be built or downloaded."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster, provide_cluster
+from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.cluster.shared import shared
 from agent_identities.cluster.starting import ControlPlaneConfig
-from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

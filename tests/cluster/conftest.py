@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_helm_charts.clusters import ExistingCluster
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.cluster.provide import Cluster
 from support.server import Server
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import values
+from agent_identities.attack.run import Attack, attack
+from agent_identities.attack.verdict import Outcome
 from agent_identities.audit.accounts import Agents
 from agent_identities.audit.lines import read
 from agent_identities.audit.trace import Trace, Tracer
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import Declaration, declare
-from agent_identities.live.api import Api
-from agent_identities.live.attack import Attack, attack
-from agent_identities.live.verdict import Outcome
+from agent_identities.chart import values
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.declaration import Declaration, declare
+from agent_identities.kube.client import Api
 from agent_identities.rbac import Catalogue
 from support.server import eventually
 

@@ -15,15 +15,15 @@ import yaml
 from typer.testing import CliRunner
 
 from agent_identities.cli import cluster as commands
-from agent_identities.cluster import embedded, starting
-from agent_identities.cluster.choice import provide_cluster
+from agent_identities.cluster import kept, starting
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
-from agent_identities.cluster.errors import ClusterError
-from agent_identities.cluster.existing import reach
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.ports import free_ports
-from agent_identities.cluster.probe import Client
+from agent_identities.cluster.provide import provide_cluster
+from agent_identities.cluster.readiness import Client
 from agent_identities.cluster.shared import shared, stop_shared
+from agent_identities.errors import ClusterError
+from agent_identities.kube.reach import reach
 
 pytestmark = pytest.mark.cluster
 
@@ -50,9 +50,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where `up` keeps its clusters in this test."""
-    monkeypatch.setenv(embedded.STATE_VARIABLE, str(tmp_path / "state"))
+    monkeypatch.setenv(kept.STATE_VARIABLE, str(tmp_path / "state"))
     yield tmp_path / "state"
-    embedded.down()
+    kept.down()
 
 
 def client(plane: ControlPlane, who: str = "admin") -> Client:
@@ -228,11 +228,11 @@ def test_a_process_that_does_not_start_is_named_with_its_own_words(tmp_path: Pat
 
 
 def test_up_keeps_one_and_the_second_up_gives_the_same(state: Path) -> None:
-    first, second = embedded.up(), embedded.up()
+    first, second = kept.up(), kept.up()
     assert (second.url, second.pids) == (first.url, first.pids)
-    assert embedded.status().state == "up"
-    assert embedded.down() is True
-    assert embedded.status().state == "down"
+    assert kept.status().state == "up"
+    assert kept.down() is True
+    assert kept.status().state == "down"
     assert list((state / "clusters").glob("[!.]*")) == []
 
 
@@ -247,22 +247,22 @@ def test_what_up_prints_is_for_the_shell_to_evaluate(state: Path) -> None:
 
 
 def test_of_a_killed_api_server_status_tells_and_the_next_up_starts_anew(state: Path) -> None:
-    plane = embedded.up()
-    kept = processes(plane)
-    kept["kube-apiserver"].signal(signal.SIGKILL)
+    plane = kept.up()
+    running = processes(plane)
+    running["kube-apiserver"].signal(signal.SIGKILL)
     assert ProcessId.of(plane.supervisor_pid).wait(SECONDS)
-    status = embedded.status()
+    status = kept.status()
     assert status.state == "died"
     assert "kube-apiserver was ended by SIGKILL" in status.reason
     assert "The last lines of its log:" in status.reason
-    assert {name for name, process in kept.items() if process.alive()} == set()
-    assert get(embedded.up(), "/version")
+    assert {name for name, process in running.items() if process.alive()} == set()
+    assert get(kept.up(), "/version")
 
 
 def test_another_wish_than_what_is_up_is_refused(state: Path) -> None:
-    plane = embedded.up()
+    plane = kept.up()
     with pytest.raises(ClusterError, match="agent-identities down"):
-        embedded.up(port=1)
+        kept.up(port=1)
     with pytest.raises(ClusterError, match="agent-identities down"):
-        embedded.up(kubernetes="1.37")
+        kept.up(kubernetes="1.37")
     plane.check()

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.live.api import Api
-from agent_identities.live.equality import Answer, Comparison, Difference, ask, compare, server_policy
-from agent_identities.live.loaded import loaded, namespaces, path_of
-from agent_identities.live.minimal import case_from_json, case_to_json, minimise
+from agent_identities.cluster.provide import Cluster
+from agent_identities.kube.client import Api
+from agent_identities.kube.reviews import Answer, Comparison, Difference, ask, compare, server_policy
 from agent_identities.rbac import Authorizer, Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User, covers
 from agent_identities.rbac.model import API_GROUP
+from differential.applied_policy import loaded, namespaces, path_of
+from differential.shrink import case_from_json, case_to_json, minimise
 from support.rbac_strategies import NAMESPACES, WORDS, Case, cases, drawn, escalations
 
 pytestmark = pytest.mark.cluster

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent_identities.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release, Values
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

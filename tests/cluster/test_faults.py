@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.objects import Key
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
-from agent_identities.cluster.toolchain import provide
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.objects import Key
+from agent_identities.toolchain import provide
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import Gate, differences, gate, records, server_of

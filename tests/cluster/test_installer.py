@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import yaml
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, HelmError, Release, Values
+from agent_identities.chart import yaml
+from agent_identities.chart.helm import Helm, HelmError, Release, Values
+from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server
 
 pytestmark = pytest.mark.cluster

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities import values as values_files
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Renderer, Target, Values
-from agent_identities.objects import Key, thaw
+from agent_identities.chart import values as values_files
+from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.objects import Key, thaw
+from agent_identities.cluster.provide import Cluster
 from support.installed import holds, installed
 from support.server import RBAC, Json, Server, eventually
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import AGENT_LABEL
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.declaration import AGENT_LABEL
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

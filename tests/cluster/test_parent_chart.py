@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
 from support import parent_chart
 from support.server import Json, Server, eventually
 

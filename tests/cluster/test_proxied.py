@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, HelmError, Release, Values
+from agent_identities.chart.helm import Helm, HelmError, Release, Values
+from agent_identities.cluster.provide import Cluster
 from support.server import Json, Server
 
 pytestmark = pytest.mark.cluster

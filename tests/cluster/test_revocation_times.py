@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.live.api import Api
-from agent_identities.live.revoke_watch import Watch
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.kube.client import Api
+from agent_identities.quarantine.watch import Watch
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.live.api import Api
-from agent_identities.live.equality import ask
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.kube.client import Api
+from agent_identities.kube.reviews import ask
 from agent_identities.rbac import Request, User
 from support.server import RBAC, Json, Server, eventually
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent_identities import values as values_files
 from agent_identities.audit.accounts import Agents
 from agent_identities.audit.lines import read
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import rightsize
+from agent_identities.audit.rightsize_report import snippet
 from agent_identities.audit.trace import Outcome, Trace, Tracer
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import declare
+from agent_identities.chart import values as values_files
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue, PolicyRule
-from agent_identities.reports.rightsize import snippet
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

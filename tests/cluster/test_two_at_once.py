@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
-from agent_identities.helm import Helm, Release, Values
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import BROKEN, Gate, differences, gate, records, server_of

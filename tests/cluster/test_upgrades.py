@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Renderer, Target, Values
-from agent_identities.objects import Key, Objects, thaw
+from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.objects import Key, Objects, thaw
+from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

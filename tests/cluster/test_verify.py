@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import values
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import Declaration, declare
-from agent_identities.live.access import Cell, Matrix, verify
-from agent_identities.live.api import Api
+from agent_identities.chart import values
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.declaration import Declaration, declare
+from agent_identities.kube.client import Api
+from agent_identities.verify.access import Cell, Matrix, verify
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

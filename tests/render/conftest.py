@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.toolchain import provide
-from agent_identities.render_worker import RenderWorker, WorkerRenderer
+from agent_identities.toolchain import provide
+from render_worker import RenderWorker, WorkerRenderer
 from support.invariants import cases
 from support.judge import Judge
 from support.kubeconform import KUBERNETES, Kubeconform

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from agent_identities.helm import Renderer, Values
-from agent_identities.identities import pod_specs
-from agent_identities.objects import KubeObject, Objects
+from agent_identities.chart.helm import Renderer, Values
+from agent_identities.chart.objects import KubeObject, Objects
+from agent_identities.declaration import pod_specs
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

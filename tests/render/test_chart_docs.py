@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.toolchain import provide
+from agent_identities.toolchain import provide
 
 
 @pytest.fixture(scope="module")

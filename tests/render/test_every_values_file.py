@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import checks, identities, values
-from agent_identities.helm import Helm, Renderer, Values
-from agent_identities.objects import thaw
+from agent_identities import checks
+from agent_identities.chart import values
+from agent_identities.chart.helm import Helm, Renderer, Values
+from agent_identities.chart.objects import thaw
+from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
 from support.kubeconform import Kubeconform
 
@@ -37,7 +39,7 @@ def test_every_document_is_valid_in_the_strict_schemas(
 def test_no_check_finds_an_error(file: Path, renderer: Renderer, chart: Path) -> None:
     install = checks.Install(
         objects=renderer.render(Values((file,))).objects,
-        declaration=identities.declare(values.load(chart, [file]), namespace="agent-system"),
+        declaration=declare(values.load(chart, [file]), namespace="agent-system"),
         catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
     )
     assert [found for found in checks.run(install) if found.severity is checks.Severity.ERROR] == []

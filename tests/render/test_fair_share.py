@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.helm import HelmError, Renderer, Target, Values
-from agent_identities.objects import KubeObject, Objects, thaw
+from agent_identities.chart.helm import HelmError, Renderer, Target, Values
+from agent_identities.chart.objects import KubeObject, Objects, thaw
 
 KINDS = ("FlowSchema", "PriorityLevelConfiguration")
 

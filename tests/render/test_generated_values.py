@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from agent_identities import identities, values
-from agent_identities.data import chart_path
-from agent_identities.helm import Helm, HelmError, Rendered, Renderer, Values
-from agent_identities.objects import Objects, thaw
+from agent_identities.bundled import chart_path
+from agent_identities.chart import values
+from agent_identities.chart.helm import Helm, HelmError, Rendered, Renderer, Values
+from agent_identities.chart.objects import Objects, thaw
+from agent_identities.declaration import AGENT_LABEL, declare
 from support.invariants import ADMISSION, Case
 from support.judge import broken_by
 from support.kubeconform import Kubeconform
@@ -113,19 +114,19 @@ def test_removing_an_agent_removes_its_objects_and_no_others(
         assume(entry not in deployer.get("agents", ()))
     whole, rest = render_all([(renderer, given_values), (renderer, smaller)])
     names = set(identities_of(given_values, entry))
-    own = {key for key, obj in whole.objects.items() if obj.labels.get(identities.AGENT_LABEL) in names}
+    own = {key for key, obj in whole.objects.items() if obj.labels.get(AGENT_LABEL) in names}
     gone = whole.objects.keys() - rest.objects.keys()
     assert own <= gone
     assert rest.objects.keys() <= whole.objects.keys()
     elsewhere = {key for key in gone - own if key.namespace != "" and key.kind == "Role"}
     proxied = {key for key in gone - own if "impersonation" in key.name}
-    nobody_out = not identities.declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
+    nobody_out = not declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
     guards = {key for key in gone if nobody_out and key.group == ADMISSION and ".quarantine" in key.name}
     assert gone == own | elsewhere | proxied | guards
 
 
 def identities_of(given: Json, entry: str) -> list[str]:
-    declared = identities.declare(values.load(chart_path(), overrides=given), namespace="agent-system")
+    declared = declare(values.load(chart_path(), overrides=given), namespace="agent-system")
     return [one.name for one in (*declared.agents, *declared.quarantined) if one.entry == entry]
 
 

@@ -14,7 +14,7 @@ from support.mutation import EXPECTED, Noticed, RenderedObjects, Schema, Templat
 from support.schema_judge import AGREE, SAYS
 
 if TYPE_CHECKING:
-    from agent_identities.mutants.objects import ObjectMutant
+    from mutation.objects import ObjectMutant
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.helm import HelmError, Renderer, Values
-from agent_identities.identities import AGENT_LABEL
-from agent_identities.objects import Objects, thaw
+from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.objects import Objects, thaw
+from agent_identities.declaration import AGENT_LABEL
 from support.mistakes import NETWORK, ON, SOURCES, WIDE_BLOCKS
 
 METADATA = ip_address("169.254.169.254")

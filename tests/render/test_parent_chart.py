@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.helm import Helm, HelmError, Renderer, Values
-from agent_identities.identities import pod_specs
-from agent_identities.objects import Objects, thaw
+from agent_identities.chart.helm import Helm, HelmError, Renderer, Values
+from agent_identities.chart.objects import Objects, thaw
+from agent_identities.declaration import pod_specs
 from support import parent_chart
 from support.kubeconform import Kubeconform
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_identities.helm import HelmError, Renderer, Values
+from agent_identities.chart.helm import HelmError, Renderer, Values
 from support.mistakes import CASES, THEIRS, Case, agent
 
 

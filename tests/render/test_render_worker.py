@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.toolchain import component, provide
-from agent_identities.helm import Helm, HelmError, Renderer, Renders, Target, Values, clean
-from agent_identities.render_worker import (
+from agent_identities.chart.helm import Helm, HelmError, Renderer, Renders, Target, Values, clean
+from agent_identities.toolchain import component, provide
+from render_worker import (
     Answer,
     ChartFiles,
     Engine,
@@ -535,10 +535,13 @@ def test_a_closed_worker_has_answered_and_takes_no_more(binary: Path, chart: Pat
 
 def test_the_worker_ends_with_whoever_started_it(binary: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from agent_identities.render_worker import RenderWorker\n"
+        "import sys, time; sys.path.append(sys.argv[2])\n"
+        "from pathlib import Path; from render_worker import RenderWorker\n"
         "with RenderWorker(Path(sys.argv[1])) as worker: print(worker.pid, flush=True); time.sleep(60)"
     )
-    owner = subprocess.Popen([sys.executable, "-c", program, binary], stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program, binary, REPOSITORY / "ci"], stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
     assert Path(f"/proc/{pid}").exists()

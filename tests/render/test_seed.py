@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.helm import Renderer, Target, Values
-from agent_identities.objects import Objects, thaw
+from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.objects import Objects, thaw
 
 NAMESPACE = "agent-system"
 READ = {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": ["get", "list", "watch"]}

@@ -7,9 +7,9 @@ from typing import Any, Final
 import jsonschema
 import pytest
 
-from agent_identities import yaml
-from agent_identities.data import chart_path
-from agent_identities.helm import HelmError, Renderer, Values
+from agent_identities.bundled import chart_path
+from agent_identities.chart import yaml
+from agent_identities.chart.helm import HelmError, Renderer, Values
 from support.schema import Leaf, Node, Steps, ValuesSchema
 
 SCHEMA: Final = ValuesSchema(chart_path())

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from agent_identities.helm import Release
+from agent_identities.chart.helm import Release
 
 Done = subprocess.CompletedProcess[str]
 _SECONDS = 300

@@ -6,8 +6,8 @@ Each was found by a mutant of the chart that nobody noticed.
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from agent_identities.data import chart_path
-from agent_identities.helm import Target, Values
+from agent_identities.bundled import chart_path
+from agent_identities.chart.helm import Target, Values
 from support.mistakes import (
     CLIENT,
     DESTINATIONS,

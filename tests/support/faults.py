@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 import pykube
 
+from agent_identities.chart.helm import Release, Renderer, Target, Values
+from agent_identities.chart.objects import thaw
 from agent_identities.cluster.control_plane import ControlPlane
 from agent_identities.cluster.pki import Authority
-from agent_identities.helm import Release, Renderer, Target, Values
-from agent_identities.objects import thaw
 from support.installed import holds, installed
 from support.server import Json, Server, eventually
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agent_identities.live.api import Answer, Api
-from agent_identities.objects import Key, thaw
+from agent_identities.chart.objects import Key, thaw
+from agent_identities.kube.client import Answer, Api
 from support.guard_probes.authors import AUTHORS, policies
 from support.guard_probes.fleet import ACCOUNTS as FLEET_ACCOUNTS
 from support.guard_probes.model import END, FLEET, Probe, Request, collection

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agent_identities.chart.objects import Key, Objects, thaw
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.objects import Key, Objects, thaw
-from agent_identities.render_worker import WorkerRenderer
+from render_worker import WorkerRenderer
 from support.guard_ground import ADMISSION_GROUP, Ground, Place, RefusedObjectError
 from support.guard_probes import FLEET, PER_AGENT, PER_TIER, PROBES, Probe
 from support.guard_probes.release import RELEASE, target, values

@@ -3,8 +3,8 @@
 from functools import cache
 from typing import Any
 
-from agent_identities.helm import Release
-from agent_identities.objects import Key
+from agent_identities.chart.helm import Release
+from agent_identities.chart.objects import Key
 from support.server import Json, Server
 
 OURS = "labelSelector=app.kubernetes.io/name%3Dagent-identities"

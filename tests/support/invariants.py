@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from agent_identities import checks, identities, values, yaml
-from agent_identities.data import chart_path
-from agent_identities.helm import Target, Values
-from agent_identities.identities import Declaration
-from agent_identities.objects import KubeObject, Objects, thaw
+from agent_identities import checks
+from agent_identities.bundled import chart_path
+from agent_identities.chart import values, yaml
+from agent_identities.chart.helm import Target, Values
+from agent_identities.chart.objects import KubeObject, Objects, thaw
+from agent_identities.declaration import Declaration, declare
 from agent_identities.rbac import Catalogue
 from support import probes, promised
 from support.corners import DIGITS, DIGITS_TARGET, corners
@@ -55,7 +56,7 @@ class Case:
     @cached_property
     def declaration(self) -> Declaration:
         version = self.target.kube_version
-        return identities.declare(self.merged, namespace=self.target.namespace, kube_version=version)
+        return declare(self.merged, namespace=self.target.namespace, kube_version=version)
 
     @cached_property
     def plan(self) -> promised.Plan:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent_identities.chart.objects import KubeObject, Objects, thaw
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.objects import KubeObject, Objects, thaw
-from agent_identities.render_worker import Answer, RenderWorkerError, WorkerRenderer
+from render_worker import Answer, RenderWorkerError, WorkerRenderer
 from support.invariants import INVARIANTS, Case
 from support.reach import Reach
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from agent_identities import yaml
-from agent_identities.cluster.choice import provide_cluster
-from agent_identities.data import chart_path
-from agent_identities.live.api import Api
-from agent_identities.mutants import Mutant, TemplateMutant, template_mutants
-from agent_identities.mutants.objects import ObjectMutant, object_mutants
-from agent_identities.mutants.schema import SchemaMutant, schema_mutants
+from agent_identities.bundled import chart_path
+from agent_identities.chart import yaml
+from agent_identities.cluster.provide import provide_cluster
+from agent_identities.kube.client import Api
+from mutation import Mutant, TemplateMutant, template_mutants
+from mutation.objects import ObjectMutant, object_mutants
+from mutation.schema import SchemaMutant, schema_mutants
 from support.guard_ground import ground
 from support.guard_probes import FLEET, PER_AGENT, PER_TIER
 from support.guard_trials import MODES, trials

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from agent_identities import values, yaml
-from agent_identities.mutants.schema import escape
+from agent_identities.chart import values, yaml
+from mutation.schema import escape
 from support.schema import Node, Steps, ValuesSchema
 
 Json = dict[str, Any]

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from agent_identities.helm import Helm
+from agent_identities.chart.helm import Helm
 
 DEPENDENCY = "  - name: agent-identities\n"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from agent_identities.objects import Objects, thaw
+from agent_identities.chart.objects import Objects, thaw
 from agent_identities.rbac import PolicyRule
 from support import promised
 from support.promised.workloads import deployment_of

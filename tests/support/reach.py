@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from agent_identities.mutants.coverage import Branch, around, branches, first_reached, probed
-from agent_identities.render_worker import WorkerRenderer
+from mutation.coverage import Branch, around, branches, first_reached, probed
+from render_worker import WorkerRenderer
 from support.invariants import Case
 
 Place = tuple[str, int]

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "ci"))
 
-from agent_identities.objects import Objects, thaw  # run as a script, support is found by the line above
-from agent_identities.render_worker import WorkerRenderer
+from agent_identities.chart.objects import Objects, thaw  # run as a script, support is found by the line above
+from render_worker import WorkerRenderer
 from support.invariants import Case, cases
 
 FOLDER: Final = Path(__file__).parents[1] / "corpus" / "reviewed"
@@ -47,9 +48,9 @@ def as_text(found: Iterator[tuple[str, Any]]) -> str:
 
 def main() -> None:
     """Writes both files as the chart is now."""
-    from agent_identities.cluster.toolchain import provide
-    from agent_identities.data import chart_path
-    from agent_identities.render_worker import RenderWorker
+    from agent_identities.bundled import chart_path
+    from agent_identities.toolchain import provide
+    from render_worker import RenderWorker
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     with RenderWorker(provide(["render-worker"])["render-worker"].path) as worker:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from agent_identities.data import chart_path
+from agent_identities.bundled import chart_path
 from agent_identities.rbac import Catalogue, PolicyRule
 
 CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")

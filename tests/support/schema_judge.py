@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from jsonschema import Draft7Validator
 
-from agent_identities import values
-from agent_identities.data import chart_path
-from agent_identities.helm import Values
-from agent_identities.mutants.schema import SchemaMutant, steps_of
-from agent_identities.render_worker import Answer, WorkerRenderer
+from agent_identities.bundled import chart_path
+from agent_identities.chart import values
+from agent_identities.chart.helm import Values
+from mutation.schema import SchemaMutant, steps_of
+from render_worker import Answer, WorkerRenderer
 from support.invariants import Case
 from support.near_misses import NearMiss, Surroundings, Variant
 

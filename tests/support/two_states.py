@@ -1,6 +1,6 @@
 """Values before and after an upgrade that does all at once, and questions about a release between them."""
 
-from agent_identities.objects import Key
+from agent_identities.chart.objects import Key
 from support.server import Json, Server
 
 

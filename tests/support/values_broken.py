@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent_identities import values, yaml
+from agent_identities.chart import values, yaml
 from support.schema import Node, Steps, ValuesSchema
 from support.values_strategies import valid_values
 

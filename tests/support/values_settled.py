@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from agent_identities.chart.values import with_defaults
 from agent_identities.rbac import Catalogue, PolicyRule
-from agent_identities.values import with_defaults
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
-from agent_identities import values
+from agent_identities.chart import values
 from agent_identities.rbac import Catalogue
 from support.schema import Node, ValuesSchema
 from support.values_settled import settled

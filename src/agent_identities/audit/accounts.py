@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from agent_identities.identities import Declaration
+from agent_identities.declaration import Declaration
 from agent_identities.rbac.request import SERVICE_ACCOUNT_USER
 
 _PREFIX = f"{SERVICE_ACCOUNT_USER}:"

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_identities import values as values_files
 from agent_identities.audit.rightsize import Proposal
-from agent_identities.identities import EVERYWHERE, Declaration
+from agent_identities.chart import values as values_files
+from agent_identities.declaration import EVERYWHERE, Declaration
 from agent_identities.rbac import Catalogue, PolicyRule
 
 _LONGEST = 63

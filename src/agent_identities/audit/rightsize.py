@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from agent_identities.audit.accounts import Account
 from agent_identities.audit.trace import MORE, Outcome, Trace, Use
-from agent_identities.identities import EVERYWHERE, PROXY_TIER, Declaration, Grant, Identity
+from agent_identities.declaration import EVERYWHERE, PROXY_TIER, Declaration, Grant, Identity
 from agent_identities.rbac import PolicyRule, Request, breakdown, covers, rule_allows
 
 PLACEHOLDER = "{agent}"

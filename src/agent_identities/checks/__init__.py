@@ -8,8 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from agent_identities.identities import Declaration
-from agent_identities.objects import KubeObject, Objects
+from agent_identities.chart.objects import KubeObject, Objects
+from agent_identities.declaration import Declaration
 from agent_identities.rbac import Authorizer, Catalogue, Policy
 
 

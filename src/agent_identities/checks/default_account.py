@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent_identities.checks import Check, Finding, Install, Severity, service_account, subjects
-from agent_identities.identities import pod_specs
+from agent_identities.declaration import pod_specs
 
 _GROUPS_WITH_DEFAULT = ("system:authenticated", "system:unauthenticated", "system:serviceaccounts")
 

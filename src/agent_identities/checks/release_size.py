@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from agent_identities.chart.release_record import LIMIT_BYTES
 from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.release_record import LIMIT_BYTES
 
 _NEARLY = 0.8
 

@@ -6,7 +6,7 @@ Warnings make known what is taken on purpose, and what the catalogue calls high.
 from collections.abc import Iterator
 
 from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.identities import IMPERSONATION, TIER_LABEL
+from agent_identities.declaration import IMPERSONATION, TIER_LABEL
 from agent_identities.rbac import Match, Role, covers
 
 _SEVERITIES = {"critical": Severity.ERROR, "high": Severity.WARNING}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent_identities.chart.objects import KubeObject
 from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.identities import pod_specs
-from agent_identities.objects import KubeObject
+from agent_identities.declaration import pod_specs
 
 LONGEST_SECONDS = 86400
 EXTENDED_SECONDS = 3607

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.identities import AGENT_LABEL, pod_specs
+from agent_identities.declaration import AGENT_LABEL, pod_specs
 
 
 def _run(install: Install) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.identities import Identity
+from agent_identities.declaration import Identity
 from agent_identities.rbac import PolicyRule, covers
 
 

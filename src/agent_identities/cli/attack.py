@@ -11,7 +11,7 @@ from agent_identities.cli.run import ClusterKind, Output, Steps, choose, cluster
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
-    from agent_identities.live.attack import Attack
+    from agent_identities.attack.run import Attack
 
 
 def register(app: typer.Typer) -> None:
@@ -62,8 +62,9 @@ def attack(
     Exit status: 0 all stopped; 1 something succeeded that was not declared, could not be sent, or an agent has no
     ServiceAccount or token; 2 could not run, or a positive control failed, so that the run proves nothing.
     """
-    from agent_identities import data, identities
-    from agent_identities import values as values_files
+    from agent_identities import bundled
+    from agent_identities.chart import values as values_files
+    from agent_identities.declaration import declare
     from agent_identities.rbac import Catalogue
 
     kind = choose(cluster, kubeconfig, context)
@@ -73,18 +74,18 @@ def attack(
             "change nothing, but they will be seen in its audit log. If that is wanted: --yes-attack. To attack a "
             "cluster made for this run instead: --cluster embedded"
         )
-    chart = chart or data.chart_path()
+    chart = chart or bundled.chart_path()
     merged = values_files.load(chart, values)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
     steps = Steps()
     with cluster_for(kind, kubeconfig, context, kubernetes, steps) as found:
-        declaration = identities.declare(merged, namespace=namespace, kube_version=found.version)
+        declaration = declare(merged, namespace=namespace, kube_version=found.version)
         if kind is not ClusterKind.KUBECONFIG:
             furnish(found, declaration)
             install(found, chart, release, namespace, values, steps)
 
-        from agent_identities.live.api import Api
-        from agent_identities.live.attack import attack as attack_live
+        from agent_identities.attack.run import attack as attack_live
+        from agent_identities.kube.client import Api
 
         with (
             steps.progress("attacking") as on_progress,
@@ -99,7 +100,7 @@ def attack(
 
 
 def _print(run: "Attack", output: Output, *, every: bool) -> None:
-    from agent_identities.reports import attack as report
+    from agent_identities.attack import report
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # Markdown's symbols must not end the command where LANG is C

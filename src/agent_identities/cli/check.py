@@ -32,27 +32,28 @@ def check(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from agent_identities import data
-    from agent_identities.cluster.toolchain import provide
-    from agent_identities.helm import Helm, Target, Values
+    from agent_identities import bundled
+    from agent_identities.chart.helm import Helm, Target, Values
+    from agent_identities.toolchain import provide
 
-    chart = chart or data.chart_path()
+    chart = chart or bundled.chart_path()
     tool = provide(["helm"])["helm"]
     target = Target(release, namespace, kube_version)
     with ThreadPoolExecutor(1) as beside:  # Helm renders while Python loads the rest and reads the values itself
         rendering = beside.submit(Helm(tool.path, tool.version).template, chart, Values(tuple(values)), target)
 
-        from agent_identities import checks, identities
-        from agent_identities import values as values_files
-        from agent_identities.objects import Objects
+        from agent_identities import checks
+        from agent_identities.chart import values as values_files
+        from agent_identities.chart.objects import Objects
+        from agent_identities.chart.release_record import record_size
+        from agent_identities.checks import report
+        from agent_identities.declaration import declare
         from agent_identities.rbac import Catalogue
-        from agent_identities.release_record import record_size
-        from agent_identities.reports import findings as report
 
         merged = values_files.load(chart, values)
-        declaration = identities.declare(merged, namespace=namespace, kube_version=kube_version)
+        declaration = declare(merged, namespace=namespace, kube_version=kube_version)
         given = values_files.given(values)
-        catalogue = Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json")
+        catalogue = Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
         manifest = rendering.result()
         size = beside.submit(
             record_size, chart, manifest, given

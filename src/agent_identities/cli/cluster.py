@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agent_identities.cluster import DEFAULT_NAME
-from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 Name = Annotated[str, typer.Option(metavar="NAME", help="Which one: any number of them can be up side by side.")]
 
@@ -26,25 +26,25 @@ def up(
     It runs until `agent-identities down`; when it is up already, nothing changes.
     For the shell: eval "$(agent-identities up)"
     """
-    from agent_identities.cluster import embedded  # slow to import: certificates
+    from agent_identities.cluster import kept  # slow to import: certificates
 
-    control_plane = embedded.up(name, kubernetes=kubernetes, port=port)
+    control_plane = kept.up(name, kubernetes=kubernetes, port=port)
     typer.echo(f"Kubernetes {control_plane.kubernetes_version} is up at {control_plane.url}", err=True)
     typer.echo(f"export KUBECONFIG={shlex.quote(str(control_plane.kubeconfig))}")
 
 
 def down(name: Name = DEFAULT_NAME) -> None:
     """End what `agent-identities up` started and remove all its files."""
-    from agent_identities.cluster import embedded
+    from agent_identities.cluster import kept
 
-    typer.echo(f"{name}: ended" if embedded.down(name) else f"{name}: nothing was up")
+    typer.echo(f"{name}: ended" if kept.down(name) else f"{name}: nothing was up")
 
 
 def status(name: Name = DEFAULT_NAME) -> None:
     """Say whether it is up, where, and since when; if it died, of what. The exit status is 0 when it is up, else 1."""
-    from agent_identities.cluster import embedded
+    from agent_identities.cluster import kept
 
-    found = embedded.status(name)
+    found = kept.status(name)
     if found.state != "up":
         hint = (
             "To clear it away: agent-identities down" if found.state == "died" else "To start it: agent-identities up"

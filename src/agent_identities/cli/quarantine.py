@@ -47,15 +47,15 @@ def quarantine(
     started = time.monotonic() - time.process_time()  # from here back: Python was busy starting
     from rich.console import Console
 
-    from agent_identities import data
-    from agent_identities import values as values_files
-    from agent_identities.cluster.existing import default_kubeconfig
-    from agent_identities.live.api import Api
-    from agent_identities.live.revoke import revoke
-    from agent_identities.live.revoke_find import find
-    from agent_identities.reports import revocation as report
+    from agent_identities import bundled
+    from agent_identities.chart import values as values_files
+    from agent_identities.kube.client import Api
+    from agent_identities.kube.reach import default_kubeconfig
+    from agent_identities.quarantine import report
+    from agent_identities.quarantine.find import find
+    from agent_identities.quarantine.revoke import revoke
 
-    merged = values_files.load(data.chart_path(), values) if values else None
+    merged = values_files.load(bundled.chart_path(), values) if values else None
     with Api(kubeconfig or default_kubeconfig(), context) as api, Console(stderr=True).status("looking") as status:
         found = find(api, agent, namespace, release=release, values=merged)
         result = revoke(api, found, started=started, dry_run=dry_run, on_step=status.update)

@@ -12,8 +12,8 @@ from agent_identities.errors import AgentIdentitiesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent_identities.cluster.choice import Cluster
-    from agent_identities.identities import Declaration
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.declaration import Declaration
 
 
 class Output(StrEnum):
@@ -50,9 +50,9 @@ def cluster_for(
     kind: ClusterKind, kubeconfig: Path | None, context: str | None, kubernetes: str | None, steps: "Steps"
 ) -> "Iterator[Cluster]":
     """The cluster to ask; one that was made for this run is gone afterwards."""
-    from agent_identities.cluster.choice import provide_cluster
-    from agent_identities.cluster.components import BINARIES
-    from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES, provide
+    from agent_identities.cluster.command_lines import BINARIES
+    from agent_identities.cluster.provide import provide_cluster
+    from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 
     minor = kubernetes or DEFAULT_KUBERNETES
     if kind is ClusterKind.EMBEDDED:
@@ -70,7 +70,7 @@ def cluster_for(
 
 def furnish(cluster: "Cluster", declaration: "Declaration") -> None:
     """Makes, on a cluster of this run, what the values take for granted: other namespaces, and accounts of others."""
-    from agent_identities.live.api import Api
+    from agent_identities.kube.client import Api
 
     borrowed = [agent for agent in declaration.agents if not agent.created]
     granted = {grant.namespace for one in declaration.agents for grant in one.grants}
@@ -87,8 +87,8 @@ def furnish(cluster: "Cluster", declaration: "Declaration") -> None:
 
 def install(cluster: "Cluster", chart: Path, release: str, namespace: str, files: list[Path], steps: "Steps") -> None:
     """Installs the chart on a cluster of this run, by real Helm."""
-    from agent_identities.cluster.toolchain import provide
-    from agent_identities.helm import Helm, Release, Values
+    from agent_identities.chart.helm import Helm, Release, Values
+    from agent_identities.toolchain import provide
 
     tool = provide(["helm"])["helm"]
     with steps.step("helm install") as note:

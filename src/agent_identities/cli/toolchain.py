@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agent_identities.cluster.toolchain import (
+from agent_identities.toolchain import (
     DEFAULT_KUBERNETES,
     NAMES,
     Found,

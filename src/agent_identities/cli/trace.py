@@ -77,14 +77,15 @@ def trace(
     through the proxy. Exit status: 0 every request is one agent's, 1 some are not, or no agent made any, or lines
     could not be read, 2 could not run.
     """
-    from agent_identities import data, identities
-    from agent_identities import values as values_files
+    from agent_identities import bundled
+    from agent_identities.audit import trace_report as report
     from agent_identities.audit.accounts import Agents
-    from agent_identities.reports import trace as report
+    from agent_identities.chart import values as values_files
+    from agent_identities.declaration import declare
 
     if values:
-        merged = values_files.load(chart or data.chart_path(), values)
-        agents = Agents.declared(identities.declare(merged, namespace=namespace))
+        merged = values_files.load(chart or bundled.chart_path(), values)
+        agents = Agents.declared(declare(merged, namespace=namespace))
     else:
         agents = Agents.of_namespaces([namespace])
     traced = _read(logs, agents, since, until)
@@ -125,18 +126,19 @@ def rightsize(
     log that covers all that your agents have to do. Exit status: 0 nothing to change, or the values were asked for;
     1 there is something to change; 2 could not run.
     """
-    from agent_identities import data, identities
-    from agent_identities import values as values_files
+    from agent_identities import bundled
+    from agent_identities.audit import rightsize_report as report
     from agent_identities.audit.accounts import Agents
     from agent_identities.audit.proposal import change
     from agent_identities.audit.rightsize import Options
     from agent_identities.audit.rightsize import rightsize as propose
+    from agent_identities.chart import values as values_files
+    from agent_identities.declaration import declare
     from agent_identities.rbac import Catalogue
-    from agent_identities.reports import rightsize as report
 
-    chart = chart or data.chart_path()
+    chart = chart or bundled.chart_path()
     merged = values_files.load(chart, values)
-    declaration = identities.declare(merged, namespace=namespace)
+    declaration = declare(merged, namespace=namespace)
     traced = _read(logs, Agents.declared(declaration), since, until)
     if not traced.uses:
         raise AgentIdentitiesError(
@@ -147,7 +149,7 @@ def rightsize(
     options = Options(names, include_denied=include_denied, include_idle=include_idle, only=only)
     proposals = propose(traced, declaration, options)
     changed = change(
-        proposals, declaration, merged, Catalogue.load(data.chart_path() / "files" / "risk-catalogue.json")
+        proposals, declaration, merged, Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
     )
     _replace_what_cannot_be_printed()
     if output is _Proposal.JSON:

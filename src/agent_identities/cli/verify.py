@@ -10,9 +10,9 @@ import typer
 from agent_identities.cli.run import ClusterKind, Output, Steps, choose, cluster_for, furnish, install
 
 if TYPE_CHECKING:
-    from agent_identities.cluster.choice import Cluster
-    from agent_identities.identities import Declaration
-    from agent_identities.live.access import Matrix
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.declaration import Declaration
+    from agent_identities.verify.access import Matrix
 
 
 def register(app: typer.Typer) -> None:
@@ -51,15 +51,16 @@ def verify(
     Each ServiceAccount is asked about every permission that a tier mentions, in its own and in another namespace, and
     about a fixed list of dangerous ones. Exit status: 0 as declared, 1 surprises, 2 could not run.
     """
-    from agent_identities import data, identities
-    from agent_identities import values as values_files
+    from agent_identities import bundled
+    from agent_identities.chart import values as values_files
+    from agent_identities.declaration import declare
 
     kind = choose(cluster, kubeconfig, context)
-    chart = chart or data.chart_path()
+    chart = chart or bundled.chart_path()
     merged = values_files.load(chart, values)
     steps = Steps()
     with cluster_for(kind, kubeconfig, context, kubernetes, steps) as found:
-        declaration = identities.declare(merged, namespace=namespace, kube_version=found.version)
+        declaration = declare(merged, namespace=namespace, kube_version=found.version)
         if kind is not ClusterKind.KUBECONFIG:
             furnish(found, declaration)
             install(found, chart, release, namespace, values, steps)
@@ -70,8 +71,8 @@ def verify(
 
 
 def _ask(cluster: "Cluster", declaration: "Declaration", concurrency: int, steps: "Steps") -> "Matrix":
-    from agent_identities.live.access import verify as verify_live
-    from agent_identities.live.api import Api
+    from agent_identities.kube.client import Api
+    from agent_identities.verify.access import verify as verify_live
 
     with (
         steps.progress("asking") as on_progress,
@@ -81,7 +82,7 @@ def _ask(cluster: "Cluster", declaration: "Declaration", concurrency: int, steps
 
 
 def _print(matrix: "Matrix", output: Output, *, every: bool) -> None:
-    from agent_identities.reports import matrix as report
+    from agent_identities.verify import report
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # Markdown's symbols must not end the command where LANG is C

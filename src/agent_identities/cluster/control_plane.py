@@ -8,15 +8,15 @@ from signal import SIGKILL
 from types import TracebackType
 from typing import Self
 
-from agent_identities.cluster.components import BINARIES, Layout
-from agent_identities.cluster.errors import ClusterError
+from agent_identities.cluster.command_lines import BINARIES, Layout
 from agent_identities.cluster.launch import end, require_linux, start_again, this_process
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.ports import require_free
 from agent_identities.cluster.process import tail
 from agent_identities.cluster.starting import READY_SECONDS, ControlPlaneConfig, Start
 from agent_identities.cluster.state import SUPERVISOR_LOG, Failure, Ready
-from agent_identities.cluster.toolchain import provide
+from agent_identities.errors import ClusterError
+from agent_identities.toolchain import provide
 
 __all__ = ["ControlPlane", "ControlPlaneConfig", "death"]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from agent_identities.cluster.errors import ClusterError
+from agent_identities.bundled import kind_path
 from agent_identities.cluster.launch import LaunchError, end, launch, require_linux, this_process
 from agent_identities.cluster.process import Command
 from agent_identities.cluster.state import Plan
-from agent_identities.data import kind_path
+from agent_identities.errors import ClusterError
 
 IMAGE_VARIABLE = "AGENT_IDENTITIES_KIND_IMAGE"
 CONFIG_VARIABLE = "AGENT_IDENTITIES_KIND_CONFIG"

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, SIGUSR1
 
-from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.process import tail
 from agent_identities.cluster.state import AT_END_SECONDS, SUPERVISOR_LOG, Failure, Plan, Ready
+from agent_identities.errors import ClusterError
 
 _MARGIN_SECONDS = 15.0  # the supervisor's own time limit comes first
 _END_SECONDS = 15.0

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from agent_identities.cluster.errors import ClusterError
+from agent_identities.errors import ClusterError
 
 LOOPBACK = "127.0.0.1"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_identities.cluster.pid import ProcessId
-from agent_identities.cluster.probe import Check
+from agent_identities.cluster.readiness import Check
 
 _PR_SET_PDEATHSIG = 1  # prctl(2), linux/prctl.h
 _TAIL_BYTES = 16 * 1024

@@ -7,8 +7,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from agent_identities.cluster.control_plane import ControlPlane, death
-from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.starting import ControlPlaneConfig
+from agent_identities.errors import ClusterError
 
 _LOCK_SECONDS = 1200.0  # the first of a run may have to build the binaries
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_identities.cluster.components import (
+from agent_identities.bundled import kind_path
+from agent_identities.cluster.command_lines import (
     Layout,
     Ports,
     client,
@@ -14,15 +15,14 @@ from agent_identities.cluster.components import (
     service_ip,
     write_kubeconfigs,
 )
-from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.launch import LaunchError, launch
 from agent_identities.cluster.pid import ProcessId
 from agent_identities.cluster.pki import Pki, write_pki
 from agent_identities.cluster.ports import LOOPBACK, free_ports, port_taken
-from agent_identities.cluster.probe import Check
+from agent_identities.cluster.readiness import Check
 from agent_identities.cluster.state import FAILED, READY, Failure, Plan, Ready
-from agent_identities.cluster.toolchain import DEFAULT_KUBERNETES
-from agent_identities.data import kind_path
+from agent_identities.errors import ClusterError
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 _ATTEMPTS = 3
 READY_SECONDS = 60.0  # 4 s on two idle cores; slow machines exist

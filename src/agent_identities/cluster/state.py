@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent_identities.cluster.pid import ProcessId
-from agent_identities.cluster.probe import Check, Client
 from agent_identities.cluster.process import Command
+from agent_identities.cluster.readiness import Check, Client
 
 AT_END_SECONDS = 120.0
 PLAN, READY, FAILED, SUPERVISOR_LOG = "plan.json", "ready.json", "failed.json", "supervisor.log"

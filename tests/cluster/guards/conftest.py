@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, only
 from support.server import RBAC, Server
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from agent_identities import values
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Helm, Release, Values
-from agent_identities.identities import Declaration, declare
-from agent_identities.live.api import Api
-from agent_identities.live.attack import Attack, attack
-from agent_identities.live.holders import Standing
-from agent_identities.live.verdict import Outcome
+from agent_identities.attack import report
+from agent_identities.attack.run import Attack, attack
+from agent_identities.attack.tokens import Standing
+from agent_identities.attack.verdict import Outcome
+from agent_identities.chart import values
+from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.cluster.provide import Cluster
+from agent_identities.declaration import Declaration, declare
+from agent_identities.kube.client import Api
 from agent_identities.rbac import Catalogue
-from agent_identities.reports import attack as report
 from support.guarded import Guarded, pod
 from support.server import RBAC, Json, Server, eventually
 

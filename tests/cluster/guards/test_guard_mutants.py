@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.live.api import Api
-from agent_identities.mutants import template_mutants
-from agent_identities.render_worker import RenderWorker, WorkerRenderer
+from agent_identities.cluster.provide import Cluster
+from agent_identities.kube.client import Api
+from mutation import template_mutants
+from render_worker import RenderWorker, WorkerRenderer
 from support.guard_ground import ground
 from support.guard_probes import PER_AGENT, PER_TIER
 from support.guard_trials import GUARD_OF, SEEN_BY, Trial, Trials, trials

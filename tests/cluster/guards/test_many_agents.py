@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
-from agent_identities.helm import Renderer, Target, Values
-from agent_identities.objects import thaw
+from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.objects import thaw
+from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, pod
 from support.server import RBAC, Json, Server, eventually
 

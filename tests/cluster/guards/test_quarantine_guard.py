@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent_identities.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release, Values
 from support.guarded import Guarded, only, pod, use
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually

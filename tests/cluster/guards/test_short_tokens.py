@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_identities.cluster.choice import Cluster
+from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, pod
 from support.server import Json, eventually
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release, Values
 from support.guarded import Guarded, pod
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually

@@ -1,6 +1,6 @@
 """guards.exec: who gets into the pods of the agents' namespace."""
 
-from agent_identities.live.api import Answer
+from agent_identities.kube.client import Answer
 from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, collection
 
 TABLE = Table("exec", "exec")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent_identities.live.api import Answer
+from agent_identities.kube.client import Answer
 from support.server import RBAC, Json
 
 HERE, ELSEWHERE = "$ns", "$e"

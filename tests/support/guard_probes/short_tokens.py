@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agent_identities.live.api import Answer
+from agent_identities.kube.client import Answer
 from support.guard_probes.model import ELSEWHERE, PER_AGENT, PER_TIER, Table, create, made
 from support.guard_probes.stage import NOWHERE
 from support.guarded import pod

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent_identities.helm import Target
+from agent_identities.chart.helm import Target
 
 Json = dict[str, Any]
 

@@ -10,8 +10,8 @@ from agent_identities.audit.accounts import Agents
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import MOST_NAMESPACES, Options, Proposal, rightsize
 from agent_identities.audit.trace import Limits
-from agent_identities.data import chart_path
-from agent_identities.identities import EVERYWHERE, Declaration, Identity, declare
+from agent_identities.bundled import chart_path
+from agent_identities.declaration import EVERYWHERE, Declaration, Identity, declare
 from agent_identities.rbac import (
     Authorizer,
     Binding,

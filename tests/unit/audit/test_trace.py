@@ -9,7 +9,7 @@ import pytest
 from agent_identities.audit.accounts import Account, Agents
 from agent_identities.audit.lines import Line, LogError, lines, read
 from agent_identities.audit.trace import MORE, Credential, Limits, Outcome, Trace, Tracer
-from agent_identities.identities import declare
+from agent_identities.declaration import declare
 from support.audit import Json, denied, event, issue, traced, username
 
 EXCERPT = Path(__file__).with_name("excerpt.jsonl")

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import checks, identities
-from agent_identities.objects import Objects
+from agent_identities import checks
+from agent_identities.chart.objects import Objects
+from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
 from support.manifests import NAMESPACE, VALUES, Manifest
 
@@ -16,7 +17,7 @@ def judge(chart: Path) -> Callable[[list[Manifest]], set[str]]:
     def errors(manifests: list[Manifest]) -> set[str]:
         install = checks.Install(
             objects=Objects.from_manifests(manifests),
-            declaration=identities.declare(VALUES, namespace=NAMESPACE),
+            declaration=declare(VALUES, namespace=NAMESPACE),
             catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
         )
         return {found.check for found in checks.run(install) if found.severity is checks.Severity.ERROR}

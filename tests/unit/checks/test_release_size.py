@@ -1,9 +1,10 @@
 import pytest
 
-from agent_identities import checks, identities
+from agent_identities import checks
+from agent_identities.bundled import chart_path
+from agent_identities.chart.objects import Objects
 from agent_identities.checks import release_size
-from agent_identities.data import chart_path
-from agent_identities.objects import Objects
+from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
 from support.manifests import NAMESPACE, VALUES
 
@@ -12,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 
 def severities(size: int) -> list[str]:
     catalogue = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
-    declaration = identities.declare(VALUES, namespace=NAMESPACE)
+    declaration = declare(VALUES, namespace=NAMESPACE)
     install = checks.Install(Objects(), declaration, catalogue, release_bytes=size)
     return [found.severity for found in release_size.CHECK.run(install)]
 

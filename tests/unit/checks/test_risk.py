@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities import checks, identities
+from agent_identities import checks
+from agent_identities.chart.objects import Objects
 from agent_identities.checks.risk import CHECK
-from agent_identities.objects import Objects
+from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
 from support.manifests import NAMESPACE, RULES, VALUES, Manifest, good_install, role
 
@@ -35,7 +36,7 @@ def found(chart: Path, rules: list[Manifest], *, tier: str = "t", **values: Any)
     body["metadata"]["labels"] = {"agent-identities/tier": tier}
     install = checks.Install(
         objects=Objects.from_manifests([body]),
-        declaration=identities.declare(VALUES | values, namespace=NAMESPACE),
+        declaration=declare(VALUES | values, namespace=NAMESPACE),
         catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
     )
     return [(finding.severity, finding.message) for finding in CHECK.run(install)]

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from agent_identities.data import kind_path
+from agent_identities.bundled import kind_path
 
 NOBODYS_AGENTS = {
     "system:apiserver",

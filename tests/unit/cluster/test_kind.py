@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent_identities.cluster.errors import ClusterError
+from agent_identities.bundled import kind_path
 from agent_identities.cluster.kind import CONFIG_VARIABLE, IMAGE_VARIABLE, container_engine, kind_cluster
-from agent_identities.data import kind_path
+from agent_identities.errors import ClusterError
 
 NO_DAEMON = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.' >&2; exit 1"
 

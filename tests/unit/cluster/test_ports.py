@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from agent_identities.cluster.errors import ClusterError
 from agent_identities.cluster.ports import LOOPBACK, free_ports, require_free
+from agent_identities.errors import ClusterError
 
 
 def test_free_ports_are_different_and_can_be_listened_on() -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from agent_identities.cluster.launch import LaunchError, end, launch, start_again, this_process
 from agent_identities.cluster.pid import ProcessId
-from agent_identities.cluster.probe import Check, Client
 from agent_identities.cluster.process import Command
+from agent_identities.cluster.readiness import Check, Client
 from agent_identities.cluster.state import Failure, Plan, Ready
 
 SECONDS = 30.0

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from agent_identities.data import chart_path
+from agent_identities.bundled import chart_path
 from agent_identities.rbac import Catalogue, CatalogueError, PolicyRule, Risk
 
 FILE: Final = chart_path() / "files/risk-catalogue.json"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.live.equality import agree
-from agent_identities.live.minimal import case_from_json
+from agent_identities.kube.reviews import agree
 from agent_identities.rbac import Authorizer, Policy
+from differential.shrink import case_from_json
 
 CORPUS = sorted((Path(__file__).parents[2] / "corpus" / "rbac").glob("*.json"))
 

@@ -1,0 +1,58 @@
+"""Which branches of a chart's templates some values reach: a probe in each, that fails where it is rendered."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mutation.blocks import blocks
+
+_PROBE: Final = "probe of the branch at"
+_HIT: Final = re.compile(rf"{_PROBE} (\S+) (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A body of a block, from ``start`` to ``end`` in the template at ``path``; ``code`` is what begins it."""
+
+    path: str
+    line: int
+    code: str
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {{{{ {self.code} }}}}"
+
+
+def branches(path: str, text: str) -> Iterator[Branch]:
+    """Each if, else, with, range and define of a template, outer before inner, and before them the file as a whole.
+
+    A file of definitions (its name begins with "_") prints nothing by itself, and so is no branch.
+    """
+    if not path.rpartition("/")[2].startswith("_"):
+        yield Branch(path, 1, "the file", 0, len(text))
+    for block in blocks(text):
+        for head, start, end in block.branches():
+            yield Branch(path, text.count("\n", 0, head.start) + 1, " ".join(head.code.split())[:100], start, end)
+
+
+def around(found: Collection[Branch], start: int, end: int) -> Branch | None:
+    """The innermost of a template's branches that holds this part of it: who does not reach it does not render it."""
+    holding = [one for one in found if one.start <= start and end <= one.end]
+    return max(holding, key=lambda one: (one.start, -one.end)) if holding else None
+
+
+def probed(text: str, found: Collection[Branch]) -> str:
+    """A template that fails where it comes to one of its branches."""
+    parts, last = [], 0
+    for one in sorted(found, key=lambda one: one.start):
+        parts += [text[last : one.start], f'{{{{ fail "{_PROBE} {one.path} {one.start}" }}}}']
+        last = one.start
+    return "".join([*parts, text[last:]])
+
+
+def first_reached(message: str) -> tuple[str, int] | None:
+    """(path, start) of the branch whose probe made Helm say this; None if none did."""
+    hit = _HIT.search(message)
+    return (hit[1], int(hit[2])) if hit else None

@@ -1,0 +1,255 @@
+"""Renders by the thousand: one process that holds both Helm engines and answers as `helm template` of each does."""
+
+import base64
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from agent_identities.chart.helm import HelmError, Rendered, Target, Values, clean, overrides_text
+from agent_identities.chart.objects import Objects
+from agent_identities.errors import AgentIdentitiesError
+
+Engine = Literal[3, 4]
+"""Whose `helm template` answers: Helm 3's or Helm 4's."""
+
+ChartFiles = Mapping[str, str | None]
+"""What stands in for a chart's own files, by path in the chart ("templates/roles.yaml"); None removes one."""
+
+_PATIENCE = 5  # seconds that the process gets to end by itself
+_TAIL = 2000  # characters of its last words that an error shows
+
+
+class RenderWorkerError(AgentIdentitiesError):
+    """The worker could not say what Helm says: it is gone, an engine panicked, or it was asked for what it has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """One `helm template` of the chart at a path, with ``chart_files`` as if they had been written there."""
+
+    engine: Engine
+    chart: Path
+    values: Values = field(default_factory=Values)
+    target: Target = field(default_factory=Target)
+    chart_files: ChartFiles = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `helm template` prints: on stdout if it is ``ok``, else its error on stderr, without earlier warnings."""
+
+    ok: bool
+    text: str
+
+    def stdout(self) -> str:
+        """The documents. Raises HelmError with Helm's message, as ``Helm.template`` does."""
+        if not self.ok:
+            raise HelmError(clean(self.text))
+        return self.text
+
+
+class RenderWorker:
+    """The process, as a context manager. Threads may share it; it renders as many requests at once as there are cores.
+
+    ``path`` is the "render-worker" that ``toolchain.provide`` gives. The process ends with the one that started it,
+    whatever ended that: it reads from a pipe that nobody else holds open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Future[Answer]] = {}
+        self._state = threading.Lock()
+        self._writing = threading.Lock()
+        self._gone: str | None = "it was not started. Use it as a context manager"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._stderr = Path()
+
+    def __enter__(self) -> Self:
+        descriptor, name = tempfile.mkstemp(prefix="render-worker-", suffix=".log")
+        self._stderr = Path(name)
+        try:
+            self._process = subprocess.Popen(
+                [str(self.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=descriptor,
+                start_new_session=True,  # the terminal's Ctrl-C is for this process, which then ends that one
+            )
+        except OSError as error:
+            self._stderr.unlink()
+            raise RenderWorkerError(f"{self.path}: {error.strerror}: the render worker cannot be started.") from None
+        finally:
+            os.close(descriptor)
+        self._gone = None
+        self._reader = threading.Thread(target=self._read, name="render-worker", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while there is one."""
+        return self._process.pid if self._process else None
+
+    def close(self) -> None:
+        """Ends the process. What it was asked before is answered if that takes only moments."""
+        with self._state:
+            process, self._process = self._process, None
+            self._gone = self._gone or "it was closed"
+        if process is None or process.stdin is None or process.stdout is None or self._reader is None:
+            return
+        # Not under the writing lock: a writer may hold it that waits for the process, which the signal frees.
+        timer = threading.Timer(_PATIENCE, _kill, [process])
+        timer.start()
+        try:
+            with self._writing, contextlib.suppress(OSError):
+                process.stdin.close()
+            process.wait()
+        finally:
+            timer.cancel()
+        self._reader.join()
+        process.stdout.close()
+        self._stderr.unlink(missing_ok=True)
+
+    def submit(self, request: RenderRequest) -> Future[Answer]:
+        """Asks, without waiting; where there is no answer, the future raises RenderWorkerError, as this does now."""
+        answer: Future[Answer] = Future()
+        number = next(self._numbers)
+        line = json.dumps({"id": number, **_as_json(request)}).encode() + b"\n"
+        with self._state:
+            if self._gone is not None:
+                raise RenderWorkerError(f"The render worker cannot be asked: {self._gone}.")
+            self._waiting[number] = answer
+            process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        try:
+            with self._writing:
+                process.stdin.write(line)
+                process.stdin.flush()
+        except (OSError, ValueError):
+            pass  # it is gone: the reader sees that, too, and answers all who wait with what is known
+        except BaseException:
+            _kill(process)  # interrupted within a line: no other may follow it
+            raise
+        return answer
+
+    def template(self, request: RenderRequest) -> str:
+        """The text that `helm template` prints. Raises HelmError with its message, or RenderWorkerError."""
+        return self.submit(request).result().stdout()
+
+    def _read(self) -> None:
+        """Hands out the answers until there are no more; who then still waits is told why."""
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                response = json.loads(line)
+            except ValueError:
+                _kill(process)  # half an answer: it is dying, and nothing that follows could be trusted
+                continue
+            with self._state:
+                future = self._waiting.pop(response["id"], None)
+            if future is not None:
+                _settle(future, response)
+        status = process.wait()
+        with self._state:
+            self._gone = self._gone or f"it ended by itself ({_ending(status)}){self._last_words()}"
+            left, self._waiting = self._waiting, {}
+            reason = self._gone
+        for future in left.values():
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(RenderWorkerError(f"The render worker gave no answer: {reason}."))
+
+    def _last_words(self) -> str:
+        text = self._stderr.read_text(encoding="utf-8", errors="replace").strip()
+        return f"; it said:\n{text[:_TAIL]}" if text else ""
+
+
+class WorkerRenderer:
+    """Renders one chart by a worker, as ``helm.Renderer`` does by processes. Nothing is kept: asking again is cheap."""
+
+    def __init__(
+        self, worker: RenderWorker, chart: Path, *, engine: Engine = 4, chart_files: ChartFiles | None = None
+    ) -> None:
+        self.worker = worker
+        self.chart = chart
+        self.engine: Engine = engine
+        self.chart_files: ChartFiles = dict(chart_files or {})
+
+    def with_chart_files(self, chart_files: ChartFiles) -> "WorkerRenderer":
+        """The same for a mutant of the chart, which is never written: these files in place of, or beside, its own."""
+        files = {**self.chart_files, **chart_files}
+        return WorkerRenderer(self.worker, self.chart, engine=self.engine, chart_files=files)
+
+    def submit(self, values: Values, target: Target | None = None) -> Future[Answer]:
+        """Asks, without waiting for the answer: many at once use all cores."""
+        request = RenderRequest(self.engine, self.chart, values, target or Target(), self.chart_files)
+        return self.worker.submit(request)
+
+    def render(self, values: Values, target: Target | None = None) -> Rendered:
+        """The chart with these values. Raises HelmError where Helm refuses, and RenderWorkerError."""
+        text = self.submit(values, target).result().stdout()
+        return Rendered(text, Objects.from_yaml(text))
+
+
+def _as_json(request: RenderRequest) -> dict[str, Any]:
+    chart, target = request.chart, request.target
+    sources = [{"name": str(path), "path": str(path.absolute())} for path in request.values.files]
+    if request.values.overrides:
+        sources.append({"name": "-", "text": overrides_text(request.values.overrides)})
+    return {
+        "engine": request.engine,
+        # The worker stays in the folder it was started in; a path that is not there is named as it was given.
+        "chart": str(chart.absolute() if chart.exists() else chart),
+        "release": target.release,
+        "namespace": target.namespace,
+        "kubeVersion": target.kube_version,
+        "apiVersions": list(target.api_versions),
+        "values": sources,
+        "chartFiles": dict(request.chart_files),
+    }
+
+
+def _settle(future: Future[Answer], response: dict[str, Any]) -> None:
+    with contextlib.suppress(InvalidStateError):  # whoever asked has cancelled it
+        if "fault" in response:
+            future.set_exception(RenderWorkerError(f"The render worker gave no answer: {response['fault']}."))
+        elif not response["ok"]:
+            future.set_result(Answer(ok=False, text=response["error"]))
+        elif "base64" in response:
+            future.set_result(Answer(ok=True, text=base64.b64decode(response["base64"]).decode(errors="replace")))
+        else:
+            future.set_result(Answer(ok=True, text=response.get("text", "")))
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

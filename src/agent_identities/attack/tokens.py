@@ -1,0 +1,211 @@
+"""A real token of each identity, bound to a pod that runs as it, and the clean-up behind.
+
+A TokenRequest may be bound to a pod that was never scheduled (pkg/registry/core/serviceaccount/storage/token.go), so a
+pod with a scheduling gate is enough: nothing ever runs.
+"""
+
+import contextlib
+import json
+import shlex
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from agent_identities.attack.verdict import guard
+from agent_identities.declaration import Identity
+from agent_identities.kube.client import Answer, Api, ApiError
+
+ATTACK_LABEL = "agent-identities/attack"
+"""On the pods and accounts that a run makes for itself; its value is the run."""
+
+FOREIGN_AUDIENCE = "https://agent-identities.invalid"
+
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 600, 3600
+_CREATED, _BAD_REQUEST, _NOT_FOUND, _TROUBLE = 201, 400, 404, 500
+_SHOWN = 200
+
+
+class Standing(StrEnum):
+    """Whether an identity could be attacked from."""
+
+    READY = "ready"
+    TOKENLESS = "no token, as declared"
+    ABSENT = "no ServiceAccount"
+    REFUSED = "no token was issued"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An identity, and what asks with its token: None where there is none, and ``note`` says why.
+
+    ``pod`` is what the token is bound to; "" for a token that is bound to nothing, and ``note`` says why. ``foreign``
+    holds a token for another audience, ``foreign_note`` tells why there is none.
+    """
+
+    identity: Identity
+    standing: Standing
+    api: Api | None = None
+    pod: str = ""
+    note: str = ""
+    foreign: Api | None = None
+    foreign_note: str = ""
+
+
+@dataclass
+class Hideout:
+    """What a run makes on the cluster, and takes away again."""
+
+    api: Api
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    _made: dict[str, str] = field(default_factory=dict)  # path -> how a user would delete it
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def make(self, collection: str, kind: str, body: dict[str, Any]) -> Answer:
+        """Creates an object that ``clear`` will remove, even if the answer is lost on the way."""
+        name, namespace = body["metadata"]["name"], collection.split("/")[4]
+        path = f"{collection}/{name}"
+        with self._lock:
+            self._made[path] = shlex.join(["kubectl", "-n", namespace, "delete", kind, name])
+        answer = self.api.raw("POST", collection, json.dumps(body))
+        if _BAD_REQUEST <= answer.status < _TROUBLE:  # else it may be there, whatever the answer
+            with self._lock:
+                self._made.pop(path, None)
+        return answer
+
+    def remove(self, path: str) -> bool:
+        """Whether the object is gone, or going."""
+        try:
+            answer = self.api.raw("DELETE", f"{path}?gracePeriodSeconds=0", repeatable=True)
+        except ApiError:
+            return False
+        if answer.status < 300 or answer.status == _NOT_FOUND:
+            with self._lock:
+                self._made.pop(path, None)
+            return True
+        return False
+
+    def clear(self, concurrency: int) -> tuple[str, ...]:
+        """Removes everything; returns the commands that remove what would not go."""
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="clear") as pool:
+            list(pool.map(self.remove, list(self._made)))
+        return tuple(self._made.values())
+
+
+def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurrency: int) -> list[Holder]:
+    """A token of each, in order. Raises ApiError where the cluster cannot be read at all."""
+    namespaces = sorted({one.namespace for one in identities})
+    accounts = {
+        (namespace, item["metadata"]["name"])
+        for namespace in namespaces
+        for item in api.list_all(f"/api/v1/namespaces/{namespace}/serviceaccounts")
+    }
+    pods = {key: name for namespace in namespaces for key, name in _pods(api, namespace)}
+
+    def hold(one: Identity) -> Holder:
+        try:
+            return _hold(api, one, hideout, pods, there=(one.namespace, one.name) in accounts)
+        except ApiError as error:
+            return Holder(one, Standing.REFUSED, note=str(error))
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="tokens") as pool:
+        return list(pool.map(hold, identities))
+
+
+def _pods(api: Api, namespace: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """A pod of each ServiceAccount that has one; none where pods may not be listed."""
+    with contextlib.suppress(ApiError):
+        for item in api.list_all(f"/api/v1/namespaces/{namespace}/pods"):
+            going = item["metadata"].get("deletionTimestamp")
+            over = (item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            if not going and not over:
+                yield (namespace, item["spec"].get("serviceAccountName", "default")), item["metadata"]["name"]
+
+
+def _hold(api: Api, one: Identity, hideout: Hideout, pods: Mapping[tuple[str, str], str], *, there: bool) -> Holder:
+    meant_to_have_none = one.quarantined or one.access == "proxied" or bool(one.token.audience)
+    if not there:
+        return Holder(one, Standing.TOKENLESS if one.quarantined else Standing.ABSENT, note="no such ServiceAccount")
+    pod, note = pods.get((one.namespace, one.name), ""), ""
+    if not pod:
+        pod, note = _make_pod(one, hideout)
+    bound = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod}} if pod else {}
+    answer = _request_token(api, one.namespace, one.name, _seconds(one), bound)
+    if answer.status != _CREATED:
+        standing = Standing.TOKENLESS if meant_to_have_none and guard(answer.message) else Standing.REFUSED
+        return Holder(one, standing, note=_words(answer))
+    foreign = _request_token(api, one.namespace, one.name, _seconds(one), bound | {"audiences": [FOREIGN_AUDIENCE]})
+    return Holder(
+        one,
+        Standing.READY,
+        api.with_token(answer.body["status"]["token"]),
+        pod,
+        note,
+        api.with_token(foreign.body["status"]["token"]) if foreign.status == _CREATED else None,
+        "" if foreign.status == _CREATED else _words(foreign),
+    )
+
+
+def _make_pod(one: Identity, hideout: Hideout) -> tuple[str, str]:
+    """The name of a new pod that runs as it and never starts; "" and why there is none."""
+    name = f"{one.name}-attack-{hideout.run}"
+    collection = f"/api/v1/namespaces/{one.namespace}/pods"
+    answer = hideout.make(collection, "pod", _pod(one, name, hideout.run))
+    return (name, "") if answer.status == _CREATED else ("", f"not bound to a pod: {_words(answer)}")
+
+
+def _pod(one: Identity, name: str, run: str) -> dict[str, Any]:
+    little = {"cpu": "1m", "memory": "1Mi", "ephemeral-storage": "1Mi"}
+    container = {
+        "name": "none",
+        "image": "registry.k8s.io/pause:3.10.1",
+        "resources": {"requests": little, "limits": little},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec = {
+        "serviceAccountName": one.name,
+        "automountServiceAccountToken": False,
+        "schedulingGates": [{"name": ATTACK_LABEL}],  # it is never scheduled
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    return {"metadata": {"name": name, "labels": {ATTACK_LABEL: run}}, "spec": spec}
+
+
+def _seconds(one: Identity) -> int:
+    """The lifetime that the values give its tokens, between the API server's least and an hour."""
+    declared = one.token.expiration_seconds or _SHORTEST_SECONDS
+    return min(max(declared, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+
+
+def _request_token(api: Api, namespace: str, account: str, seconds: int, spec: Mapping[str, Any]) -> Answer:
+    body = {"spec": {"expirationSeconds": seconds, **spec}}
+    return api.raw("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", json.dumps(body))
+
+
+def dead_account(api: Api, namespace: str, hideout: Hideout) -> tuple[str, Api | None, str]:
+    """The name of a ServiceAccount that has been deleted, what asks with its token, and why there is none."""
+    name = f"attack-{hideout.run}"
+    collection = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    body = {"metadata": {"name": name, "labels": {ATTACK_LABEL: hideout.run}}, "automountServiceAccountToken": False}
+    try:
+        made = hideout.make(collection, "serviceaccount", body)
+        if made.status != _CREATED:
+            return name, None, _words(made)
+        answer = _request_token(api, namespace, name, _SHORTEST_SECONDS, {})
+        if answer.status != _CREATED:
+            return name, None, _words(answer)
+        if not hideout.remove(f"{collection}/{name}"):
+            return name, None, "its ServiceAccount could not be deleted"
+    except ApiError as error:
+        return name, None, str(error)
+    return name, api.with_token(answer.body["status"]["token"]), ""
+
+
+def _words(answer: Answer) -> str:
+    return guard(answer.message) or f"{answer.status} {answer.message[:_SHOWN]}".rstrip()

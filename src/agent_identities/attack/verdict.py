@@ -1,0 +1,266 @@
+"""What an answer means: whether a move was stopped, by whom, and whether the values had declared it.
+
+A refusal counts only if it is the authorizer's 403, in its own words for exactly this request, or an admission policy's
+that names itself. Any other answer (404, 409, 422, another 403) came after the authorizer had said yes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import Any
+
+from agent_identities.attack.requests import Move, Token
+from agent_identities.declaration import EVERYWHERE, Declaration, Identity
+from agent_identities.kube.client import Answer
+from agent_identities.rbac import PolicyRule, Request, User, covers, rule_allows
+from agent_identities.rbac.request_info import RequestInfo
+from agent_identities.verify.access import BASELINE
+
+PUBLIC_URLS = PolicyRule(
+    ("get",),
+    non_resource_urls=(
+        *("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"),
+        *("/healthz", "/livez", "/readyz"),
+        *(
+            "/.well-known/openid-configuration",
+            "/.well-known/openid-configuration/",
+            "/openid/v1/jwks",
+            "/openid/v1/jwks/",
+        ),
+    ),
+)
+"""What ClusterRoles system:discovery, system:public-info-viewer and system:service-account-issuer-discovery give to
+every ServiceAccount (bootstrappolicy/policy.go)."""
+
+_EVERYONE = (*BASELINE, PUBLIC_URLS)
+_GUARD = re.compile(
+    r"(?P<kind>ValidatingAdmissionPolicy) '(?P<name>[^']+)' with binding '[^']+' denied request: (?P<why>.*)"
+)
+_UNAUTHORIZED, _FORBIDDEN, _BUSY, _TROUBLE = 401, 403, 429, 500
+_SHOWN = 200
+
+
+class Outcome(StrEnum):
+    """How a move ended; only UNEXPECTED and NOT_SENT are findings."""
+
+    RBAC = "refused by RBAC"
+    GUARD = "refused by a guard"
+    TOKEN = "token not accepted"  # noqa: S105 # no password
+    ASKED = "denied when asked"
+    DECLARED = "allowed as declared"
+    EVERYONE = "allowed to every ServiceAccount"
+    WITHHELD = "declared, yet refused by RBAC"
+    UNEXPECTED = "unexpected"
+    NOT_SENT = "not sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``how``: the server's words, the guard's name, or why there was no answer."""
+
+    outcome: Outcome
+    how: str = ""
+
+
+def guard(message: str) -> str:
+    """The admission policy that a refusal names, with its words; "" where none does."""
+    found = _GUARD.search(message)
+    return f"{found['kind']} {found['name']}: {found['why']}" if found else ""
+
+
+def troubled(answer: Answer) -> bool:
+    """Whether the server says that it could not do it just now: no word on whether it would have allowed it."""
+    return answer.status == _BUSY or answer.status >= _TROUBLE
+
+
+def judge(
+    move: Move, identity: Identity, answer: Answer, declaration: Declaration, *, authorized: bool = False
+) -> Verdict:
+    """What the server's answer to a move of this identity means.
+
+    ``authorized``: the authorizer is known to allow it, so that an error of the server is no excuse.
+    """
+    if move.token is not Token.OWN:
+        return _of_a_bad_token(answer)
+    if named := guard(answer.message):
+        return Verdict(Outcome.GUARD, named)
+    if answer.status == _UNAUTHORIZED:
+        return Verdict(Outcome.NOT_SENT, "401: the token is not valid any more")
+    if troubled(answer) and not authorized:
+        return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}".rstrip())
+    if answer.status == _FORBIDDEN and not answer.message:
+        return Verdict(Outcome.NOT_SENT, "403 in words that are no API server's: something before it answered")
+    if refused_by_rbac(move, identity.user, answer):
+        return _of_a_refusal(move, identity, answer)
+    if move.control == "rules":
+        return _of_rules(identity, answer)
+    if move.control == "identity":
+        return _of_identity(identity, answer)
+    if move.asks is not None and not (answer.body.get("status") or {}).get("allowed"):
+        return Verdict(Outcome.ASKED, "SelfSubjectAccessReview: not allowed")
+    how = f"{answer.status} {answer.message[:_SHOWN]}".rstrip()
+    standing = _standing(move, identity)
+    acting = _acting_as(move, declaration)
+    if standing is not Outcome.DECLARED or acting is None:
+        return Verdict(standing, how)
+    # It may act as that one: what counts from here on is what that one may do.
+    if f'User "{acting.user.name}" cannot {_words(move.info)}' in answer.message and answer.status == _FORBIDDEN:
+        return Verdict(Outcome.RBAC, answer.message)
+    return Verdict(Outcome.DECLARED if declared(acting, move.info) else Outcome.UNEXPECTED, how)
+
+
+def _acting_as(move: Move, declaration: Declaration) -> Identity | None:
+    """Which of the declared identities a move is sent as, other than its own."""
+    account = _account(impersonated(move.headers))
+    return declaration.find(*account) if account else None
+
+
+def _of_a_refusal(move: Move, identity: Identity, answer: Answer) -> Verdict:
+    if move.asks is not None or move.control:
+        return Verdict(Outcome.NOT_SENT, f"it may not even ask: {answer.message[:_SHOWN]}")
+    as_declared = _standing(move, identity) is Outcome.UNEXPECTED
+    return Verdict(Outcome.RBAC if as_declared else Outcome.WITHHELD, answer.message)
+
+
+def _of_a_bad_token(answer: Answer) -> Verdict:
+    if answer.status == _UNAUTHORIZED:
+        return Verdict(Outcome.TOKEN, "401 Unauthorized")
+    if troubled(answer):
+        return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}".rstrip())
+    return Verdict(Outcome.UNEXPECTED, f"{answer.status}: the token was accepted")
+
+
+def _of_rules(identity: Identity, answer: Answer) -> Verdict:
+    status: Mapping[str, Any] = answer.body.get("status") or {}
+    if "resourceRules" not in status:
+        return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}, no list of rules".strip())
+    held = [
+        PolicyRule.from_manifest(rule)
+        for rule in chain(status.get("resourceRules") or (), status.get("nonResourceRules") or ())
+    ]
+    beyond = covers((*_declared(identity, identity.namespace), *_EVERYONE), held)
+    if not beyond:
+        return Verdict(Outcome.EVERYONE, f"{answer.status}: no rule beyond the values")
+    return Verdict(Outcome.UNEXPECTED, "holds beyond the values: " + rules_text(beyond))
+
+
+def rules_text(atoms: Iterable[PolicyRule]) -> str:
+    """Single rights as ``kubectl auth can-i`` has them."""
+    texts: list[str] = []
+    for atom in atoms:
+        texts += [f"{atom.verbs[0]} {url}" for url in atom.non_resource_urls]
+        for item in atom.resources:
+            resource, _, subresource = item.partition("/")
+            right = RequestInfo(atom.verbs[0], atom.api_groups[0], resource, subresource)
+            texts.append(f"{right} named {atom.resource_names[0]!r}" if atom.resource_names else str(right))
+    return "; ".join(texts)
+
+
+def _of_identity(identity: Identity, answer: Answer) -> Verdict:
+    named = ((answer.body.get("status") or {}).get("userInfo") or {}).get("username")
+    if named == identity.user.name:
+        return Verdict(Outcome.EVERYONE, f"{answer.status}: {named}")
+    return Verdict(
+        Outcome.NOT_SENT, f"{answer.status}: the token belongs to {named or 'nobody'}, not {identity.user.name}"
+    )
+
+
+# ---- what the authorizer is asked
+
+
+def refused_by_rbac(move: Move, user: User, answer: Answer) -> bool:
+    """Whether the authorizer refused just this request of just this user (apiserver responsewriters/errors.go)."""
+    if answer.status != _FORBIDDEN or answer.body.get("reason") != "Forbidden":
+        return False
+    who = f'User "{user.name}" cannot '
+    if impersonated(move.headers):
+        return f"{who}impersonate" in answer.message
+    info = move.info if move.asks is None else None
+    return info is None or who + _words(info) in answer.message
+
+
+def _words(info: RequestInfo) -> str:
+    if info.path:
+        return f'{info.verb} path "{info.path}"'
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
+    return f'{info.verb} resource "{resource}" in API group "{info.api_group}" {where}'
+
+
+def impersonated(headers: Mapping[str, str]) -> str:
+    """The user that a request is sent as, "" for none."""
+    return next((value for name, value in headers.items() if name.lower() == "impersonate-user"), "")
+
+
+def rights_needed(move: Move) -> tuple[tuple[RequestInfo, ...], ...]:
+    """What the server asks its authorizer before it goes on: all rights of one of these alternatives."""
+    user = impersonated(move.headers)
+    if not user:
+        return ((move.info,),)
+    who = _account(user)
+    legacy = [
+        RequestInfo("impersonate", "", "serviceaccounts", "", who[1], who[0])
+        if who
+        else RequestInfo("impersonate", "", "users", "", user)
+    ]
+    for name, value in move.headers.items():
+        match name.lower().removeprefix("impersonate-"):
+            case "group":
+                legacy.append(RequestInfo("impersonate", "", "groups", "", value))
+            case "uid":
+                legacy.append(RequestInfo("impersonate", "authentication.k8s.io", "uids", "", value))
+            case extra if extra.startswith("extra-"):
+                key = extra.removeprefix("extra-")
+                legacy.append(RequestInfo("impersonate", "authentication.k8s.io", "userextras", key, value))
+    if not who or len(legacy) > 1:
+        return (tuple(legacy),)
+    # KEP-5284: who, and for which request.
+    info = move.info
+    may = RequestInfo("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", who[1], who[0])
+    on = RequestInfo(
+        f"impersonate-on:serviceaccount:{info.verb}",
+        *(info.api_group, info.resource, info.subresource, info.name, info.namespace),
+    )
+    return (tuple(legacy), (may, on))
+
+
+def _account(user: str) -> tuple[str, str] | None:
+    """Namespace and name of a ServiceAccount's user."""
+    parts = user.split(":")
+    return (parts[2], parts[3]) if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"] else None
+
+
+def _standing(move: Move, identity: Identity) -> Outcome:
+    """What a move is that the authorizer let pass."""
+    alternatives = rights_needed(move)
+    if any(all(_allows(_EVERYONE, identity.user, right) for right in rights) for rights in alternatives):
+        return Outcome.EVERYONE
+    if any(all(declared(identity, right) for right in rights) for rights in alternatives):
+        return Outcome.DECLARED
+    return Outcome.UNEXPECTED
+
+
+def declared(identity: Identity, right: RequestInfo) -> bool:
+    """Whether the values give it this right, or Kubernetes gives it to every ServiceAccount."""
+    return _allows((*_declared(identity, right.namespace), *_EVERYONE), identity.user, right)
+
+
+def _declared(identity: Identity, namespace: str) -> tuple[PolicyRule, ...]:
+    here = identity.rules_in(namespace) if namespace else ()
+    return (*identity.rules_in(EVERYWHERE), *here)
+
+
+def _allows(rules: Iterable[PolicyRule], user: User, right: RequestInfo) -> bool:
+    request = Request(
+        user,
+        right.verb,
+        right.api_group,
+        right.resource,
+        right.subresource,
+        name=right.name,
+        namespace=right.namespace,
+        path=right.path,
+    )
+    return any(rule_allows(rule, request) for rule in rules)

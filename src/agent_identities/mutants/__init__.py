@@ -1,6 +1,0 @@
-"""Mutants: a chart, its schema or its objects with one thing changed on purpose, to see that somebody notices."""
-
-from agent_identities.mutants.mutant import LayerName, Mutant
-from agent_identities.mutants.template import TemplateMutant, template_mutants
-
-__all__ = ["LayerName", "Mutant", "TemplateMutant", "template_mutants"]

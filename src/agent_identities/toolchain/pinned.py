@@ -1,0 +1,151 @@
+"""Which binaries there are, and the pinned Go module that each is built from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from agent_identities.bundled import toolchain_path
+from agent_identities.errors import ToolchainError
+
+DEFAULT_KUBERNETES: Final = "1.36"
+"""The Kubernetes minor that is used unless another is asked for; its patch stands in go.mod."""
+
+_KUBERNETES_STAMPS = (
+    "k8s.io/component-base/version.gitVersion=v{version}",
+    "k8s.io/component-base/version.gitMajor={major}",
+    "k8s.io/component-base/version.gitMinor={minor}",
+    "k8s.io/client-go/pkg/version.gitVersion=v{version}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A binary that can be started.
+
+    `origin` is where it came from: "TEST_ASSET_ETCD" (or another), "KUBEBUILDER_ASSETS", "PATH", "built", "downloaded".
+    """
+
+    name: str
+    version: str
+    path: Path
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One binary as ci/toolchain pins it. `version` and `go` (the least Go version) are without "v" and "go"."""
+
+    name: str
+    folder: Path
+    package: str
+    version: str
+    go: str
+    ldflags: str
+    seconds: int
+
+    @property
+    def title(self) -> str:
+        """Name and version, for messages."""
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """`seconds`: a cold build on 2 cores, after the recipes above it.
+
+    `module` says that the program is our own, in the folder itself; the version is then that of this module.
+    """
+
+    folder: str
+    seconds: int
+    stamps: tuple[str, ...] = ()
+    module: str = ""
+
+
+_HELM_4_STAMPS = ("helm.sh/helm/v4/internal/version.version=v{versions[helm.sh/helm/v4]}",)
+# As Helm's Makefile does: without the last four, Helm 3 takes Kubernetes for 1.20 when it has no cluster.
+_HELM_3_STAMPS = (
+    "helm.sh/helm/v3/internal/version.version=v{versions[helm.sh/helm/v3]}",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={client_minor}",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor={client_minor}",
+)
+
+_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
+    {
+        "helm": _Recipe("helm-4", 110, _HELM_4_STAMPS),
+        "helm-3": _Recipe("helm-3", 20, _HELM_3_STAMPS),
+        "kube-apiserver": _Recipe("kubernetes-{kubernetes}", 245, _KUBERNETES_STAMPS),
+        "kube-controller-manager": _Recipe("kubernetes-{kubernetes}", 60, _KUBERNETES_STAMPS),
+        "kubectl": _Recipe("kubernetes-{kubernetes}", 20, _KUBERNETES_STAMPS),
+        "etcd": _Recipe("etcd", 35),
+        "kubeconform": _Recipe("kubeconform", 15, ("main.version=v{version}",)),
+        "helm-docs": _Recipe("helm-docs", 10, ("main.version={version}",)),
+    }
+)
+_OUR_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
+    {"render-worker": _Recipe("render-worker", 60, (*_HELM_4_STAMPS, *_HELM_3_STAMPS), "helm.sh/helm/v4")}
+)
+
+NAMES: Final = tuple(_RECIPES)
+"""Every binary of others' that `provide` knows."""
+
+OUR_NAMES: Final = tuple(_OUR_RECIPES)
+"""Every binary that `provide` only ever builds, the first time it is asked for: nobody else has it."""
+
+
+def kubernetes_minors() -> tuple[str, ...]:
+    """The Kubernetes minors that have a pinned module, oldest first: ("1.36", "1.37")."""
+    found = (path.parent.name.removeprefix("kubernetes-") for path in toolchain_path().glob("kubernetes-*/go.mod"))
+    return tuple(sorted(found, key=lambda minor: tuple(map(int, minor.split(".")))))
+
+
+def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
+    """What go.mod pins for binary `name`.
+
+    Raises ToolchainError: no such binary, no pinned module for that Kubernetes minor, or a go.mod that lacks a part.
+    """
+    recipe = _RECIPES.get(name) or _OUR_RECIPES.get(name)
+    if recipe is None:
+        raise ToolchainError(f"{name}: no such binary in the toolchain. Known are {', '.join(NAMES + OUR_NAMES)}.")
+    folder = toolchain_path() / recipe.folder.format(kubernetes=kubernetes)
+    try:
+        text = (folder / "go.mod").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ToolchainError(_not_pinned(name, kubernetes, folder)) from None
+    required = dict(re.findall(r"^\s*(?:require )?([^\s/]+/\S+) v(\S+)", text, re.M))
+    package, module = ".", recipe.module
+    if not module:
+        package = _only(name, re.findall(r"^(?:tool |\t)(\S+/\S+)$", text, re.M), folder)
+        module = max((path for path in required if f"{package}/".startswith(f"{path}/")), key=len, default="")
+    go = re.search(r"^go (\S+)$", text, re.M)
+    if module not in required or not go:
+        raise ToolchainError(f"{folder / 'go.mod'}: no version of {package}, or no go line. Run `go mod tidy` there.")
+    major, minor = required[module].split(".")[:2]
+    client_minor = required.get("k8s.io/client-go", "0.0").split(".")[1]
+    stamps = (
+        stamp.format(version=required[module], versions=required, major=major, minor=minor, client_minor=client_minor)
+        for stamp in recipe.stamps
+    )
+    ldflags = " ".join(("-s", "-w", *(f"-X {stamp}" for stamp in stamps)))
+    return Component(name, folder, package, required[module], go[1], ldflags, recipe.seconds)
+
+
+def _only(name: str, packages: list[str], folder: Path) -> str:
+    """The package of a go.mod's `tool` directive that is called `name`, or its only one."""
+    named = [package for package in packages if package.rsplit("/", 1)[-1] == name] or packages
+    if len(named) != 1:
+        raise ToolchainError(f"{folder / 'go.mod'}: its tool directive does not name one package for {name}.")
+    return named[0]
+
+
+def _not_pinned(name: str, kubernetes: str, folder: Path) -> str:
+    return (
+        f"{folder / 'go.mod'}: not there, so {name} cannot be built for Kubernetes {kubernetes}. "
+        f"Pinned are {', '.join(kubernetes_minors())}; or name a binary of your own by "
+        f"TEST_ASSET_{name.upper().replace('-', '_')}."
+    )

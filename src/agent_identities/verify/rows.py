@@ -1,0 +1,234 @@
+"""The rows of the access matrix: one an agent, with agents that look alike folded into one."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import groupby
+
+from agent_identities.declaration import Identity
+from agent_identities.verify.access import Cell, Matrix, Permission
+
+MOST_ROWS = 24
+"""More rows than this, and agents of different entries of the values are folded together, too."""
+
+ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
+"""What stands for several verbs where an agent has all of them."""
+
+ACTING = "as-agent:"
+"""What stands for the prefix of the verbs by which the proxy acts as its proxied agents."""
+
+QUARANTINED = "quarantined"
+
+_IMPERSONATE_ON = "impersonate-on:serviceaccount:"
+
+_MOST_NAMES = 3
+_MOST_NAMED = 3
+
+_Column = tuple[str, str, str]
+
+
+class Mark(Enum):
+    """What a part of the table says."""
+
+    DECLARED = auto()
+    DENIED = auto()
+    NOTABLE = auto()
+    SURPRISE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of text and what it says; ``is_name``: the object that the verbs before it are for."""
+
+    text: str
+    mark: Mark
+    is_name: bool = False
+
+
+NOTHING = (Part("·", Mark.DENIED),)
+
+Lines = tuple[tuple[Part, ...], ...]
+"""What stands in one field of the table, line by line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Agents that the API server answers alike. ``fields`` are one a column of `Table`, empty for absent agents."""
+
+    identities: tuple[Identity, ...]
+    absent: bool
+    fields: tuple[Lines, ...]
+    elsewhere: Lines
+    dangerous: Lines
+
+    @property
+    def label(self) -> str:
+        """Who it is about: ``triage-1 … triage-3 (3 agents)``."""
+        names = label([one.name for one in self.identities])
+        return f"{names} ({QUARANTINED})" if self.identities[0].quarantined else names
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The whole matrix: ``columns`` are the resources that a tier mentions."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def table(matrix: Matrix) -> Table:
+    """The matrix in rows; the proxy first, then the agents in the order of the values."""
+    home = matrix.declaration.namespace
+    columns = {_column(each): each.target for each in matrix.questions.mentioned if each.namespace == home}
+    by_identity: dict[Identity, list[Cell]] = {one: [] for one in matrix.declaration.identities}
+    for cell in matrix.cells:
+        by_identity[cell.identity].append(cell)
+    absent = set(matrix.absent)
+    dangerous = {permission: number for number, permission in enumerate(matrix.questions.dangerous)}
+    rows = [
+        Row((one,), one in absent, (), (), ())
+        if one in absent
+        else Row(
+            (one,),
+            absent=False,
+            fields=_fields(cells, home, columns),
+            elsewhere=_count([cell for cell in cells if cell.permission.namespace not in ("", home)], Mark.DECLARED),
+            dangerous=_count(
+                sorted(
+                    (cell for cell in cells if cell.permission in dangerous),
+                    key=lambda cell: dangerous[cell.permission],
+                ),
+                Mark.NOTABLE,
+            ),
+        )
+        for one, cells in by_identity.items()
+    ]
+    folded = _fold(rows, across_entries=False)
+    return Table(
+        tuple(columns.values()), tuple(_fold(rows, across_entries=True) if len(folded) > MOST_ROWS else folded)
+    )
+
+
+def _column(permission: Permission) -> _Column:
+    return permission.api_group, permission.resource, permission.subresource
+
+
+def _fold(rows: Iterable[Row], *, across_entries: bool) -> list[Row]:
+    alike: dict[object, list[Row]] = {}
+    for number, row in enumerate(rows):
+        proxy = number == 0  # stays alone: it is no agent
+        key = (
+            proxy,
+            "" if across_entries else row.identities[0].entry,
+            row.identities[0].quarantined,
+            row.absent,
+            row.fields,
+            row.elsewhere,
+            row.dangerous,
+        )
+        alike.setdefault(key, []).append(row)
+    return [
+        Row(
+            tuple(one for row in group for one in row.identities),
+            first.absent,
+            first.fields,
+            first.elsewhere,
+            first.dangerous,
+        )
+        for group in alike.values()
+        for first in group[:1]
+    ]
+
+
+def _fields(cells: Sequence[Cell], home: str, columns: Iterable[_Column]) -> tuple[Lines, ...]:
+    found: dict[_Column, list[Cell]] = {column: [] for column in columns}
+    for cell in cells:
+        if cell.permission.namespace == home and _column(cell.permission) in found:
+            found[_column(cell.permission)].append(cell)
+    return tuple(_field(group) for group in found.values())
+
+
+def _field(cells: Sequence[Cell]) -> Lines:
+    """The verbs on one resource: first those on all its objects, then object by object what goes beyond."""
+    general = {cell.permission.verb: cell for cell in cells if not cell.permission.name}
+    lines = [_verbs(list(general.values()))]
+    by_name: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.permission.name and not _implied(cell, general.get(cell.permission.verb)):
+            by_name.setdefault(cell.permission.name, []).append(cell)
+    for name, group in by_name.items():
+        if verbs := _verbs(group):
+            lines.append((*verbs, Part(f"({name})", verbs[0].mark, is_name=True)))
+    return tuple(line for line in lines if line) or (NOTHING,)
+
+
+def _implied(cell: Cell, general: Cell | None) -> bool:
+    """Whether the answer for all objects says it already."""
+    return general is not None and (general.allowed, general.expected) == (cell.allowed, cell.expected)
+
+
+def _verbs(cells: Sequence[Cell]) -> tuple[Part, ...]:
+    declared = [cell.permission.verb for cell in cells if cell.allowed and cell.expected]
+    more = [cell.permission.verb for cell in cells if cell.allowed and not cell.expected]
+    less = [cell.permission.verb for cell in cells if not cell.allowed and cell.expected]
+    return (
+        *(Part(verb, Mark.DECLARED) for verb in abbreviate(declared)),
+        *(Part(f"+{verb}", Mark.SURPRISE) for verb in abbreviate(more)),
+        *(Part(f"-{verb}", Mark.SURPRISE) for verb in abbreviate(less)),
+    )
+
+
+def abbreviate(verbs: Sequence[str]) -> list[str]:
+    """``get list watch`` as ``read``, and so on; other verbs as they are."""
+    if "*" in verbs:
+        return ["*"]
+    acting = [verb.removeprefix(_IMPERSONATE_ON) for verb in verbs if verb.startswith(_IMPERSONATE_ON)]
+    left, short = [verb for verb in dict.fromkeys(verbs) if not verb.startswith(_IMPERSONATE_ON)], []
+    for word, meant in ABBREVIATIONS.items():
+        if set(meant) <= set(left):
+            short.append(word)
+            left = [verb for verb in left if verb not in meant]
+    return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
+
+
+def _count(cells: Sequence[Cell], allowed: Mark) -> Lines:
+    """How many of them are allowed; what surprises is named, and where ``allowed`` is NOTABLE all that is allowed."""
+    granted = sum(cell.allowed for cell in cells)
+    surprising = any(cell.surprising for cell in cells)
+    named: dict[tuple[str, Mark, str], list[str]] = {}
+    for cell in cells:
+        if cell.surprising:
+            key = ("+" if cell.allowed else "-", Mark.SURPRISE, cell.permission.target)
+        elif cell.allowed and allowed is Mark.NOTABLE:
+            key = ("", allowed, cell.permission.target)
+        else:
+            continue
+        named.setdefault(key, []).append(cell.permission.verb)
+    parts = [
+        Part(f"{sign}{' '.join(abbreviate(verbs))} {target}", mark)
+        for (sign, mark, target), verbs in sorted(named.items(), key=lambda item: item[0][1] is not Mark.SURPRISE)
+    ]
+    if len(parts) > _MOST_NAMED:
+        parts[_MOST_NAMED:] = [Part(f"and {len(parts) - _MOST_NAMED} more", Mark.SURPRISE if surprising else allowed)]
+    mark = Mark.SURPRISE if surprising else allowed if granted else Mark.DENIED
+    return tuple((part,) for part in (Part(f"{granted}/{len(cells)}", mark), *parts))
+
+
+def label(names: Sequence[str], noun: str = "agents") -> str:
+    """Names in short: numbered ones as a range, no more than a few; ``noun`` is what they are, in the plural."""
+    ranges = list(_ranges(names))
+    shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
+    return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown
+
+
+def _ranges(names: Iterable[str]) -> Iterator[str]:
+    numbered = sorted((*_split_number(name), name) for name in names)
+    for _, run in groupby(enumerate(numbered), key=lambda item: (item[1][0], item[1][1] - item[0])):
+        members = [name for _, (_, _, name) in run]
+        yield from [f"{members[0]} … {members[-1]}"] if len(members) > 2 else members
+
+
+def _split_number(name: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*?)(\d+)", name)
+    return (found[1], int(found[2])) if found else (name, -1)

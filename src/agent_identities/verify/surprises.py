@@ -1,0 +1,109 @@
+"""Where a cluster differs from the values: a sentence each, with the API server's own reason and what to do."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from agent_identities.verify.access import Cell, Matrix, Permission
+from agent_identities.verify.rows import abbreviate, label
+
+_MOST_TARGETS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """Agents that differ from the values alike: ``what`` is the sentence, ``lines`` say why and what to do."""
+
+    what: str
+    lines: tuple[str, ...]
+
+
+def surprises(matrix: Matrix) -> Iterator[Surprise]:
+    """Absent ServiceAccounts first; then what is allowed or denied, one a cause as the API server tells it."""
+    yield from _absences(matrix)
+    by_cause: dict[tuple[bool, str], list[Cell]] = {}
+    for cell in matrix.surprises:
+        by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
+    for (allowed, cause), cells in by_cause.items():
+        names = list(dict.fromkeys(cell.identity.name for cell in cells))
+        permissions = list(dict.fromkeys(cell.permission for cell in cells))
+        verb, promise = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
+        if len(cells) < len(names) * len(permissions):
+            promise += " for each of them" if allowed else " for some of them"
+        reason = cause if len(names) > 1 else cells[0].reason
+        yield Surprise(
+            f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {promise}.",
+            (f"API server: {reason or 'no reason given: no binding allows it'}", *cure(reason, allowed=allowed)),
+        )
+
+
+def _cause(cell: Cell) -> str:
+    """The reason without the ServiceAccount it is about, so that all subjects of one binding are told together."""
+    return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
+
+
+def notes(matrix: Matrix) -> Iterator[str]:
+    """What is worth knowing, though no surprise: ServiceAccounts of agents that the values do not declare."""
+    for one in matrix.undeclared:
+        release = f" (release {one.release})" if one.release else ""
+        yield (
+            f"ServiceAccount {one.namespace}/{one.name}{release} carries an agent's label, but these values declare "
+            "no such agent: it was not asked about."
+        )
+
+
+def _absences(matrix: Matrix) -> Iterator[Surprise]:
+    if not matrix.absent:
+        return
+    namespace = matrix.declaration.namespace
+    cure = "Nothing was asked about it. Install these values (helm upgrade --install), or take it out of them."
+    if len(matrix.absent) == len(matrix.declaration.identities):
+        cure = "None of the declared ServiceAccounts is there. Is the release in another namespace? Name it with -n."
+    names = label([one.name for one in matrix.absent], "ServiceAccounts")
+    yield Surprise(f"{names}: no such ServiceAccount in {namespace}, but the values declare it.", (cure,))
+
+
+# How the RBAC authorizer words its reason: k8s.io/kubernetes pkg/registry/rbac/validation/rule.go.
+_BINDING = re.compile(r'by (?P<kind>RoleBinding|ClusterRoleBinding) "(?P<name>[^"/]+)(/(?P<namespace>[^"]+))?"')
+
+
+def cure(reason: str, *, allowed: bool) -> tuple[str, ...]:
+    """What to do about an answer that differs from the values, by the API server's reason; a line each."""
+    if not allowed:
+        return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
+    binding = _BINDING.search(reason)
+    if binding is None:
+        return ("It comes from no RBAC binding: look at the API server's other authorizers.",)
+    where = ["-n", binding["namespace"]] if binding["namespace"] else []
+    delete = shlex.join(["kubectl", *where, "delete", binding["kind"].lower(), binding["name"]])
+    return (
+        f"Not wanted: {delete}",
+        "The chart's own binding: its Role was changed; install these values again (helm upgrade).",
+        "Wanted: declare it in a tier.",
+    )
+
+
+def phrase(permissions: Sequence[Permission]) -> str:
+    """``read pods, services; delete pods in agent-system; impersonate users (cluster-scoped)``."""
+    asked = set(permissions)
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for each in permissions:
+        if replace(each, verb="*", api_group="*", resource="*", subresource="", name="") in asked:
+            verbs[each.namespace, "everything"] = ["do"]
+        elif not each.name or replace(each, name="") not in asked:
+            target = f"{each.target} named {each.name}" if each.name else each.target
+            verbs.setdefault((each.namespace, target), []).append(each.verb)
+    places: dict[str, dict[str, list[str]]] = {}
+    for (namespace, target), group in verbs.items():
+        places.setdefault(namespace, {}).setdefault(" ".join(abbreviate(group)), []).append(target)
+    return "; ".join(
+        _capped([f"{group} {', '.join(targets)}" for group, targets in by_verbs.items()])
+        + (f" in {namespace}" if namespace else " (cluster-scoped)")
+        for namespace, by_verbs in places.items()
+    )
+
+
+def _capped(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _MOST_TARGETS} more" if len(texts) > _MOST_TARGETS else ""
+    return "; ".join(texts[:_MOST_TARGETS]) + more

@@ -1,0 +1,196 @@
+"""Where binaries are looked for, in which order, and what happens to one that cannot serve."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_identities.toolchain import Tool, ToolchainError, component, link, locate, look, provide
+from agent_identities.toolchain.cache import built, downloaded
+from agent_identities.toolchain.golang import choose
+
+Stub = Callable[[Path, str], Path]
+
+
+def _build(name: str) -> Path:
+    """A binary where a build would leave it."""
+    pinned = component(name)
+    path = built(pinned, choose(pinned.go).version)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def test_a_variable_beats_the_folder_which_beats_path_which_beats_the_cache(
+    monkeypatch: pytest.MonkeyPatch, on_path: Path, tmp_path: Path, stub: Stub
+) -> None:
+    origins = []
+    _build("etcd")
+    origins.append(locate("etcd"))
+    stub(on_path / "etcd", "etcd Version: 3.6.1")
+    origins.append(locate("etcd"))
+    stub(tmp_path / "assets" / "etcd", "etcd Version: 3.6.2")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    origins.append(locate("etcd"))
+    monkeypatch.setenv("TEST_ASSET_ETCD", str(stub(tmp_path / "my-etcd", "etcd Version: 3.6.3")))
+    origins.append(locate("etcd"))
+    assert [tool.origin for tool in origins if tool] == ["built", "PATH", "KUBEBUILDER_ASSETS", "TEST_ASSET_ETCD"]
+
+
+def test_nothing_anywhere_is_nothing_found() -> None:
+    assert locate("etcd") is None
+
+
+def test_a_variable_that_names_no_file_is_an_error_even_if_path_has_the_binary(
+    monkeypatch: pytest.MonkeyPatch, on_path: Path, stub: Stub
+) -> None:
+    stub(on_path / "etcd", "etcd Version: 3.6.1")
+    monkeypatch.setenv("TEST_ASSET_ETCD", "/nowhere/etcd")
+    with pytest.raises(ToolchainError, match=r"TEST_ASSET_ETCD=/nowhere/etcd: no such file.*unset TEST_ASSET_ETCD"):
+        locate("etcd")
+
+
+def test_a_variable_that_names_a_file_without_execute_permission_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    stub(tmp_path / "etcd", "etcd Version: 3.6.1").chmod(0o644)
+    monkeypatch.setenv("TEST_ASSET_ETCD", str(tmp_path / "etcd"))
+    with pytest.raises(ToolchainError, match="not executable"):
+        locate("etcd")
+
+
+def test_a_variable_that_names_another_kubernetes_minor_is_an_error_that_names_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    stub(tmp_path / "kube-apiserver", "Kubernetes v1.35.4")
+    monkeypatch.setenv("TEST_ASSET_KUBE_APISERVER", str(tmp_path / "kube-apiserver"))
+    with pytest.raises(ToolchainError, match=r"TEST_ASSET_KUBE_APISERVER=.*kube-apiserver 1\.35\.4.*1\.36 is wanted"):
+        locate("kube-apiserver")
+
+
+def test_a_binary_of_ones_own_serves_a_kubernetes_minor_that_nothing_pins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    stub(tmp_path / "kube-apiserver", "Kubernetes v1.35.4")
+    monkeypatch.setenv("TEST_ASSET_KUBE_APISERVER", str(tmp_path / "kube-apiserver"))
+    tool = locate("kube-apiserver", kubernetes="1.35")
+    assert tool == Tool("kube-apiserver", "1.35.4", tmp_path / "kube-apiserver", "TEST_ASSET_KUBE_APISERVER")
+
+
+def test_a_variable_that_names_helm_4_2_1_is_an_error_with_the_issue(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    monkeypatch.setenv("TEST_ASSET_HELM", str(stub(tmp_path / "helm", "v4.2.1")))
+    with pytest.raises(ToolchainError, match=r"TEST_ASSET_HELM=.*helm/helm#32214"):
+        locate("helm")
+
+
+def test_an_assets_folder_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", "/nowhere")
+    with pytest.raises(ToolchainError, match="KUBEBUILDER_ASSETS=/nowhere: no such folder"):
+        locate("etcd")
+
+
+def test_an_assets_folder_without_an_api_server_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    with pytest.raises(ToolchainError, match=r"KUBEBUILDER_ASSETS=.*kube-apiserver: no such file"):
+        locate("kube-apiserver")
+
+
+@pytest.mark.parametrize("name", ["kube-controller-manager", "helm", "helm-3", "kubeconform", "helm-docs"])
+def test_an_assets_folder_as_envtest_makes_it_lacks_what_is_then_looked_for_elsewhere(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = _build(name)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    tool = locate(name)
+    assert tool
+    assert (tool.path, tool.origin) == (path, "built")
+
+
+def test_on_path_the_first_that_can_serve_is_taken_and_the_reasons_for_the_others_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    folders = [tmp_path / "old", tmp_path / "broken", tmp_path / "good"]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
+    stub(folders[0] / "kubectl", "Client Version: v1.32.4-dispatcher")
+    stub(folders[1] / "kubectl", "").write_text("#!/bin/sh\necho 'no licence' >&2\nexit 3\n")
+    stub(folders[2] / "kubectl", "Client Version: v1.36.1")
+    found = look("kubectl", "1.36")
+    assert found.tool == Tool("kubectl", "1.36.1", folders[2] / "kubectl", "PATH")
+    assert "1.32.4-dispatcher" in found.passed_over[0]
+    assert "exit code 3 when asked for its version: no licence" in found.passed_over[1]
+
+
+def test_helm_3_and_helm_4_are_told_apart_whatever_they_are_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'three'}:{tmp_path / 'four'}")
+    stub(tmp_path / "three" / "helm", "v3.22.0")
+    stub(tmp_path / "four" / "helm", "v4.3.0")
+    assert {name: tool.version for name, tool in provide(["helm", "helm-3"]).items()} == {
+        "helm": "4.3.0",
+        "helm-3": "3.22.0",
+    }
+
+
+def test_a_relative_entry_on_path_is_never_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub) -> None:
+    monkeypatch.chdir(tmp_path)
+    stub(tmp_path / "here" / "etcd", "etcd Version: 3.6.1")
+    monkeypatch.setenv("PATH", "here::.")
+    assert look("etcd", "1.36").passed_over == ()
+    assert locate("etcd") is None
+
+
+def test_links_to_the_cache_on_path_do_not_hide_a_newer_pin(on_path: Path, cache: Path, stub: Stub) -> None:
+    older = stub(cache / "etcd-3.6.1-0123456789ab" / "etcd", "etcd Version: 3.6.1")
+    link([Tool("etcd", "3.6.1", older, "built")], on_path)
+    assert locate("etcd") is None
+
+
+def test_a_downloaded_binary_is_found_again() -> None:
+    path = downloaded(component("etcd"))
+    path.parent.mkdir(parents=True)
+    path.touch()
+    tool = locate("etcd")
+    assert tool
+    assert tool.origin == "downloaded"
+
+
+def test_a_version_is_asked_for_once_and_again_when_the_file_changes(on_path: Path) -> None:
+    binary = on_path / "kubeconform"
+    shutil.copy("/bin/echo", binary)
+    before = binary.stat()
+    assert locate("kubeconform")
+    binary.write_bytes(b"\x7fELF".ljust(before.st_size, b"\0"))  # would not start
+    os.utime(binary, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert locate("kubeconform")
+    os.utime(binary, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    assert locate("kubeconform") is None
+
+
+def test_what_was_remembered_may_be_garbage(on_path: Path, cache: Path, stub: Stub) -> None:
+    stub(on_path / "etcd", "etcd Version: 3.6.1")
+    cache.mkdir(parents=True)
+    (cache / "probed.json").write_text('{"etcd": ')
+    assert locate("etcd")
+
+
+@pytest.mark.parametrize("wrong", ["1.36.4", "v1.36", "latest", ""])
+def test_kubernetes_is_asked_for_by_its_minor(wrong: str) -> None:
+    with pytest.raises(ToolchainError, match=r"not a minor version\. Write it as 1\.36"):
+        locate("etcd", kubernetes=wrong)
+
+
+def test_links_replace_links_but_nothing_else(tmp_path: Path) -> None:
+    folder, tool = tmp_path / ".tools" / "bin", Tool("etcd", "3.6.1", tmp_path / "etcd", "built")
+    link([tool], folder)
+    link([Tool("etcd", "3.6.2", tmp_path / "newer", "built")], folder)
+    assert (folder / "etcd").readlink() == tmp_path / "newer"
+    (folder / "etcd").unlink()
+    (folder / "etcd").write_text("somebody's own")
+    with pytest.raises(ToolchainError, match="not a link, so it is left alone"):
+        link([tool], folder)
+    assert (folder / "etcd").read_text() == "somebody's own"

@@ -1,0 +1,295 @@
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agent_identities.chart import values
+from agent_identities.declaration import Declaration, Identity, declare
+from agent_identities.verify import report
+from agent_identities.verify.access import Cell, Matrix, Permission, Undeclared, expected, questions
+from agent_identities.verify.rows import abbreviate, label, table
+
+QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
+Answer = Callable[[Identity, Permission], bool | None]
+REASON = 'RBAC: allowed by RoleBinding "oops/agent-system" of Role "x" to Group "system:serviceaccounts:agent-system"'
+
+
+def asked(declaration: Declaration, differs: Answer = lambda _one, _what: None, **more: Any) -> Matrix:
+    """The matrix of a cluster that is as declared, but for what `differs` answers."""
+    what = questions(declaration)
+    cells = []
+    for one in declaration.identities:
+        for permission in what.of(one) if one not in more.get("absent", ()) else ():
+            promised = expected(one, permission)
+            other = differs(one, permission)
+            allowed = promised if other is None else other
+            cells.append(Cell(one, permission, promised, allowed, REASON if allowed else ""))
+    return Matrix("https://server", declaration, what, tuple(cells), seconds=1.5, **more)
+
+
+def text(matrix: Matrix, width: int = 100, **options: Any) -> str:
+    output = io.StringIO()
+    report.print_text(matrix, Console(file=output, width=width, highlight=False), **options)
+    return output.getvalue()
+
+
+def only(agent: str, permission: str, allowed: bool) -> Answer:
+    return lambda one, what: allowed if (one.name, str(what)) == (agent, permission) else None
+
+
+@pytest.fixture(scope="module")
+def quickstart(chart: Path) -> Declaration:
+    return declare(values.load(chart, [QUICKSTART]), namespace="agent-system")
+
+
+@pytest.fixture(scope="module")
+def two_hundred(chart: Path) -> Declaration:
+    tiers = ("proxy", "reader", "writer")
+    rules = {
+        "reader": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+        "writer": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]}],
+    }
+    given = {
+        "tiers": {name: {"rules": each} for name, each in rules.items()},
+        "agents": {f"agent-{number}": {"tiers": [tiers[number % 3]]} for number in range(1, 201)},
+    }
+    return declare(values.load(chart, overrides=given), namespace="agent-system")
+
+
+@pytest.fixture(scope="module")
+def many_resources(chart: Path) -> Declaration:
+    rules = [{"apiGroups": ["example.org"], "resources": [f"resources{n}"], "verbs": ["get"]} for n in range(30)]
+    given = {"tiers": {"wide": {"rules": rules}}, "agents": {"a": {"tiers": ["wide"]}}}
+    return declare(values.load(chart, overrides=given), namespace="agent-system")
+
+
+def test_every_agent_has_a_row(quickstart: Declaration) -> None:
+    named = {one.name for row in table(asked(quickstart)).rows for one in row.identities}
+    assert named == {one.name for one in quickstart.identities}
+
+
+def test_instances_of_one_entry_share_a_row_while_they_are_alike(quickstart: Declaration) -> None:
+    labels = [row.label for row in table(asked(quickstart)).rows]
+    assert "triage-1 … triage-3 (3 agents)" in labels
+
+
+def test_an_instance_that_differs_has_a_row_of_its_own(quickstart: Declaration) -> None:
+    matrix = asked(quickstart, only("triage-2", "delete pods", True))
+    labels = [row.label for row in table(matrix).rows]
+    assert "triage-2" in labels
+    assert "triage-1, triage-3 (2 agents)" in labels
+
+
+def test_two_hundred_agents_fit_a_screen(two_hundred: Declaration) -> None:
+    assert len(text(asked(two_hundred)).splitlines()) <= 24
+
+
+def test_one_agent_out_of_two_hundred_that_differs_is_seen(two_hundred: Declaration) -> None:
+    shown = text(asked(two_hundred, only("agent-77", "get secrets", True)))
+    row = next(line for line in shown.splitlines() if line.startswith("agent-77 "))
+    assert "+get secrets" in shown
+    assert "1/31" in row
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("install", ["quickstart", "two_hundred", "many_resources"])
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_table_is_never_wider_than_the_terminal_and_loses_no_column(
+    request: pytest.FixtureRequest, install: str, width: int, everything: bool
+) -> None:
+    declaration: Declaration = request.getfixturevalue(install)
+    shown = text(asked(declaration, lambda _one, _what: True if everything else None), width)
+    lines = shown.partition("read = ")[0].splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(word in shown.split() for word in ("agent", "elsewhere", "dangerous", "31/31" if everything else "0/31"))
+
+
+def test_what_is_allowed_though_not_declared_is_marked_with_plus(quickstart: Declaration) -> None:
+    assert "+delete" in text(asked(quickstart, only("researcher", "delete pods", True)))
+
+
+def test_what_is_denied_though_declared_is_marked_with_minus(quickstart: Declaration) -> None:
+    assert "-get" in text(asked(quickstart, only("researcher", "get pods", False)))
+
+
+def test_a_surprise_is_told_in_a_sentence_with_the_reason_and_the_command(quickstart: Declaration) -> None:
+    shown = text(asked(quickstart, only("researcher", "delete pods", True)))
+    assert "researcher may delete pods in agent-system, but the values do not declare it." in shown
+    assert REASON in shown
+    assert "kubectl -n agent-system delete rolebinding oops" in shown
+
+
+def test_a_binding_that_surprises_every_agent_is_told_once(quickstart: Declaration) -> None:
+    shown = text(asked(quickstart, lambda _one, what: True if str(what) == "list secrets" else None))
+    assert shown.count("✗") == 1
+    assert "(13 ServiceAccounts) may list secrets" in shown
+
+
+def test_a_leak_into_another_namespace_names_that_namespace(quickstart: Declaration) -> None:
+    def leak(one: Identity, what: Permission) -> bool | None:
+        return True if (one.name, str(what), what.namespace) == ("sandboxed", "get pods", "default") else None
+
+    shown = text(asked(quickstart, leak))
+    assert "sandboxed may get pods in default" in shown
+    assert "+get pods" in shown
+
+
+def test_a_danger_that_is_declared_is_shown_and_no_surprise(chart: Path) -> None:
+    secret = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    given = {"tiers": {"trusted": {"rules": secret}}, "agents": {"a": {"tiers": ["trusted"]}}}
+    matrix = asked(declare(values.load(chart, overrides=given), namespace="agent-system"))
+    assert matrix.clean
+    assert "get secrets" in text(matrix)
+
+
+def test_an_absent_agent_is_named_and_a_surprise(quickstart: Declaration) -> None:
+    missing = next(one for one in quickstart.agents if one.name == "researcher")
+    matrix = asked(quickstart, absent=(missing,))
+    assert not matrix.clean
+    assert "researcher: no such ServiceAccount in agent-system" in text(matrix)
+
+
+def test_where_every_agent_is_absent_the_namespace_is_doubted(quickstart: Declaration) -> None:
+    assert "in another namespace? Name it with -n" in text(asked(quickstart, absent=quickstart.identities))
+
+
+def test_an_undeclared_agent_is_a_note_and_no_surprise(quickstart: Declaration) -> None:
+    matrix = asked(quickstart, undeclared=(Undeclared("agent-system", "ghost", "other"),))
+    assert matrix.clean
+    assert "agent-system/ghost (release other)" in text(matrix)
+
+
+def test_the_summary_counts_agents_answers_and_surprises(quickstart: Declaration) -> None:
+    matrix = asked(quickstart, only("researcher", "delete pods", True))
+    assert report.summary(matrix).startswith("12 agents and agent-proxy · 81 permissions · 1,053 answers in 1.5 s")
+    assert report.summary(matrix).endswith("· 1 surprise")
+
+
+def test_a_clean_cluster_says_so(quickstart: Declaration) -> None:
+    shown = text(asked(quickstart))
+    assert "no surprise" in shown
+    assert "✗" not in shown
+
+
+def test_without_a_terminal_there_is_no_colour(quickstart: Declaration) -> None:
+    assert "\x1b" not in text(asked(quickstart, only("researcher", "delete pods", True)))
+
+
+def test_where_only_ascii_can_be_shown_nothing_else_is(quickstart: Declaration) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    report.print_text(asked(quickstart, only("triage-2", "delete pods", True)), Console(file=output, width=100))
+    output.seek(0)
+    assert "x triage-2 may delete pods" in output.read()
+
+
+def test_on_a_terminal_only_surprises_are_red(quickstart: Declaration) -> None:
+    def coloured(matrix: Matrix) -> str:
+        output = io.StringIO()
+        report.print_text(matrix, Console(file=output, width=100, force_terminal=True, color_system="standard"))
+        return output.getvalue()
+
+    red = "\x1b[1;31m"
+    assert red not in coloured(asked(quickstart))
+    assert f"{red}+delete" in coloured(asked(quickstart, only("researcher", "delete pods", True)))
+
+
+def test_every_cell_can_be_listed(quickstart: Declaration) -> None:
+    matrix = asked(quickstart)
+    listed = text(matrix, every_cell=True).partition("\nNamespace ")[0].strip().splitlines()
+    assert len(listed) == 1 + len(matrix.cells)
+
+
+def test_json_holds_every_answer_with_its_request(quickstart: Declaration) -> None:
+    matrix = asked(quickstart, only("researcher", "delete pods", True))
+    found = json.loads(report.to_json(matrix))
+    assert len(found["cells"]) == len(matrix.cells)
+    assert found["clean"] is False
+    assert found["surprises"] == [
+        {
+            "agent": "researcher",
+            "namespace": "agent-system",
+            "entry": "researcher",
+            "permission": "delete pods",
+            "request": {
+                "verb": "delete",
+                "apiGroup": "",
+                "resource": "pods",
+                "subresource": "",
+                "name": "",
+                "namespace": "agent-system",
+            },
+            "expected": False,
+            "allowed": True,
+            "reason": REASON,
+        }
+    ]
+
+
+def test_json_counts_add_up(quickstart: Declaration) -> None:
+    counts = json.loads(report.to_json(asked(quickstart, only("researcher", "get pods", False))))["counts"]
+    kinds = ("allowedAsDeclared", "deniedAsDeclared", "allowedThoughNotDeclared", "deniedThoughDeclared")
+    assert sum(counts[kind] for kind in kinds) == counts["answers"]
+    assert counts["agents"] == 12
+
+
+def test_markdown_has_a_table_whose_rows_are_all_as_wide_as_its_header(quickstart: Declaration) -> None:
+    made = report.to_markdown(asked(quickstart, lambda _one, _what: True), every_cell=True)
+    tables = [block.splitlines() for block in made.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 2
+    for lines in tables:
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+def test_markdown_sets_surprises_in_bold(quickstart: Declaration) -> None:
+    made = report.to_markdown(asked(quickstart, only("researcher", "delete pods", True)))
+    assert "**+delete**" in made
+    assert "kubectl -n agent-system delete rolebinding oops" in made
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["a"], "a"),
+        (["a-1", "a-2", "a-3"], "a-1 … a-3 (3 agents)"),
+        (["a-2", "a-10", "a-1"], "a-1, a-2, a-10 (3 agents)"),
+        (["a-9", "a-10", "a-11"], "a-9 … a-11 (3 agents)"),
+        (["a1", "a2", "a3", "b"], "a1 … a3, b (4 agents)"),
+        (["a", "b", "c", "d", "e"], "a, b, c, … (5 agents)"),
+    ],
+)
+def test_names_are_folded_into_ranges(names: list[str], short: str) -> None:
+    assert label(names) == short
+
+
+@pytest.mark.parametrize(
+    ("verbs", "short"),
+    [
+        (["watch", "get", "list"], ["read"]),
+        (["get", "list"], ["get", "list"]),
+        (["get", "list", "watch", "patch"], ["read", "patch"]),
+        (["create", "update", "patch", "delete"], ["write"]),
+        (["get", "*"], ["*"]),
+    ],
+)
+def test_whole_sets_of_verbs_have_one_word(verbs: list[str], short: list[str]) -> None:
+    assert abbreviate(verbs) == short
+
+
+def test_who_is_in_quarantine_is_labelled_and_folded_with_nobody_else(chart: Path) -> None:
+    given = {"agents": {"idle": {"tiers": []}, "triage": {"tiers": [], "instances": 3, "quarantined": [2]}}}
+    shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
+    assert "triage-2 (quarantined)" in shown
+    assert shown.count("quarantined") == 1
+    assert "triage-1, triage-3" in shown
+
+
+def test_what_the_proxy_may_do_as_its_agents_is_told_apart_and_explained(chart: Path) -> None:
+    given = {"agents": {"shopper": {"access": "proxied"}}}
+    shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
+    assert "read as-agent:read" in shown
+    assert "as-agent:verb = the proxy, as a proxied agent" in " ".join(shown.split())
+    assert "as-agent" not in text(asked(declare(values.load(chart, overrides={}), namespace="agent-system")))
