@@ -173,7 +173,7 @@ def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Ca
     @functools.cache
     def ready() -> tuple[Api, Authorizer, list[Request]]:
         cluster = stack.enter_context(provide_cluster("embedded"))
-        api = stack.enter_context(Api(cluster.kubeconfig, cluster.context))
+        api = stack.enter_context(Api(cluster.access))
         stack.enter_context(namespaces(api, [NAMESPACE]))
         rbac = [body for key, body in documents(helm, CHART, values).items() if key.kind in ("Role", "RoleBinding")]
         stack.enter_context(loaded(api, rbac, canary_namespace=NAMESPACE))
@@ -205,7 +205,7 @@ def verification(stack: contextlib.ExitStack, helm: Helm, kubectl: Path) -> tupl
     @functools.cache
     def ready() -> tuple[Cluster, Api, Declaration]:
         cluster = stack.enter_context(provide_cluster("embedded"))
-        api = stack.enter_context(Api(cluster.kubeconfig, cluster.context))
+        api = stack.enter_context(Api(cluster.access))
         fleet = Values(overrides={"agents": {f"agent-{number}": {} for number in range(100)}})
         Release(helm, CHART, "agents", NAMESPACE, cluster.kubeconfig, cluster.context).install(fleet)
         merged = load(CHART, overrides=fleet.overrides)

@@ -96,7 +96,7 @@ def main() -> int:
     tool = provide(["helm"])["helm"]
     helm = Helm(tool.path, tool.version)
     missed = 0
-    with provide_cluster("embedded") as cluster, Api(cluster.kubeconfig, cluster.context) as api:
+    with provide_cluster("embedded") as cluster, Api(cluster.access) as api:
         steps = Table("bindings", "agents", "install", "upgrade of one", "quarantine", box=None)
         taken: dict[tuple[str, int], dict[str, float]] = {}
         for kind, agents, took in releases(cluster, helm, tuple(options.releases)):

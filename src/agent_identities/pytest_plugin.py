@@ -13,6 +13,7 @@ import pytest
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.cluster.shared import shared
 from agent_identities.cluster.starting import ControlPlaneConfig
+from agent_identities.kube.kubeconfig import load
 from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 
@@ -41,9 +42,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if kind == "embedded":
         yield _embedded(tmp_path_factory, kubernetes)
         return
-    given = request.config.getoption("kubeconfig", None) or os.environ.get("KUBECONFIG")
+    given = request.config.getoption("kubeconfig", None)
     kubeconfig = Path(given) if given and kind == "kubeconfig" else None
-    with provide_cluster(kind, kubeconfig=kubeconfig, context=None, kubernetes=kubernetes) as provided:
+    with provide_cluster(kind, kubeconfig=kubeconfig, kubernetes=kubernetes) as provided:
         yield provided
 
 
@@ -54,8 +55,7 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> Clus
     run_dir, owner = (base.parent, os.getppid()) if worker else (base, os.getpid())
     plane = shared(run_dir, owner, ControlPlaneConfig(kubernetes=kubernetes))
     return Cluster(
-        kubeconfig=plane.kubeconfig,
-        context=None,
+        access=load(plane.kubeconfig),
         audit_log=plane.audit_log,
         version=plane.kubernetes_version,
         origin="embedded",

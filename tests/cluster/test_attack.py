@@ -25,6 +25,7 @@ from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneCon
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
+from agent_identities.kube.kubeconfig import load
 from agent_identities.rbac import Catalogue, PolicyRule, Request, Risk, rule_allows
 from support.server import RBAC, Json, Server, eventually
 
@@ -67,7 +68,7 @@ def declaration(install: Callable[..., Declaration]) -> Declaration:
 @pytest.fixture
 def attacking(control_plane: Cluster, catalogue: Catalogue) -> Attacking:
     def run(declaration: Declaration, *only: str) -> Attack:
-        with Api(control_plane.kubeconfig, control_plane.context) as api:
+        with Api(control_plane.access) as api:
             return attack(api, declaration, catalogue, only=only)
 
     return run
@@ -457,7 +458,7 @@ def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
             if done >= 500 and apiserver:
                 os.kill(apiserver.pop(), signal.SIGKILL)
 
-        with Api(plane.kubeconfig) as api:
+        with Api(load(plane.kubeconfig)) as api:
             found = attack(api, declaration, catalogue, on_progress=kill)
     assert found.count(Outcome.RBAC) > 100
     assert found.count(Outcome.NOT_SENT) > 1000

@@ -42,7 +42,7 @@ def run(
     release(helm).install(Values((PROXIED,)))
     declaration = declare(values.load(chart, [PROXIED]), namespace=namespace, kube_version=cluster.version)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
-    with Api(cluster.kubeconfig, cluster.context) as api:
+    with Api(cluster.access) as api:
         return declaration, attack(api, declaration, catalogue)
 
 

@@ -23,7 +23,8 @@ from agent_identities.cluster.provide import provide_cluster
 from agent_identities.cluster.readiness import Client
 from agent_identities.cluster.shared import shared, stop_shared
 from agent_identities.errors import ClusterError
-from agent_identities.kube.reach import reach
+from agent_identities.kube.client import Api
+from agent_identities.kube.kubeconfig import load
 
 pytestmark = pytest.mark.cluster
 
@@ -92,7 +93,7 @@ def test_its_kubeconfig_reaches_it_with_tls_verified(plane: ControlPlane) -> Non
     cluster = yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]
     assert set(cluster) == {"server", "certificate-authority-data"}
     assert base64.b64decode(cluster["certificate-authority-data"]) == plane.ca.read_bytes()
-    assert reach(plane.kubeconfig, "agent-identities") == plane.kubernetes_version
+    assert Api(load(plane.kubeconfig, "agent-identities")).version() == plane.kubernetes_version
 
 
 def test_it_is_the_version_that_was_asked_for(plane: ControlPlane) -> None:
@@ -190,7 +191,7 @@ def test_no_process_is_left_when_its_supervisor_is_killed(tmp_path: Path) -> Non
 
 def test_its_folder_goes_with_the_block_that_asked_for_it() -> None:
     with provide_cluster("embedded") as cluster:
-        assert reach(cluster.kubeconfig) == cluster.version
+        assert Api(cluster.access).version() == cluster.version
     assert not cluster.kubeconfig.parent.exists()
 
 

@@ -65,7 +65,7 @@ class Slot:
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[Api]:
-    with Api(cluster.kubeconfig, cluster.context) as api:
+    with Api(cluster.access) as api:
         yield api
 
 

@@ -97,7 +97,7 @@ def fleet_of_agents(
     namespace = f"test-fleet-{time.monotonic_ns() % 10**8}"
     ours = Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context)
     ours.install(fleet())
-    with Api(cluster.kubeconfig, cluster.context) as api:
+    with Api(cluster.access) as api:
         yield Fleet(server, api, ours)
     server.delete(f"/api/v1/namespaces/{namespace}")
 

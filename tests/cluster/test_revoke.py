@@ -103,7 +103,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[Api]:
-    with Api(cluster.kubeconfig, cluster.context) as api:
+    with Api(cluster.access) as api:
         yield api
 
 

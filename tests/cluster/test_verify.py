@@ -33,7 +33,7 @@ def declaration(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm
 @pytest.fixture
 def asking(control_plane: Cluster, declaration: Declaration) -> Callable[[], Matrix]:
     def ask() -> Matrix:
-        with Api(control_plane.kubeconfig, control_plane.context) as api:
+        with Api(control_plane.access) as api:
             return verify(api, declaration)
 
     return ask

@@ -169,7 +169,7 @@ class GuardsLive(Layer):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             cluster = stack.enter_context(provide_cluster(kubernetes=self.kubernetes))
-            api = stack.enter_context(Api(cluster.kubeconfig, cluster.context, concurrency=self.threads))
+            api = stack.enter_context(Api(cluster.access, concurrency=self.threads))
             there = stack.enter_context(ground(api, "mutants", cluster.version))
             self.trials = stack.enter_context(trials(there, self.renderer, PLACES))
             for mode in MODES:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
@@ -198,7 +198,7 @@ class _Run:
         def play_chunk(start: int) -> list[Attempt]:
             return [self._play(*job) for job in jobs[start : start + _CHUNK] if not self._stop.is_set()]
 
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="attack") as pool:
+        with self._api.workers(self._concurrency, "attack") as pool:
             running = {pool.submit(play_chunk, start): start // _CHUNK for start in range(0, len(jobs), _CHUNK)}
             try:
                 for future in as_completed(running):
@@ -207,7 +207,6 @@ class _Run:
                     self._on_progress(done, total)
             except BaseException:
                 self._stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return list(chain.from_iterable(played))
 

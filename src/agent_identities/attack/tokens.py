@@ -10,7 +10,6 @@ import shlex
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -90,7 +89,7 @@ class Hideout:
 
     def clear(self, concurrency: int) -> tuple[str, ...]:
         """Removes everything; returns the commands that remove what would not go."""
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="clear") as pool:
+        with self.api.workers(concurrency, "clear") as pool:
             list(pool.map(self.remove, list(self._made)))
         return tuple(self._made.values())
 
@@ -111,7 +110,7 @@ def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurre
         except ApiError as error:
             return Holder(one, Standing.REFUSED, note=str(error))
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="tokens") as pool:
+    with api.workers(concurrency, "tokens") as pool:
         return list(pool.map(hold, identities))
 
 

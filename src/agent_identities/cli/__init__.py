@@ -10,6 +10,8 @@ from agent_identities import __version__
 from agent_identities.cli import attack, check, cluster, quarantine, toolchain, trace, verify
 from agent_identities.errors import AgentIdentitiesError
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="agent-identities",
     help="One least-privilege, short-lived identity on Kubernetes for each AI agent, and proof of what each can do.",
@@ -45,8 +47,9 @@ def main() -> None:
     try:
         app()
     except AgentIdentitiesError as error:
-        sys.stderr.write(f"agent-identities: {error}\n")
+        sys.stderr.write(f"agent-identities: {error}\n{''.join(getattr(error, '__notes__', ()))}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("agent-identities: interrupted\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer's exit status after Ctrl-C, of which it says nothing
+            sys.stderr.write("agent-identities: interrupted\n")
+        raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_identities.cli.run import ClusterKind, Output, Steps, choose, cluster_for, furnish, install
+from agent_identities.cli.run import ClusterKind, Output, Steps, cluster_for, furnish, install, naming
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def attack(
         ClusterKind | None,
         typer.Option(
             help="kubeconfig: a cluster of yours, with the release installed; needs --yes-attack. embedded, kind: one "
-            "made for this run, installed to, attacked and removed. Without it: kubeconfig where --kubeconfig, "
-            "--context or KUBECONFIG is given, else embedded.",
+            "made for this run, installed to, attacked and removed. Without it: the cluster that kubectl would use, "
+            "else embedded (docs/clusters.md).",
             show_default=False,
         ),
     ] = None,
@@ -64,23 +64,24 @@ def attack(
     """
     from agent_identities import bundled
     from agent_identities.chart import values as values_files
+    from agent_identities.cluster.choose import choose
     from agent_identities.declaration import declare
     from agent_identities.rbac import Catalogue
 
-    kind = choose(cluster, kubeconfig, context)
-    if kind is ClusterKind.KUBECONFIG and not yes_attack:
+    choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
+    if choice.access and not yes_attack:
         raise AgentIdentitiesError(
-            "attack: would send thousands of hostile requests, as each of the agents, to a cluster of yours. They "
-            "change nothing, but they will be seen in its audit log. If that is wanted: --yes-attack. To attack a "
-            "cluster made for this run instead: --cluster embedded"
+            f"attack: would send thousands of hostile requests, as each of the agents, to {choice}. They change "
+            "nothing, but they will be seen in its audit log. If that is wanted: --yes-attack. To attack a cluster "
+            "made for this run instead: --cluster embedded"
         )
     chart = chart or bundled.chart_path()
     merged = values_files.load(chart, values)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
     steps = Steps()
-    with cluster_for(kind, kubeconfig, context, kubernetes, steps) as found:
+    with naming(choice), cluster_for(choice, kubernetes, steps) as found:
         declaration = declare(merged, namespace=namespace, kube_version=found.version)
-        if kind is not ClusterKind.KUBECONFIG:
+        if found.throw_away:
             furnish(found, declaration)
             install(found, chart, release, namespace, values, steps)
 
@@ -89,7 +90,7 @@ def attack(
 
         with (
             steps.progress("attacking") as on_progress,
-            Api(found.kubeconfig, found.context, concurrency=concurrency) as api,
+            Api(found.access, concurrency=concurrency) as api,
         ):
             run = attack_live(
                 api, declaration, catalogue, only=agent or (), concurrency=concurrency, on_progress=on_progress

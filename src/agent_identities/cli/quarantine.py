@@ -49,14 +49,17 @@ def quarantine(
 
     from agent_identities import bundled
     from agent_identities.chart import values as values_files
+    from agent_identities.cli.run import naming
+    from agent_identities.cluster.choose import choose
     from agent_identities.kube.client import Api
-    from agent_identities.kube.reach import default_kubeconfig
     from agent_identities.quarantine import report
     from agent_identities.quarantine.find import find
     from agent_identities.quarantine.revoke import revoke
 
     merged = values_files.load(bundled.chart_path(), values) if values else None
-    with Api(kubeconfig or default_kubeconfig(), context) as api, Console(stderr=True).status("looking") as status:
+    choice = choose("kubeconfig", kubeconfig=kubeconfig, context=context)
+    assert choice.access is not None
+    with naming(choice), Api(choice.access) as api, Console(stderr=True).status("looking") as status:
         found = find(api, agent, namespace, release=release, values=merged)
         result = revoke(api, found, started=started, dry_run=dry_run, on_step=status.update)
     if output is _Output.JSON:

@@ -1,7 +1,7 @@
 """What the commands that talk to a cluster share: which one it is, what is put on it, and how the steps are shown."""
 
 import contextlib
-import os
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from agent_identities.errors import AgentIdentitiesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from agent_identities.cluster.choose import Choice
     from agent_identities.cluster.provide import Cluster
     from agent_identities.declaration import Declaration
 
@@ -32,38 +33,39 @@ class ClusterKind(StrEnum):
     KUBECONFIG = "kubeconfig"
 
 
-def choose(chosen: ClusterKind | None, kubeconfig: Path | None, context: str | None) -> ClusterKind:
-    """What is meant: what was said, else a kubeconfig where one is named, else a cluster made for the run."""
-    named = kubeconfig is not None or context is not None
-    if named and chosen not in (None, ClusterKind.KUBECONFIG):
-        raise AgentIdentitiesError(
-            f"--cluster {chosen}: makes a cluster for this run. Leave --kubeconfig and --context out, or say "
-            "--cluster kubeconfig to ask that one."
-        )
-    if chosen is None:
-        return ClusterKind.KUBECONFIG if named or os.environ.get("KUBECONFIG") else ClusterKind.EMBEDDED
-    return chosen
+@contextlib.contextmanager
+def naming(choice: "Choice") -> "Iterator[None]":
+    """The first and the last line on stderr name the cluster, after an error, too."""
+    line = f"cluster: {choice}\n"
+    _write(line)
+    try:
+        yield
+    except AgentIdentitiesError as error:
+        error.add_note(line)  # printed after the error
+        raise
+    _write(line)
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(line)
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager
-def cluster_for(
-    kind: ClusterKind, kubeconfig: Path | None, context: str | None, kubernetes: str | None, steps: "Steps"
-) -> "Iterator[Cluster]":
+def cluster_for(choice: "Choice", kubernetes: str | None, steps: "Steps") -> "Iterator[Cluster]":
     """The cluster to ask; one that was made for this run is gone afterwards."""
     from agent_identities.cluster.command_lines import BINARIES
-    from agent_identities.cluster.provide import provide_cluster
+    from agent_identities.cluster.provide import provide as provide_cluster
     from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 
     minor = kubernetes or DEFAULT_KUBERNETES
-    if kind is ClusterKind.EMBEDDED:
+    if choice.kind == "embedded":
         with steps.step("toolchain", spinner=False) as note:  # it shows its own progress where it has to build
             tools = provide(["helm", *BINARIES], kubernetes=minor)
             note(", ".join(f"{tool.name} {tool.version}" for tool in tools.values()))
     with contextlib.ExitStack() as stack:
-        with steps.step("cluster") as note:
-            cluster = stack.enter_context(
-                provide_cluster(kind.value, kubeconfig=kubeconfig, context=context, kubernetes=minor)
-            )
+        with steps.step("connect" if choice.access else "start") as note:
+            cluster = stack.enter_context(provide_cluster(choice, kubernetes=minor))
             note(f"Kubernetes {cluster.version}, {cluster.origin}")
         yield cluster
 
@@ -74,7 +76,7 @@ def furnish(cluster: "Cluster", declaration: "Declaration") -> None:
 
     borrowed = [agent for agent in declaration.agents if not agent.created]
     granted = {grant.namespace for one in declaration.agents for grant in one.grants}
-    with Api(cluster.kubeconfig, cluster.context) as api:
+    with Api(cluster.access) as api:
         there = {item["metadata"]["name"] for item in api.list_all("/api/v1/namespaces")}
         for name in sorted(granted - there - {"", declaration.namespace}):
             api.post("/api/v1/namespaces", {"metadata": {"name": name}})

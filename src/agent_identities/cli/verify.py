@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_identities.cli.run import ClusterKind, Output, Steps, choose, cluster_for, furnish, install
+from agent_identities.cli.run import ClusterKind, Output, Steps, cluster_for, furnish, install, naming
 
 if TYPE_CHECKING:
     from agent_identities.cluster.provide import Cluster
@@ -28,8 +28,8 @@ def verify(
         ClusterKind | None,
         typer.Option(
             help="kubeconfig: a cluster of yours, which is only asked. embedded, kind: one made for this run, "
-            "installed to, asked and removed. Without it: kubeconfig where --kubeconfig, --context or KUBECONFIG "
-            "is given, else embedded.",
+            "installed to, asked and removed. Without it: the cluster that kubectl would use, else embedded "
+            "(docs/clusters.md).",
             show_default=False,
         ),
     ] = None,
@@ -53,15 +53,16 @@ def verify(
     """
     from agent_identities import bundled
     from agent_identities.chart import values as values_files
+    from agent_identities.cluster.choose import choose
     from agent_identities.declaration import declare
 
-    kind = choose(cluster, kubeconfig, context)
+    choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
     chart = chart or bundled.chart_path()
     merged = values_files.load(chart, values)
     steps = Steps()
-    with cluster_for(kind, kubeconfig, context, kubernetes, steps) as found:
+    with naming(choice), cluster_for(choice, kubernetes, steps) as found:
         declaration = declare(merged, namespace=namespace, kube_version=found.version)
-        if kind is not ClusterKind.KUBECONFIG:
+        if found.throw_away:
             furnish(found, declaration)
             install(found, chart, release, namespace, values, steps)
         matrix = _ask(found, declaration, concurrency, steps)
@@ -76,7 +77,7 @@ def _ask(cluster: "Cluster", declaration: "Declaration", concurrency: int, steps
 
     with (
         steps.progress("asking") as on_progress,
-        Api(cluster.kubeconfig, cluster.context, concurrency=concurrency) as api,
+        Api(cluster.access, concurrency=concurrency) as api,
     ):
         return verify_live(api, declaration, concurrency=concurrency, on_progress=on_progress)
 

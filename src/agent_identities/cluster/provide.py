@@ -1,31 +1,47 @@
-"""Which cluster the proofs run on: one the user names, one from kind, or the embedded control plane."""
+"""A cluster for the length of a block: one that exists, one from kind, or the embedded control plane."""
 
 import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from agent_identities.cluster.choose import Choice, Kind, choose
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
+from agent_identities.errors import ClusterError
+from agent_identities.kube.kubeconfig import Access, load
 from agent_identities.toolchain import DEFAULT_KUBERNETES
-
-Kind = Literal["embedded", "kind", "kubeconfig"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A cluster that answers.
 
-    `context`: None for the kubeconfig's own. `audit_log`: on this machine, None where there is none to read. `version`
-    is the server's (v1.36.4), `origin` says in words where the cluster comes from.
+    `audit_log`: on this machine, None where there is none to read. `version` is the server's (v1.36.4), `origin` is
+    where the cluster comes from, in words. `throw_away`: made for this run, and gone after it.
     """
 
-    kubeconfig: Path
-    context: str | None
+    access: Access
     audit_log: Path | None
     version: str
     origin: str
+    throw_away: bool = True
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig, for programs that need one. Raises ClusterError where there is none, or several."""
+        files = self.access.place.files
+        if len(files) != 1:
+            raise ClusterError(
+                f"{self.access.place}: helm and kubectl need one kubeconfig here. Write it with `kubectl config view "
+                "--flatten --minify > one.yaml`, and name it with --kubeconfig."
+            )
+        return files[0]
+
+    @property
+    def context(self) -> str:
+        """The context of the kubeconfig."""
+        return self.access.place.context
 
 
 @contextlib.contextmanager
@@ -36,14 +52,20 @@ def provide_cluster(
     context: str | None = None,
     kubernetes: str = DEFAULT_KUBERNETES,
 ) -> Iterator[Cluster]:
-    """A cluster for the length of a block.
+    """The cluster of `choose`, as `provide` gives it."""
+    with provide(choose(kind, kubeconfig=kubeconfig, context=context), kubernetes=kubernetes) as cluster:
+        yield cluster
 
-    One that the user names by kubeconfig or context is used whatever `kind` says, and left as it is; any other is made
-    for the block and is gone afterwards. Raises ClusterError, ToolchainError.
+
+@contextlib.contextmanager
+def provide(choice: Choice, *, kubernetes: str = DEFAULT_KUBERNETES) -> Iterator[Cluster]:
+    """The cluster for the length of a block. One that exists is left as it is; another is made, and gone afterwards.
+
+    Raises ClusterError, also where a cluster that exists does not know the caller; ToolchainError.
     """
-    if kind == "kubeconfig" or kubeconfig is not None or context is not None:
-        yield _existing(kubeconfig, context)
-    elif kind == "kind":
+    if choice.access is not None:
+        yield _existing(choice.access)
+    elif choice.kind == "kind":
         with _from_kind(kubernetes) as cluster:
             yield cluster
     else:
@@ -51,39 +73,33 @@ def provide_cluster(
             yield cluster
 
 
-def _existing(kubeconfig: Path | None, context: str | None) -> Cluster:
-    from agent_identities.kube.reach import default_kubeconfig, reach  # slow to import, not needed otherwise
+def _existing(access: Access) -> Cluster:
+    version, user = _asked(access)
+    return Cluster(access, audit_log=None, version=version, origin=f"as {user}", throw_away=False)
 
-    file = kubeconfig or default_kubeconfig()
-    version = reach(file, context)
-    where = f"{file}, context {context}" if context else str(file)
-    return Cluster(kubeconfig=file, context=context, audit_log=None, version=version, origin=where)
+
+def _asked(access: Access) -> tuple[str, str]:
+    """(version, user): the server answers, and knows who asks."""
+    from agent_identities.kube.client import Api  # slow to import, not needed otherwise
+
+    with Api(access, concurrency=1) as api:
+        return api.version(), api.whoami()
 
 
 @contextlib.contextmanager
 def _from_kind(kubernetes: str) -> Iterator[Cluster]:
     from agent_identities.cluster.kind import kind_cluster
-    from agent_identities.kube.reach import reach  # slow to import, not needed otherwise
 
     with kind_cluster(kubernetes) as (kubeconfig, audit_log):
-        yield Cluster(
-            kubeconfig=kubeconfig,
-            context=None,
-            audit_log=audit_log,
-            version=reach(kubeconfig),
-            origin="kind, made for this run",
-        )
+        access = load(kubeconfig)
+        yield Cluster(access, audit_log, _asked(access)[0], origin="kind, made for this run")
 
 
 @contextlib.contextmanager
 def _embedded(kubernetes: str) -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="agent-identities-"))
     config = ControlPlaneConfig(kubernetes=kubernetes)
-    with ControlPlane.start(directory, config, remove_directory=True) as control_plane:
-        yield Cluster(
-            kubeconfig=control_plane.kubeconfig,
-            context=None,
-            audit_log=control_plane.audit_log,
-            version=control_plane.kubernetes_version,
-            origin="embedded control plane, made for this run",
-        )
+    with ControlPlane.start(directory, config, remove_directory=True) as plane:
+        access = load(plane.kubeconfig)
+        origin = "embedded control plane, made for this run"
+        yield Cluster(access, plane.audit_log, plane.kubernetes_version, origin)

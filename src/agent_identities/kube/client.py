@@ -1,35 +1,27 @@
 """Questions to an API server: plain dicts over kept connections, from many threads at once.
 
-The `kubernetes` client reads the kubeconfig, runs credential plugins and verifies TLS; its connection pool is used
-directly, since its generated methods build and validate a model for every answer.
+The only client of the package. `kubeconfig.load` finds the server, its certificates and the credentials; `transport`
+connects.
 """
 
 import contextlib
 import copy
 import json
-import logging
 import re
 import shlex
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
-from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies
+from urllib.parse import urlencode
 
 import urllib3
-import yaml
-from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config import ConfigException, load_kube_config
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    MaxRetryError,
     NewConnectionError,
     ProxyError,
     ReadTimeoutError,
@@ -37,16 +29,19 @@ from urllib3.exceptions import (
 )
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
+from agent_identities.kube.kubeconfig import Access
+from agent_identities.kube.redact import printable, redact
+from agent_identities.kube.transport import TROUBLE, AbortedError, Transport
 
 DEFAULT_CONCURRENCY = 16
 """Requests in flight. More gains nothing: one Python process is busy with eight."""
 
 _PAGE = 500  # objects a page, as kubectl's --chunk-size
-_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS})
-_TROUBLE = frozenset({429, 500, 502, 503, 504})
-_LONGEST_WAIT_SECONDS = 5.0
 _HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
+_IMPERSONATE = "impersonate-user"
+_SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_SHOWN = 1_000  # characters of a server's message
 
 
 class ApiError(ClusterError):
@@ -55,33 +50,6 @@ class ApiError(ClusterError):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
-
-
-class _Patience(urllib3.Retry):
-    """Retries that heed Retry-After, but not for minutes."""
-
-    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        after = super().get_retry_after(response)
-        return None if after is None else min(after, _LONGEST_WAIT_SECONDS)
-
-
-def _patience(*, repeatable: bool) -> _Patience:
-    """What is asked again: after any trouble if it changes nothing, else only if the server did not take it on."""
-    return _Patience(
-        total=4,
-        connect=1,
-        read=2 if repeatable else 0,
-        other=0,
-        redirect=0,
-        status_forcelist=_TROUBLE if repeatable else _BUSY,
-        allowed_methods=None,
-        backoff_factor=0.2,
-        raise_on_status=False,
-        raise_on_redirect=False,
-    )
-
-
-_REPEATABLE, _ONCE = _patience(repeatable=True), _patience(repeatable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +61,24 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The message of a Status, "" where the answer was none."""
-        return str(self.body.get("message") or "") if self.body.get("kind") == "Status" else ""
+        """The message of a Status, without credentials; "" where the answer was none."""
+        return redact(str(self.body.get("message") or "")) if self.body.get("kind") == "Status" else ""
 
 
 class Api:
-    """One API server as one context of a kubeconfig reaches it. Threads may share it.
+    """One API server, asked with one access. Threads may share it.
 
-    Every failure is an ApiError (a ClusterError). TLS is always verified: a kubeconfig that says otherwise is refused.
+    Every failure is an ApiError (a ClusterError), except an access that cannot be used at all (KubeconfigError). No
+    message and no answer contains the credential that was sent, not even where the server repeats it.
     """
 
-    def __init__(self, kubeconfig: Path, context: str | None = None, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
-        self._place = _Place(kubeconfig, context)
-        self._configuration = _load(self._place, concurrency)
-        self._pool = RESTClientObject(self._configuration).pool_manager
-        self._credentials = threading.Lock()
-        self._token: str | None = None
-        self._bare_pool: urllib3.PoolManager | None = None
+    def __init__(self, access: Access, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
+        self._place = access.place
+        self._credentials: CredentialSource = access.credentials
+        self._impersonate = access.impersonate
+        self._transport = Transport(access, concurrency)
         self._answered = False
-        self.server: str = self._configuration.host
+        self.server: str = access.server
 
     def __enter__(self) -> Self:
         return self
@@ -122,19 +89,43 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """Gives the connections back."""
-        self._pool.clear()
+        """Close the connections, those of `with_token`, too."""
+        self._transport.close()
+
+    @contextlib.contextmanager
+    def workers(self, concurrency: int, name: str) -> Iterator[ThreadPoolExecutor]:
+        """Threads that ask at once. An exception in the block, and Ctrl-C, ends the requests that are on their way."""
+        with ThreadPoolExecutor(concurrency, thread_name_prefix=name) as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._transport.abort()
+                raise
+
+    def version(self) -> str:
+        """The version of the API server: v1.36.4. Raises ApiError."""
+        return str(self.get("/version").get("gitVersion") or "")
+
+    def whoami(self) -> str:
+        """The user that the API server takes the caller for, impersonation included. Raises ApiError."""
+        review = self.post(
+            _SELF_REVIEWS, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, repeatable=True
+        )
+        status = review.get("status")
+        user = status.get("userInfo") if isinstance(status, dict) else None
+        return str(user.get("username") or "") if isinstance(user, dict) else ""
 
     def get(self, path: str) -> dict[str, Any]:
         """The object at a path such as ``/api/v1/namespaces/agent-system``. Raises ApiError."""
-        return self._request("GET", path, None, _REPEATABLE)
+        return self._request("GET", path, None, repeatable=True)
 
     def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """What the server makes of ``body``. ``repeatable``: asking twice changes nothing, as with reviews.
 
         Raises ApiError.
         """
-        return self._request("POST", path, json.dumps(body), _REPEATABLE if repeatable else _ONCE)
+        return self._request("POST", path, json.dumps(body), repeatable=repeatable)
 
     def raw(
         self,
@@ -149,14 +140,9 @@ class Api:
 
         Raises ApiError (status 0) where none came.
         """
-        sent = self._headers() | dict(headers or {})
-        response = self._send(method, path, body, sent, _REPEATABLE if repeatable else _ONCE)
+        status, answer, _ = self._send(method, path, body, headers or {}, repeatable=repeatable)
         self._answered = True
-        try:
-            answer = json.loads(response.data)
-        except ValueError:
-            answer = None
-        return Answer(response.status, answer if isinstance(answer, dict) else {})
+        return Answer(status, answer or {})
 
     def serves(self) -> bool:
         """Whether the server answers, and does not say itself that it cannot serve: that its storage is gone, say."""
@@ -166,12 +152,14 @@ class Api:
             return False
 
     def with_token(self, token: str) -> Self:
-        """The same server, asked by whoever this token belongs to, with no other credential beside it."""
-        with self._credentials:
-            if self._bare_pool is None:
-                self._bare_pool = RESTClientObject(_without_credentials(self._configuration)).pool_manager
+        """The same server, asked by the user of this token, with no other credential and no impersonation.
+
+        Raises ApiError where a header cannot hold the token.
+        """
         other = copy.copy(self)
-        other._token, other._pool = token, self._bare_pool
+        with _as_api_error():
+            other._credentials = Fixed(Credential.bearer(token, f"{self.server}: a token that it issued"))
+        other._impersonate = ()
         return other
 
     def list_all(self, path: str) -> list[dict[str, Any]]:
@@ -193,55 +181,85 @@ class Api:
             if not after:
                 return
 
-    def _request(self, method: str, path: str, body: str | None, retries: urllib3.Retry) -> dict[str, Any]:
-        response = self._send(method, path, body, self._headers(), retries)
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            self._refused(response.status, response.data)
-        try:
-            answer = json.loads(response.data)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise ApiError(f"{self.server}{path}: answered with no JSON object. Is that the address of an API server?")
+    def _request(self, method: str, path: str, body: str | None, *, repeatable: bool) -> dict[str, Any]:
+        status, answer, data = self._send(method, path, body, {}, repeatable=repeatable)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            self._refused(status, _message(answer or {}, data))
+        if answer is None:
+            raise ApiError(
+                f"{self.server}{path}: the answer is not a JSON object. Is this the address of an API server, as in "
+                f"{self._place}?"
+            )
         self._answered = True
         return answer
 
     def _send(
-        self, method: str, path: str, body: str | None, headers: Mapping[str, str], retries: urllib3.Retry
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str], *, repeatable: bool
+    ) -> tuple[int, dict[str, Any] | None, bytes]:
+        """(status, JSON object or None, body), without what the request showed.
+
+        After a 401 the request is sent once more, if there is another credential by now.
+        """
+        renewed = False
+        while True:
+            with _as_api_error():
+                credential = self._credentials.get()
+            response = self._send_as(credential, method, path, body, headers, repeatable=repeatable)
+            if response.status == HTTPStatus.UNAUTHORIZED and not renewed:
+                with _as_api_error():
+                    renewed = self._credentials.renew(credential)
+                if renewed:
+                    continue
+            data = credential.hide(response.data)
+            return response.status, credential.parse(data), data
+
+    def _send_as(
+        self,
+        credential: Credential,
+        method: str,
+        path: str,
+        body: str | None,
+        headers: Mapping[str, str],
+        *,
+        repeatable: bool,
     ) -> urllib3.BaseHTTPResponse:
+        sent = urllib3.HTTPHeaderDict(_HEADERS)
+        if credential.authorization:
+            sent["authorization"] = credential.authorization
+        if not any(name.lower() == _IMPERSONATE for name in headers):
+            for name, value in self._impersonate:
+                sent.add(name, value)
+        for name, value in headers.items():
+            sent[name] = value
         try:
-            return self._pool.request(
-                method, self.server + path, body=body, headers=headers, retries=retries, timeout=_TIMEOUT
-            )
-        except HTTPError as error:
+            with _as_api_error():
+                return self._transport.request(method, path, body, sent, pair=credential.pair, repeatable=repeatable)
+        except AbortedError:
+            raise ApiError(f"{self.server}: the request was interrupted.") from None
+        except (HTTPError, OSError) as error:
             raise ApiError(self._unanswered(error)) from None
 
-    def _headers(self) -> dict[str, str]:
-        if self._token is not None:
-            return _HEADERS | {"authorization": f"Bearer {self._token}"}
-        with self._credentials:  # the hook behind it may run a credential plugin: once, not once a thread
-            authorization = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        return _HEADERS | ({"authorization": authorization} if authorization else {})
-
-    def _unanswered(self, error: HTTPError) -> str:
+    def _unanswered(self, error: BaseException) -> str:
         """Why no answer came, and what to do."""
-        cause: BaseException = (error.reason or error) if isinstance(error, MaxRetryError) else error
-        if isinstance(cause, ProxyError):
+        if isinstance(error, ProxyError):
             return (
-                f"{self.server}: the proxy {_without_user(self._configuration.proxy)} does not lead there. "
-                "Correct HTTPS_PROXY, or name the server in NO_PROXY."
+                f"{self.server}: the proxy does not lead there ({_plain(error.original_error)}). Correct proxy-url of "
+                f"{self._place}, or HTTPS_PROXY, or name the server in NO_PROXY."
             )
-        if isinstance(cause, SSLError):
-            return self._distrusted(cause)
+        if isinstance(error, SSLError):
+            return self._distrusted(error)
         if self._answered:
             return f"{self.server}: the API server stopped answering in the middle. See its log, then ask again."
-        if isinstance(cause, NewConnectionError):  # before its base ConnectTimeoutError
-            why = f"cannot be reached ({_plain(cause)})"
-        elif isinstance(cause, (ConnectTimeoutError, ReadTimeoutError)):
+        if isinstance(error, NewConnectionError):  # before its base ConnectTimeoutError
+            why = f"cannot be reached ({_plain(error)})"
+        elif isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
             why = "does not answer in time"
         else:
             why = "breaks the connection off before it answers"
-        return f"{self.server}: the API server {why}. Is it running, and is {self._place} the right one?"
+        return (
+            f"{self.server}: the API server {why}. Is it running, and is {self._place} the right one? "
+            "Choose another with --context, or start one: agent-identities up"
+        )
 
     def _distrusted(self, error: SSLError) -> str:
         cause = error.args[0] if error.args else error
@@ -250,66 +268,67 @@ class Api:
                 f"{self.server}: the server's certificate is not trusted ({cause.verify_message}). "
                 f"Correct certificate-authority-data or tls-server-name of {self._place}."
             )
-        reason = getattr(cause, "reason", None) or str(cause)
+        reason = printable(str(getattr(cause, "reason", None) or cause))
         return f"{self.server}: no TLS connection ({reason}). Check server and client certificate of {self._place}."
 
-    def _refused(self, status: int, data: bytes) -> NoReturn:
-        said = _message(data)
+    def _refused(self, status: int, said: str) -> NoReturn:
         if status == HTTPStatus.UNAUTHORIZED:
             message = (
-                f"{self.server}: 401 Unauthorized: the credentials of {self._place} are not valid, or have expired. "
-                f"Log in again; `{self._place.kubectl('auth', 'whoami')}` tells whether it worked."
+                f"{self.server}: 401 Unauthorized: the credentials of {self._place} are missing, not valid, or have "
+                f"expired. Log in again; `{self._place.kubectl('auth', 'whoami')}` shows whether it worked."
             )
         elif status == HTTPStatus.FORBIDDEN:
-            message = f"{self.server}: 403 {said.rstrip('.')}. {self._place.cure(said)}"
-        elif status in _TROUBLE:
+            message = f"{self.server}: 403 {said}. {_remediation(said)}"
+        elif status in TROUBLE:
+            message = f"{self.server}: {status} {said}, even when asked again. Wait a while, or lower --concurrency."
+        elif status < HTTPStatus.BAD_REQUEST:
             message = (
-                f"{self.server}: {status} {said.rstrip('.')}, even when asked again. "
-                "Wait a while, or lower --concurrency."
+                f"{self.server}: {status}: it redirects to another address, and credentials are never sent there. "
+                f"Correct the server of {self._place}."
             )
         else:
-            message = f"{self.server}: {status} {said.rstrip('.')}."
+            message = f"{self.server}: {status} {said}."
         raise ApiError(message, status=status)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the access comes from, for messages."""
+@contextlib.contextmanager
+def _as_api_error() -> Iterator[None]:
+    """A credential that cannot be had is a question that got no answer."""
+    try:
+        yield
+    except ApiError:
+        raise
+    except ClusterError as error:
+        raise ApiError(str(error)) from None
 
-    kubeconfig: Path
-    context: str | None
 
-    def __str__(self) -> str:
-        return f"context {self.context!r} of {self.kubeconfig}" if self.context else str(self.kubeconfig)
+def _message(answer: Mapping[str, Any], data: bytes) -> str:
+    """The message of a Status, else the beginning of the body, without credentials."""
+    said = answer.get("message")
+    text = said if isinstance(said, str) else data[: 10 * _SHOWN].decode(errors="replace")
+    shown = printable(redact(text))[: _SHOWN if isinstance(said, str) else 200]
+    return shown.rstrip(".") or "without a message"
 
-    def kubectl(self, *arguments: str) -> str:
-        where = [f"--kubeconfig={self.kubeconfig}", *([f"--context={self.context}"] if self.context else [])]
-        return shlex.join(["kubectl", *where, *arguments])
 
-    def cure(self, said: str) -> str:
-        """The command of an administrator that would let the caller do what was refused."""
-        refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', said)
-        if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
-            return "Ask an administrator of the cluster for that right."
-        user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
-        who = f"--user={user}" if account == user else f"--serviceaccount={account}"
-        namespace = re.search(r'in the namespace "([^"]+)"', said)
-        if refused["resource"] == "subjectaccessreviews":
-            hint = "ClusterRole system:auth-delegator has `create subjectaccessreviews.authorization.k8s.io`"
-            grant = [
-                "create",
-                "clusterrolebinding",
-                "agent-identities-verify",
-                "--clusterrole=system:auth-delegator",
-                who,
-            ]
-        elif namespace:
-            hint = "ClusterRole view may be enough"
-            grant = ["-n", namespace[1], "create", "rolebinding", "agent-identities-verify", "--clusterrole=view", who]
-        else:
-            hint = "ClusterRole view may be enough"
-            grant = ["create", "clusterrolebinding", "agent-identities-view", "--clusterrole=view", who]
-        return f"{hint}; an administrator grants it with: {shlex.join(['kubectl', *grant])}"
+def _remediation(said: str) -> str:
+    """The command of an administrator that would let the caller do what was refused."""
+    refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', said)
+    if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
+        return "Ask an administrator of the cluster for that right."
+    user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
+    who = f"--user={user}" if account == user else f"--serviceaccount={account}"
+    namespace = re.search(r'in the namespace "([^"]+)"', said)
+    if refused["resource"] == "subjectaccessreviews":
+        hint = "ClusterRole system:auth-delegator has `create subjectaccessreviews.authorization.k8s.io`"
+        role = "--clusterrole=system:auth-delegator"
+        grant = ["create", "clusterrolebinding", "agent-identities-verify", role, who]
+    elif namespace:
+        hint = "ClusterRole view may be enough"
+        grant = ["-n", namespace[1], "create", "rolebinding", "agent-identities-verify", "--clusterrole=view", who]
+    else:
+        hint = "ClusterRole view may be enough"
+        grant = ["create", "clusterrolebinding", "agent-identities-view", "--clusterrole=view", who]
+    return f"{hint}; an administrator grants it with: {shlex.join(['kubectl', *grant])}"
 
 
 def _may_view(refused: re.Match[str]) -> bool:
@@ -317,94 +336,8 @@ def _may_view(refused: re.Match[str]) -> bool:
     return refused["verb"] in ("get", "list", "watch") and not re.search("secrets|role", refused["resource"])
 
 
-def _load(place: _Place, concurrency: int) -> Configuration:
-    """What the kubeconfig says, credentials included. Raises ApiError."""
-    configuration = Configuration()
-    said: list[str] = []
-    try:
-        with _log(said):
-            # It may write a refreshed OIDC token back, as kubectl does: refresh tokens are good for one use.
-            load_kube_config(  # type: ignore[no-untyped-call] # the client annotates only its generated part
-                str(place.kubeconfig), context=place.context, client_configuration=configuration
-            )
-    except ConfigException as error:
-        raise ApiError(f"{place}: {str(error).rstrip('.')}. See: kubectl config get-contexts") from None
-    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "is no kubeconfig"
-        raise ApiError(f"{place}: {why}. Name one with --kubeconfig.") from None
-    if said:
-        raise ApiError(f"{place}: its credential plugin failed: {said[-1].rstrip('.')}. Run it by hand to see why.")
-    if not configuration.host.startswith("https://") or not configuration.verify_ssl:
-        raise ApiError(
-            f"{place}: {configuration.host} would be trusted unseen (no https, or insecure-skip-tls-verify), and "
-            "anyone could answer in its place. Set certificate-authority-data."
-        )
-    host = urlsplit(configuration.host).hostname or ""
-    if _is_loopback(host) and configuration.proxy in getproxies().values():
-        configuration.proxy = None  # as kubectl does (Go's http.ProxyFromEnvironment)
-    configuration.connection_pool_maxsize = concurrency
-    return configuration
-
-
-_SERVER_SETTINGS = frozenset(
-    {
-        "assert_hostname",
-        "ca_cert_data",
-        "connection_pool_maxsize",
-        "host",
-        "no_proxy",
-        "proxy_headers",
-        "proxy_ssl_context",
-        "ssl_ca_cert",
-        "tls_server_name",
-        "verify_ssl",
-    }
-)
-
-
-def _without_credentials(configuration: Configuration) -> Configuration:
-    """The same server and trust, without client certificate, token or password."""
-    bare = Configuration()
-    for name in vars(configuration).keys() & _SERVER_SETTINGS:
-        setattr(bare, name, getattr(configuration, name))
-    bare.proxy = configuration.proxy
-    return bare
-
-
-@contextlib.contextmanager
-def _log(said: list[str]) -> Iterator[None]:
-    """Collects what is logged meanwhile: the client tells failures of credential plugins in no other way."""
-
-    class _Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-
-    collector = _Collector(logging.ERROR)
-    logging.getLogger().addHandler(collector)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(collector)
-
-
-def _message(data: bytes) -> str:
-    """The message of a Status, else the beginning of the body."""
-    try:
-        return str(json.loads(data)["message"])
-    except (ValueError, KeyError, TypeError):
-        return " ".join(data.decode(errors="replace").split())[:200] or "without a word"
-
-
 def _plain(error: BaseException) -> str:
     """The operating system's words: "Connection refused"."""
-    cause = error.__cause__ or error.__context__
-    return (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error).rpartition(": ")[2]
-
-
-def _without_user(url: str | None) -> str:
-    """A URL without the name and password that it may carry."""
-    return re.sub(r"//[^/@]*@", "//", url or "")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    cause = error.__cause__ or error.__context__ or error
+    text = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error).rpartition(": ")[2]
+    return printable(redact(text))

@@ -6,7 +6,6 @@ servers whose only authorizers are Node and RBAC.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +73,7 @@ def compare(
     """
     authorizer = Authorizer(policy)
     asked = list(requests)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="compare") as pool:
+    with api.workers(concurrency, "compare") as pool:
         answers = list(pool.map(lambda request: ask(api, request), asked))
     decided = [(request, authorizer.decide(request), answer) for request, answer in zip(asked, answers, strict=True)]
     return Comparison(

@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -317,7 +316,7 @@ class _Run:
         if self.result.dry_run:
             self.result.steps += steps
             return
-        with ThreadPoolExecutor(8, thread_name_prefix="revoke") as pool:
+        with self.api.workers(8, "revoke") as pool:
             for step, failure in zip(steps, pool.map(self._try, steps), strict=True):
                 if failure:
                     self.result.left.append(f"{step}: {failure}")
@@ -427,7 +426,7 @@ class _Run:
     def _prove_it(self) -> None:
         """Every single right once more, and whether somebody has put anything back."""
         try:
-            with ThreadPoolExecutor(8, thread_name_prefix="revoke") as pool:
+            with self.api.workers(8, "revoke") as pool:
                 asked = list(self.rights)[:_MOST_RIGHTS]
                 answers = list(pool.map(lambda request: ask(self.api, request), asked))
         except ApiError as error:

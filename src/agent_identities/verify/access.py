@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import chain
@@ -405,7 +405,7 @@ def _answers(api: Api, cells: Sequence[Cell], concurrency: int, on_progress: Pro
     def ask_chunk(start: int) -> list[Cell]:
         return [_ask(api, cell) for cell in cells[start : start + _CHUNK] if not stop.is_set()]
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="verify") as pool:
+    with api.workers(concurrency, "verify") as pool:
         running = {pool.submit(ask_chunk, start): start // _CHUNK for start in range(0, len(cells), _CHUNK)}
         try:
             for future in as_completed(running):
@@ -414,7 +414,6 @@ def _answers(api: Api, cells: Sequence[Cell], concurrency: int, on_progress: Pro
                 on_progress(done, len(cells))
         except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return list(chain.from_iterable(answered))
 

@@ -16,6 +16,7 @@ from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
+from agent_identities.kube.kubeconfig import load
 from agent_identities.rbac import Catalogue
 from support.guarded import Guarded, pod
 from support.server import RBAC, Json, Server, eventually
@@ -50,7 +51,7 @@ def attacked(
     kubeconfig: Path, context: str | None, chart: Path, declaration: Declaration, only: tuple[str, ...]
 ) -> Attack:
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
-    with Api(kubeconfig, context) as api:
+    with Api(load(kubeconfig, context)) as api:
         return attack(api, declaration, catalogue, only=only)
 
 

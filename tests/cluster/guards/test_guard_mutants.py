@@ -30,7 +30,7 @@ SHORT_TOKENS = "guard-sets:shortTokens"
 @pytest.fixture(scope="module")
 def on_trial(cluster: Cluster, chart: Path, render_worker: RenderWorker) -> Iterator[Trials]:
     with (
-        Api(cluster.kubeconfig, cluster.context) as api,
+        Api(cluster.access) as api,
         ground(api, f"test-mutants-{uuid.uuid4().hex[:6]}", cluster.version) as there,
         trials(there, WorkerRenderer(render_worker, chart), PLACES) as made,
     ):

@@ -1,0 +1,66 @@
+"""Which proxy leads to a server: HTTPS_PROXY and NO_PROXY as Go programs read them, kubectl among them.
+
+Source: golang.org/x/net/http/httpproxy/proxy.go.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+
+def proxy_from_environment(host: str, port: int, environment: Mapping[str, str]) -> str:
+    """The URL of the proxy for an https server, "" for none. A server on loopback is never asked through a proxy."""
+    proxy = _variable(environment, "HTTPS_PROXY")
+    if not proxy or not _wanted(host.lower(), port, _variable(environment, "NO_PROXY")):
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    return environment.get(name) or environment.get(name.lower()) or ""
+
+
+def _wanted(host: str, port: int, no_proxy: str) -> bool:
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return False
+    return not any(
+        _matches(entry, host, port, address) for each in no_proxy.split(",") if (entry := each.strip().lower())
+    )
+
+
+def _matches(entry: str, host: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    """Whether one entry of NO_PROXY is about a server: ``*``, a network, or an address or domain with a port or not."""
+    if entry == "*":
+        return True
+    try:
+        network = ipaddress.ip_network(entry, strict=False) if "/" in entry else None
+    except ValueError:
+        network = None
+    if network is not None:
+        return address is not None and address in network
+    name, wanted_port = _split(entry)
+    if wanted_port not in ("", str(port)):
+        return False
+    if (exact := _address(name)) is not None:
+        return address == exact
+    name = name.removeprefix("*")
+    return bool(name) and (host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}"))
+
+
+def _split(entry: str) -> tuple[str, str]:
+    """(host, port) of ``host``, ``host:port``, ``[v6]:port`` or ``v6``."""
+    if _address(entry.strip("[]")) is not None:
+        return entry.strip("[]"), ""
+    parts = urlsplit(f"//{entry}")
+    try:
+        return parts.hostname or "", str(parts.port or "")
+    except ValueError:
+        return entry, ""
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,269 @@
+"""Connections to one API server: verified TLS, proxies, retries. Nothing leaves unless the server is who it should be.
+
+The pool is urllib3's, which the kubernetes client uses, too; redirects are answers and are never followed.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError, ProxyError, ReadTimeoutError
+from urllib3.util import parse_url
+
+from agent_identities.kube.credentials import KeyPair
+from agent_identities.kube.kubeconfig import Access, KubeconfigError
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\s\w+/=]+-----END CERTIFICATE-----")
+_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS})
+TROUBLE = frozenset({429, 500, 502, 503, 504})
+"""Answers after which a request that changes nothing is sent again."""
+
+_TRIES = 5
+_RECONNECTS, _REREADS = 1, 2
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.4, 5.0
+
+
+class AbortedError(Exception):
+    """The request was ended by `Transport.abort`."""
+
+
+class Transport:
+    """The connections to the server of an access. Threads share it."""
+
+    def __init__(self, access: Access, concurrency: int) -> None:
+        url = urlsplit(access.server)
+        self._access, self._concurrency = access, concurrency
+        self._host, self._port, self._prefix = url.hostname or "", url.port, url.path
+        self._pools: dict[KeyPair | None, HTTPSConnectionPool] = {}
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._aborted = threading.Event()  # replaced by each abort: requests keep the one that they began with
+        self._of_this_thread = threading.local()
+        self.pool(None)  # a certificate authority that cannot be used is an error at once
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: str | None,
+        headers: Mapping[str, str],
+        *,
+        pair: KeyPair | None,
+        repeatable: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, whatever its status. Raises urllib3's HTTPError, AbortedError, KubeconfigError."""
+        aborted = self._of_this_thread.aborted = self._aborted
+        pool = self.pool(pair)
+        failures = _Failures(repeatable=repeatable)
+        while True:
+            try:
+                response = pool.urlopen(
+                    method,
+                    self._prefix + path,
+                    body=body,
+                    headers=headers,
+                    retries=False,
+                    redirect=False,
+                    assert_same_host=False,
+                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                )
+            except HTTPError as error:
+                if aborted.is_set():
+                    raise AbortedError from None
+                wait = failures.wait_after_error(error)
+                if wait is None:
+                    raise
+            else:
+                wait = failures.wait_after_answer(response)
+                if wait is None:
+                    return response
+            if aborted.wait(wait):
+                raise AbortedError
+
+    def pool(self, pair: KeyPair | None) -> HTTPSConnectionPool:
+        """The connections that show this client certificate. Raises KubeconfigError where it is none."""
+        with self._lock:
+            if pair not in self._pools:
+                for old in [each for each in self._pools if each is not None]:
+                    self._pools.pop(old).close()  # a plugin gave another certificate
+                self._pools[pair] = self._connect(pair)
+            return self._pools[pair]
+
+    def abort(self) -> None:
+        """End the requests that are on their way; those after it are made as ever."""
+        with self._lock:
+            self._aborted.set()
+            self._aborted = threading.Event()
+            for connection in list(self._open):
+                connection.interrupt()
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
+
+    def _connect(self, pair: KeyPair | None) -> HTTPSConnectionPool:
+        access = self._access
+        settings: dict[str, Any] = {
+            "num_pools": 1,
+            "maxsize": self._concurrency,
+            "ssl_context": _tls(access, pair),
+            "server_hostname": access.tls_server_name or None,
+        }
+        manager = _proxied(access, settings) if access.proxy else urllib3.PoolManager(**settings)
+        pool = manager.connection_from_host(self._host, self._port or 443, "https")
+        assert isinstance(pool, HTTPSConnectionPool)
+        pool.ConnectionCls = partial(_Connection, self._track)  # type: ignore[assignment] # it is only called
+        return pool
+
+    def _track(self, connection: "_Connection") -> None:
+        with self._lock:
+            if self._of_this_thread.aborted.is_set():  # while it was being made
+                raise ConnectionAbortedError
+            self._open.add(connection)
+
+
+class _Connection(HTTPSConnection):
+    """One that can be ended while a thread waits for its answer, and whose headers no debug level prints."""
+
+    debuglevel = 0  # a program that sets http.client's would print tokens
+
+    def __init__(self, track: Any, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._track = track
+
+    def connect(self) -> None:
+        super().connect()
+        self._track(self)
+
+    def interrupt(self) -> None:
+        """Wake the thread that reads."""
+        if isinstance(self.sock, socket.socket):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's own: another thread is using it
+
+
+class _Failures:
+    """How often a request has failed, and how long to wait for the next try; None to give up.
+
+    One that changes nothing is sent again after any trouble, another only if the server did not take it on.
+    """
+
+    def __init__(self, *, repeatable: bool) -> None:
+        self._repeatable = repeatable
+        self._tries = 0
+        self._left = {"connect": _RECONNECTS, "read": _REREADS if repeatable else 0}
+
+    def wait_after_error(self, error: HTTPError) -> float | None:
+        cause = error.original_error if isinstance(error, ProxyError) else error
+        if isinstance(cause, ConnectTimeoutError):  # refused, too
+            kind = "connect"
+        elif isinstance(cause, (ReadTimeoutError, ProtocolError)):
+            kind = "read"
+        else:
+            return None
+        self._left[kind] -= 1
+        return None if self._left[kind] < 0 else self._backoff()
+
+    def wait_after_answer(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        after = response.headers.get("retry-after", "")
+        retried = TROUBLE if self._repeatable else _BUSY
+        asked = response.status == HTTPStatus.SERVICE_UNAVAILABLE and after
+        if not (response.status in retried or asked):
+            return None
+        wait = self._backoff()
+        if wait is None:
+            return None
+        return min(float(after), _LONGEST_WAIT_SECONDS) if after.isdecimal() else wait
+
+    def _backoff(self) -> float | None:
+        """The first try again at once, the others at growing distances."""
+        self._tries += 1
+        if self._tries >= _TRIES:
+            return None
+        return 0.0 if self._tries == 1 else _FIRST_WAIT_SECONDS * 2 ** (self._tries - 2)
+
+
+def _proxied(access: Access, settings: Mapping[str, Any]) -> urllib3.PoolManager:
+    if access.proxy.startswith("socks5"):
+        try:
+            from urllib3.contrib.socks import SOCKSProxyManager
+        except ImportError:
+            raise KubeconfigError(
+                f"{access.place}: its proxy-url is a SOCKS proxy, which needs a package: pip install PySocks"
+            ) from None
+        return SOCKSProxyManager(access.proxy.replace("socks5://", "socks5h://", 1), **settings)
+    proxy = parse_url(access.proxy)
+    headers = urllib3.make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else None
+    return urllib3.ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)
+
+
+def _tls(access: Access, pair: KeyPair | None) -> ssl.SSLContext:
+    """Certificates are always verified, as Go verifies them: by subject alternative names, up to any trusted one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if access.ca is None:
+        context.load_default_certs()
+    else:
+        try:
+            context.load_verify_locations(cadata=b"\n".join(_CERTIFICATE.findall(access.ca)).decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise KubeconfigError(
+                f"{access.place}: its certificate-authority is not a PEM certificate. Write it again."
+            ) from None
+    if pair is not None:
+        try:
+            _load(context, pair)
+        except (ssl.SSLError, ValueError):
+            raise KubeconfigError(
+                f"{access.place}: its client-certificate and client-key are not a pair in PEM, or the key has a "
+                "passphrase. Write them again."
+            ) from None
+    return context
+
+
+def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """OpenSSL reads files only: they are in memory, else in a private folder that is gone at once."""
+    with contextlib.ExitStack() as stack:
+        certificate, key = stack.enter_context(_file(pair.certificate)), stack.enter_context(_file(pair.key))
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+
+
+@contextlib.contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("agent-identities"), "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.TemporaryDirectory(prefix="agent-identities-") as directory:
+        path = Path(directory, "pem")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        yield str(path)
+
+
+def _no_passphrase() -> str:
+    """OpenSSL would ask the terminal for it."""
+    raise ValueError("passphrase")

@@ -1,0 +1,136 @@
+"""HTTPS_PROXY and NO_PROXY as Go reads them, and a proxy that is only ever asked for a tunnel."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_identities.kube.client import Api, ApiError
+from agent_identities.kube.kubeconfig import load
+from agent_identities.kube.proxies import proxy_from_environment
+from support.played import Played
+
+PROXY = "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "used"),
+    [
+        ("a.example", "", True),
+        ("localhost", "", False),
+        ("127.0.0.5", "", False),
+        ("::1", "", False),
+        ("a.example", "*", False),
+        ("a.example", "example", False),
+        ("a.example", ".example", False),
+        ("a.example", "*.example", False),
+        ("example", ".example", True),
+        ("example", "example", False),
+        ("notexample", "example", True),
+        ("A.Example", " other , a.EXAMPLE", False),
+        ("a.example", "a.example:6443", False),
+        ("a.example", "a.example:443", True),
+        ("10.1.2.3", "10.0.0.0/8", False),
+        ("11.1.2.3", "10.0.0.0/8", True),
+        ("10.1.2.3", "10.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3:6443", False),
+        ("10.1.2.3", "10.1.2.3:1", True),
+        ("fd00::1", "fd00::/8", False),
+        ("fd00::1", "[fd00::1]:6443", False),
+    ],
+)
+def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool) -> None:
+    environment = {"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy}
+    assert bool(proxy_from_environment(host, 6443, environment)) is used
+
+
+def test_the_variable_may_be_in_small_letters_and_without_a_scheme() -> None:
+    assert proxy_from_environment("a.example", 443, {"https_proxy": "proxy:3128"}) == PROXY
+    assert proxy_from_environment("a.example", 443, {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
+
+
+class Proxy:
+    """A proxy on loopback. It remembers what it was told in the clear, and tunnels, or answers with a status."""
+
+    def __init__(self, status: str = "200 OK") -> None:
+        self.status, self.told = status, b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with client:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            self.told += head
+            client.sendall(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+            if not self.status.startswith("200"):
+                return
+            host, _, port = head.split()[1].decode().rpartition(":")
+            with socket.create_connection((host, int(port))) as server:
+                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+                back.start()
+                self._copy(client, server)
+                back.join(10)
+
+    @staticmethod
+    def _copy(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[..., Proxy]]:
+    started: list[Proxy] = []
+
+    def start(status: str = "200 OK") -> Proxy:
+        started.append(Proxy(status))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.listener.close()
+
+
+def test_a_proxy_of_the_kubeconfig_is_asked_for_a_tunnel_and_never_sees_the_token(
+    play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
+) -> None:
+    server, through = play((200, {"ok": True})), proxy()
+    path = kubeconfig(server, **{"proxy-url": f"http://jane:p%40ss@127.0.0.1:{through.port}"})
+    with Api(load(path)) as api:
+        assert api.get("/version") == {"ok": True}
+    assert through.told.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
+    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.told.replace(b"Proxy-A", b"proxy-a")
+    assert b"secret-token" not in through.told
+    assert server.requests == [("GET", "/version", "Bearer secret-token")]
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
+def test_a_proxy_that_does_not_lead_there_is_named_without_its_password(
+    play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy], status: str
+) -> None:
+    path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy(status).port}"})
+    with pytest.raises(ApiError) as raised:
+        Api(load(path)).get("/version")
+    assert "the proxy does not lead there" in str(raised.value)
+    assert status in str(raised.value)
+    assert "p4ssword" not in str(raised.value)
+
+
+def test_a_server_on_loopback_is_not_asked_through_the_proxy_of_the_environment(
+    play: Callable[..., Played], kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert Api(load(kubeconfig(play((200, {}))))).get("/version") == {}
