@@ -1,4 +1,4 @@
-"""An API server sees what a kubeconfig says: impersonation, token files, a pod's own token. It sees the same of kubectl."""
+"""What an API server sees of a kubeconfig is what it says, and what kubectl shows: tokens, impersonation, a pod's token."""
 
 import base64
 import json
