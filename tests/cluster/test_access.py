@@ -1,4 +1,4 @@
-"""What an API server sees of a kubeconfig is what it says, and what kubectl shows: tokens, impersonation, a pod's token."""
+"""What an API server sees of a kubeconfig: tokens, impersonation, a pod's own token. kubectl shows it the same."""
 
 import base64
 import json
@@ -24,7 +24,13 @@ from support.server import Json, Server
 
 pytestmark = pytest.mark.cluster
 
-QUICKSTART = Path(__file__).parents[2] / "values" / "quickstart.yaml"
+QUICKSTART = str(Path(__file__).parents[2] / "values" / "quickstart.yaml")
+ARGUMENTS = {
+    "verify": ["verify", "-f", QUICKSTART],
+    "attack": ["attack", "-f", QUICKSTART, "--yes-attack"],
+    "quarantine": ["quarantine", "triage"],
+}
+every_command = pytest.mark.parametrize("command", ARGUMENTS)
 LABEL = "agent-identities/agent"
 
 
@@ -62,14 +68,13 @@ def test_the_api_server_sees_the_user_that_is_impersonated(user: Callable[..., P
     assert {"a", "b"} <= set(info["groups"])
 
 
-@pytest.mark.parametrize("command", ["verify", "attack", "quarantine"])
+@every_command
 def test_a_command_acts_with_the_rights_of_the_user_that_is_impersonated(
     command: str, user: Callable[..., Path], server: Server, namespace: str, agent: str
 ) -> None:
     """The rights underneath are the administrator's."""
-    more = {"quarantine": [agent], "verify": ["-f", QUICKSTART], "attack": ["-f", QUICKSTART, "--yes-attack"]}[command]
     kubeconfig = user(**{"as": "nobody@example.test"})
-    argv = [command, *map(str, more), "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+    argv = [*ARGUMENTS[command], "--kubeconfig", str(kubeconfig), "--namespace", namespace]
     done = commands.run(commands.agent_identities(*argv))
     assert done.returncode == 2, done.stdout + done.stderr
     assert "403 serviceaccounts" in done.stderr
@@ -96,14 +101,13 @@ def test_a_token_file_that_ends_in_a_newline_is_accepted(
         assert api.whoami() == f"system:serviceaccount:{namespace}:{agent}"
 
 
-@pytest.mark.parametrize("command", ["verify", "attack", "quarantine"])
+@every_command
 def test_a_token_that_is_not_valid_is_one_sentence_without_it(
     command: str, user: Callable[..., Path], server: Server, namespace: str, agent: str
 ) -> None:
     token = server.token(namespace, agent)
     wrong = token[:-20] + token[-20:][::-1]
-    more = {"quarantine": [agent], "verify": ["-f", QUICKSTART], "attack": ["-f", QUICKSTART, "--yes-attack"]}[command]
-    argv = [command, *map(str, more), "--kubeconfig", str(user(instead=True, token=wrong)), "--namespace", namespace]
+    argv = [*ARGUMENTS[command], "--kubeconfig", str(user(instead=True, token=wrong)), "--namespace", namespace]
     done = commands.run(commands.agent_identities(*argv))
     assert done.returncode == 2
     assert "401 Unauthorized" in done.stderr

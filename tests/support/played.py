@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         self.sent = self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.requests.append((self.command, self.path, self.headers.get("authorization")))
         self.server.headers.append(list(self.headers.items()))
-        self.server.shown.append(bool(self.connection.getpeercert(binary_form=True)))  # type: ignore[attr-defined]
+        self.server.shown.append(bool(self.connection.getpeercert(binary_form=True)))
         if self.server.respond is not None:
             answer = self.server.respond(self)
         else:

@@ -17,9 +17,7 @@ Json = dict[str, Any]
 SECRET = "s3cret-of-the-test"
 
 
-def config(
-    name: str = "a", *, server: str = "https://a.example:6443", user: Json | None = None, **cluster: Any
-) -> Json:
+def config(name: str = "a", *, server: str = "https://a.example:6443", user: Any = None, **cluster: Any) -> Json:
     """A kubeconfig with one context, cluster and user of this name."""
     return {
         "apiVersion": "v1",
@@ -182,7 +180,9 @@ def test_an_address_that_is_not_https_is_refused(tmp_path: Path, server: str) ->
 
 
 def test_insecure_skip_tls_verify_is_refused(tmp_path: Path) -> None:
-    message = problem(tmp_path, config(**{"insecure-skip-tls-verify": True}))
+    message = problem(
+        tmp_path, changed("cluster", server="https://a.example:6443", **{"insecure-skip-tls-verify": True})
+    )
     assert "TLS verification is disabled for a.example:6443 (insecure-skip-tls-verify is true)" in message
     assert "Set certificate-authority-data, and remove insecure-skip-tls-verify." in message
 
@@ -341,7 +341,10 @@ def test_a_token_comes_before_a_plugin(tmp_path: Path) -> None:
 
 def test_data_may_be_wrapped_over_lines(tmp_path: Path) -> None:
     wrapped = base64.encodebytes(b"c" * 100).decode()
-    assert loaded(tmp_path, config(**{"certificate-authority-data": wrapped})).ca == b"c" * 100
+    assert (
+        loaded(tmp_path, changed("cluster", server="https://a", **{"certificate-authority-data": wrapped})).ca
+        == b"c" * 100
+    )
 
 
 def oidc(expires: float, *, provider: str = "oidc") -> Json:
@@ -362,7 +365,10 @@ def test_an_expired_id_token_is_left_to_kubectl_to_renew(tmp_path: Path) -> None
 def test_proxies_of_the_cluster_come_before_those_of_the_environment(tmp_path: Path) -> None:
     environment = {"HTTPS_PROXY": "http://environment:3128"}
     assert loaded(tmp_path, config(), **environment).proxy == "http://environment:3128"
-    assert loaded(tmp_path, config(**{"proxy-url": "http://own:1"}), **environment).proxy == "http://own:1"
+    assert (
+        loaded(tmp_path, changed("cluster", server="https://a", **{"proxy-url": "http://own:1"}), **environment).proxy
+        == "http://own:1"
+    )
     assert loaded(tmp_path, config(server="https://127.0.0.1:6443"), **environment).proxy == ""
 
 
