@@ -163,7 +163,7 @@ def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
         record_property(f"moves by {name}", moves)
     record_property("unexpected", found.count(Outcome.UNEXPECTED))
     record_property("not sent", found.count(Outcome.NOT_SENT))
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
     assert {each.outcome for each in found.attempts} == harmless
     assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
@@ -201,7 +201,7 @@ def test_an_agent_that_may_do_anything_does_it_and_nothing_is_changed(
     before = objects(server, namespace)
     found = attacking(declaration, "sandboxed")
     assert found.count(Outcome.UNEXPECTED) > 400
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
     assert found.leftovers == ()
     assert objects(server, namespace) == before
 
@@ -252,7 +252,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
         )
     found = attacking(declaration)
     assert not found.void
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
 
     used: dict[str, list[Attempt]] = {}
     for each in found.of(Outcome.UNEXPECTED):
@@ -360,7 +360,7 @@ def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tier
     declaration = install(file)
 
     found = attacking(declaration, declaration.proxy.name)
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     through = Counter(each.outcome for each in found.attempts if each.move.id.startswith("through-proxy"))
     assert through[Outcome.RBAC] > 50
     assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.move.id == "sibling-impersonate")
@@ -413,7 +413,7 @@ def test_a_token_that_a_guard_refuses_is_reported_as_that_and_is_no_pass(
         ("sandboxed", Standing.READY),
     ]
     assert found.holders[0].note == f"ValidatingAdmissionPolicy {name}: not here"
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert "researcher" not in {each.identity.name for each in found.attempts}
 
@@ -428,7 +428,7 @@ def test_an_agent_that_is_not_on_the_cluster_is_reported_and_is_no_pass(
     found = attacking(declaration, "sandboxed", "researcher")
     assert [one.identity.name for one in found.unarmed] == ["sandboxed"]
     assert found.unarmed[0].standing is Standing.ABSENT
-    assert not found.clean
+    assert not found.ok
     assert not found.void
 
 
@@ -462,10 +462,10 @@ def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
     assert found.count(Outcome.RBAC) > 100
     assert found.count(Outcome.NOT_SENT) > 1000
     assert found.count(Outcome.UNEXPECTED) == 0
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert found.leftovers  # nobody is there to remove the pods
-    assert any("could not be sent" in finding.what for finding in report.findings(found))
+    assert any("could not be sent" in finding.message for finding in found.findings)
 
 
 # ---- the command

@@ -8,7 +8,7 @@ import pytest
 
 from agent_identities.attack.run import Attack, attack
 from agent_identities.attack.verdict import Outcome
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read
 from agent_identities.audit.trace import Trace, Tracer
 from agent_identities.chart import values
@@ -26,7 +26,7 @@ RecordProperty = Callable[[str, object], None]
 
 
 def traced(cluster: Cluster, declaration: Declaration) -> Trace:
-    tracer = Tracer(Agents.declared(declaration))
+    tracer = Tracer(AgentAccounts.declared(declaration))
     for _ in tracer.read("audit.log", read(str(cluster.audit_log))):
         pass
     return tracer.result()
@@ -50,7 +50,7 @@ def test_every_request_of_the_red_team_is_exactly_one_agents(
     cluster: Cluster, run: tuple[Declaration, Attack], record_property: RecordProperty
 ) -> None:
     declaration, done = run
-    assert done.clean
+    assert done.ok
     # a token that is not accepted belongs to nobody, and a request that waits for its answer is not in the log yet
     sent = Counter(each.identity.name for each in done.attempts if each.outcome is not Outcome.TOKEN)
 
@@ -62,7 +62,7 @@ def test_every_request_of_the_red_team_is_exactly_one_agents(
     assert trace is not None
     record_property("requests", trace.attributed + trace.not_attributed)
     record_property("attributed", trace.attributed)
-    assert trace.complete, trace.unattributed
+    assert trace.ok, trace.unattributed
     assert trace.not_attributed == 0
     by_sender = Counter({use.via.rpartition(":")[2] or use.agent.name: 0 for use in trace.uses})
     for use in trace.uses:

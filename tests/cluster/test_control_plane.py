@@ -14,7 +14,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from agent_identities.cli import cluster as commands
+from agent_identities.cli import down, status, up
 from agent_identities.cluster import kept, starting
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.cluster.pid import ProcessId
@@ -238,7 +238,8 @@ def test_up_keeps_one_and_the_second_up_gives_the_same(state: Path) -> None:
 
 def test_what_up_prints_is_for_the_shell_to_evaluate(state: Path) -> None:
     app = typer.Typer()
-    commands.register(app)
+    for command in (up, down, status):
+        command.register(app)
     printed = CliRunner().invoke(app, ["up"])
     assert printed.stdout == f"export KUBECONFIG={state / 'clusters' / 'default' / 'kubeconfig'}\n"
     assert CliRunner().invoke(app, ["status"]).exit_code == 0

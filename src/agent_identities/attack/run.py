@@ -23,6 +23,7 @@ from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.rbac import Catalogue
 from agent_identities.rbac.request_info import RequestInfo
+from agent_identities.report.model import Report, Result
 from agent_identities.verify.access import with_existing_roles
 
 _CHUNK = 16  # moves between two reports of progress
@@ -50,7 +51,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Result):
     """A whole run on one API server.
 
     ``pairs``: how many ordered pairs of siblings were played out, of ``possible_pairs`` whose attacker had a token.
@@ -86,6 +87,12 @@ class Attack:
         good = (Outcome.EVERYONE, Outcome.UNEXPECTED)
         return tuple(each for each in self.attempts if each.move.control and each.outcome not in good)
 
+    def report(self, *, listing: bool = False) -> Report:
+        """The run in words and tables; ``listing`` adds every request."""
+        from agent_identities.attack.report import build
+
+        return build(self, listing=listing)
+
     @property
     def unarmed(self) -> tuple[Holder, ...]:
         """Identities that could not be attacked from, though they should have been."""
@@ -97,10 +104,10 @@ class Attack:
         return bool(self.failed_controls) or not any(one.standing is Standing.READY for one in self.holders)
 
     @property
-    def clean(self) -> bool:
+    def ok(self) -> bool:
         """Whether everything was tried, and all that was not declared was stopped."""
         wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
-        return not (self.void or self.unarmed or wrong)
+        return not (self.void or self.unarmed or self.leftovers or wrong)
 
 
 def attack(

@@ -35,7 +35,7 @@ def account_of(username: str) -> Account | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Agents:
+class AgentAccounts:
     """``entries``: the declared ones, with their key in the values; None: every ServiceAccount but ``default``."""
 
     namespaces: frozenset[str]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from agent_identities.audit.accounts import Account, Agents, account_of
+from agent_identities.audit.accounts import Account, AgentAccounts, account_of
 from agent_identities.audit.bounded import Recent
 from agent_identities.audit.events import (
     RECEIVED,
@@ -21,6 +21,7 @@ from agent_identities.audit.events import (
     refused_impersonation,
 )
 from agent_identities.audit.lines import Line, LogError
+from agent_identities.report.model import Report, Result
 
 MORE = "(more)"
 """Stands for the resource of all the requests of an agent that are no longer told apart."""
@@ -141,7 +142,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Result):
     """A log, attributed.
 
     ``unattributed`` are requests by ``default`` of the agents' namespaces, or by ServiceAccounts there that the values
@@ -150,7 +151,7 @@ class Trace:
     longer told apart, by agent. ``namespaces`` are those of other ServiceAccounts, a hint where no agent was seen.
     """
 
-    agents: Agents
+    agents: AgentAccounts
     logs: tuple[str, ...]
     uses: tuple[Use, ...]
     unattributed: tuple[Use, ...]
@@ -178,9 +179,15 @@ class Trace:
         return sum(use.count for use in self.unattributed)
 
     @property
-    def complete(self) -> bool:
+    def ok(self) -> bool:
         """Whether there are requests of agents, all of them theirs alone, and every line was read."""
         return bool(self.uses) and not self.unattributed and not self.unreadable
+
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # --output json has everything
+        """The trace in words and tables."""
+        from agent_identities.audit.trace_report import build
+
+        return build(self)
 
     def only(self, names: Iterable[str]) -> "Trace":
         """With the requests and credentials of these agents, or keys of the values, alone."""
@@ -207,7 +214,9 @@ _Key = tuple[str, ...]
 class Tracer:
     """Takes lines, keeps counts."""
 
-    def __init__(self, agents: Agents, *, since: str = "", until: str = "", limits: Limits | None = None) -> None:
+    def __init__(
+        self, agents: AgentAccounts, *, since: str = "", until: str = "", limits: Limits | None = None
+    ) -> None:
         """``since`` (with it) and ``until`` (without it) are times as in the log: 2026-11-24T03:46:08.738864Z."""
         self._agents = agents
         self._since = since

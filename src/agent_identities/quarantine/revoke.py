@@ -34,6 +34,7 @@ from agent_identities.quarantine.plan import (
 )
 from agent_identities.quarantine.watch import Watch
 from agent_identities.rbac import PolicyRule, Request
+from agent_identities.report.model import Report, Result
 
 _TRIES = 5
 _LONGEST_WAIT_SECONDS = 30.0
@@ -46,7 +47,7 @@ _APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 
 
 @dataclass
-class Revocation:
+class Revocation(Result):
     """What was done, what was not, and when it took effect.
 
     ``home`` is the namespace of the release. Times are seconds from the command on. ``last_allowed`` and
@@ -65,6 +66,17 @@ class Revocation:
     last_allowed: float | None = None
     last_authenticated: float | None = None
     values_change: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing of the target is left."""
+        return not self.left
+
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every step is listed already
+        """The result in words and tables."""
+        from agent_identities.quarantine.report import build
+
+        return build(self)
 
 
 def revoke(

@@ -25,6 +25,7 @@ from agent_identities.declaration import (
 )
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.rbac import PolicyRule, Request, RoleRef, User, rule_allows
+from agent_identities.report.model import Report, Result
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _RELEASE_LABEL = "app.kubernetes.io/instance"
@@ -276,7 +277,7 @@ class Undeclared:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Result):
     """Every identity against every permission, on one API server.
 
     ``absent`` are declared identities without a ServiceAccount; nothing is asked about them. ``seconds``: time spent.
@@ -290,15 +291,21 @@ class Matrix:
     undeclared: tuple[Undeclared, ...] = ()
     seconds: float = 0.0
 
+    def report(self, *, listing: bool = False) -> Report:
+        """The matrix in words and tables; ``listing`` adds every answer."""
+        from agent_identities.verify.report import build
+
+        return build(self, listing=listing)
+
     @property
     def surprises(self) -> tuple[Cell, ...]:
         """The cells where the cluster differs from the values."""
         return tuple(cell for cell in self.cells if cell.surprising)
 
     @property
-    def clean(self) -> bool:
+    def ok(self) -> bool:
         """Whether the cluster is as the values say."""
-        return not self.absent and not any(cell.surprising for cell in self.cells)
+        return not self.absent and not self.undeclared and not any(cell.surprising for cell in self.cells)
 
     @property
     def permissions(self) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from agent_identities.attack import report
 from agent_identities.attack.run import Attack, attack
 from agent_identities.attack.tokens import Standing
 from agent_identities.attack.verdict import Outcome
@@ -82,8 +81,8 @@ def test_a_token_that_the_tokens_guard_refuses_is_reported_as_that(
     assert [one.standing for one in found.holders] == [Standing.REFUSED] * 2
     assert all(f"ValidatingAdmissionPolicy agents.{guarded.namespace}.tokens" in one.note for one in found.holders)
     assert found.void
-    assert not found.clean
-    assert f"agents.{guarded.namespace}.tokens" in report.to_markdown(found)
+    assert not found.ok
+    assert f"agents.{guarded.namespace}.tokens" in found.to_markdown()
 
 
 def as_account(cluster: Cluster, token: str, folder: Path) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import MOST_NAMESPACES, Options, Proposal, rightsize
 from agent_identities.audit.trace import Limits
@@ -47,7 +47,7 @@ def propose(
     given_values: Json, events: Iterable[Json], limits: Limits | None = None, **options: Any
 ) -> dict[str, Proposal]:
     declaration = declare(given_values, namespace="team")
-    trace = traced(events, Agents.declared(declaration), limits)
+    trace = traced(events, AgentAccounts.declared(declaration), limits)
     return {one.entry: one for one in rightsize(trace, declaration, Options(**options))}
 
 
@@ -272,7 +272,7 @@ def test_the_central_role_stays_while_an_agent_needs_all_of_it() -> None:
 
 def changed(given_values: Json, events: Iterable[Json], **options: Any) -> Any:
     declaration = declare(given_values, namespace="team")
-    proposals = rightsize(traced(events, Agents.declared(declaration)), declaration, Options(**options))
+    proposals = rightsize(traced(events, AgentAccounts.declared(declaration)), declaration, Options(**options))
     return change(proposals, declaration, given_values, CATALOGUE)
 
 
@@ -429,7 +429,7 @@ def test_the_proposal_allows_all_that_was_allowed_and_nothing_that_was_not(
             each["responseStatus"] = {"code": 201}
             allowed.append(creation)
         events.append(each)
-    trace = traced(events, Agents.declared(declaration))
+    trace = traced(events, AgentAccounts.declared(declaration))
     proposals = rightsize(trace, declaration, Options(most_names))
     after = declare(change(proposals, declaration, given_values, CATALOGUE).applied_to(given_values), namespace="team")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.audit.accounts import Account, Agents
+from agent_identities.audit.accounts import Account, AgentAccounts
 from agent_identities.audit.lines import Line, LogError, lines, read
 from agent_identities.audit.trace import MORE, Credential, Limits, Outcome, Trace, Tracer
 from agent_identities.declaration import declare
@@ -22,14 +22,14 @@ VALUES: Json = {
 
 
 @pytest.fixture
-def declared() -> Agents:
-    return Agents.declared(declare(VALUES, namespace="team"))
+def declared() -> AgentAccounts:
+    return AgentAccounts.declared(declare(VALUES, namespace="team"))
 
 
 @pytest.fixture(scope="module")
 def excerpt() -> Trace:
     """A real log: tokens, a certificate, a Secret's token, the proxy by both kinds of impersonation, refusals."""
-    tracer = Tracer(Agents.of_namespaces(["team"]))
+    tracer = Tracer(AgentAccounts.of_namespaces(["team"]))
     for _ in tracer.read("excerpt", read(str(EXCERPT))):
         pass
     return tracer.result()
@@ -64,7 +64,7 @@ def test_every_request_of_a_real_log_is_one_agents_but_that_of_default(excerpt: 
     assert counts(excerpt) == {"agent-proxy": 2, "log-analyst": 4, "researcher": 3, "summarizer": 1, "triage-1": 9}
     assert [(use.agent.name, use.count) for use in excerpt.unattributed] == [("default", 1)]
     assert (excerpt.unauthenticated, excerpt.others, excerpt.unreadable) == (1, 6, 0)
-    assert not excerpt.complete
+    assert not excerpt.ok
 
 
 def test_a_request_through_the_proxy_is_the_agents(excerpt: Trace) -> None:
@@ -117,21 +117,21 @@ def test_a_watch_counts_once_though_it_has_two_events(excerpt: Trace) -> None:
 # ---- whose a request is
 
 
-def test_declared_agents_are_told_from_other_accounts(declared: Agents) -> None:
+def test_declared_agents_are_told_from_other_accounts(declared: AgentAccounts) -> None:
     made = [event(name) for name in ("reader", "triage-2", "agent-proxy", "ghost", "default")]
     found = traced(made, declared)
     assert set(counts(found)) == {"reader", "triage-2", "agent-proxy"}
     assert {use.agent.name for use in found.unattributed} == {"ghost", "default"}
-    assert not found.complete
+    assert not found.ok
 
 
-def test_a_run_of_agents_alone_is_complete(declared: Agents) -> None:
-    assert traced([event("reader"), event("triage-1")], declared).complete
+def test_a_run_of_agents_alone_is_complete(declared: AgentAccounts) -> None:
+    assert traced([event("reader"), event("triage-1")], declared).ok
 
 
-def test_a_log_without_an_agent_is_not_complete(declared: Agents) -> None:
+def test_a_log_without_an_agent_is_not_complete(declared: AgentAccounts) -> None:
     found = traced([event("x", user={"username": "admin"})], declared)
-    assert (found.complete, found.others) == (False, 1)
+    assert (found.ok, found.others) == (False, 1)
 
 
 def test_who_acts_as_an_agent_is_named_whoever_it_is() -> None:
@@ -144,13 +144,13 @@ def test_an_agent_that_acts_as_somebody_else_stays_the_one_who_did_it() -> None:
     assert (use.agent.name, use.acted_as, use.via) == ("reader", "root", "")
 
 
-def test_an_account_of_another_namespace_is_nobodys_business(declared: Agents) -> None:
+def test_an_account_of_another_namespace_is_nobodys_business(declared: AgentAccounts) -> None:
     made = event("x", user={"username": username("reader", "elsewhere")})
     found = traced([event("reader"), made], declared)
-    assert (counts(found), found.others, found.complete) == ({"reader": 1}, 1, True)
+    assert (counts(found), found.others, found.ok) == ({"reader": 1}, 1, True)
 
 
-def test_only_the_agents_asked_for_are_shown(declared: Agents) -> None:
+def test_only_the_agents_asked_for_are_shown(declared: AgentAccounts) -> None:
     found = traced([event("reader"), event("triage-1"), event("triage-2")], declared)
     assert set(counts(found.only(["triage"]))) == {"triage-1", "triage-2"}
     assert set(counts(found.only(["triage-2"]))) == {"triage-2"}
@@ -206,23 +206,23 @@ def test_the_use_of_a_stale_token_is_counted() -> None:
 def test_foreign_lines_are_named_and_the_others_count() -> None:
     good = json.dumps(event("reader")).encode()
     found = read_all(
-        Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(good + b"\nE1124 oops\n\n" + good + b"\n"))
+        Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\nE1124 oops\n\n" + good + b"\n"))
     )
     assert counts(found) == {"reader": 2}
     assert [(each.place, each.what) for each in found.problems] == [("audit.log:2", "is no JSON")]
-    assert not found.complete
+    assert not found.ok
 
 
 def test_a_last_line_that_is_still_being_written_is_said_and_harms_nothing() -> None:
     good = json.dumps(event("reader")).encode()
-    found = read_all(Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(good + b"\n" + good[:-9])))
-    assert (found.unended, found.unreadable, found.complete) == (("audit.log:2",), 0, True)
+    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\n" + good[:-9])))
+    assert (found.unended, found.unreadable, found.ok) == (("audit.log:2",), 0, True)
 
 
 def test_a_gz_log_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"".join(json.dumps(event("reader")).encode() + b"\n" for _ in range(5_000)))
     packed = gzip.GzipFile(fileobj=io.BytesIO(whole[: len(whole) // 2]))
-    found = read_all(Tracer(Agents.of_namespaces(["team"])), lines(packed))
+    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(packed))
     assert 1_000 < counts(found)["reader"] < 5_000
     assert (len(found.unended), found.unreadable) == (1, 0)
 
@@ -239,7 +239,7 @@ def test_a_gz_log_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
 )
 def test_a_log_that_is_no_audit_log_is_refused(log: bytes, why: str) -> None:
     with pytest.raises(LogError, match=why):
-        read_all(Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(log)))
+        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(log)))
 
 
 def test_a_large_foreign_file_is_refused_without_reading_it_to_its_end() -> None:
@@ -252,7 +252,7 @@ def test_a_large_foreign_file_is_refused_without_reading_it_to_its_end() -> None
             yield Line(taken, b"x")
 
     with pytest.raises(LogError, match="first 1,000 lines"):
-        read_all(Tracer(Agents.of_namespaces(["team"])), endless())
+        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), endless())
     assert taken == 1_000
 
 
