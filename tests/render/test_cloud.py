@@ -139,7 +139,7 @@ def test_a_mistake_is_refused_with_its_place_and_its_cure(
 @pytest.mark.parametrize("key", ["cloud", "tokens"])
 def test_a_proxied_agent_has_nothing_that_a_token_is_needed_for(renderer: Renderer, key: str) -> None:
     given = {"cloud": {"gcp": {}}, "tokens": {"x": {"audience": "x"}}}[key]
-    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent holds no token"):
+    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent has no token"):
         renderer.render(Values(overrides={"agents": {"a": {"access": "proxied", key: given}}}))
     assert renderer.render(Values(overrides={"agents": {"a": {"access": "proxied"}}})).objects
 

@@ -186,7 +186,7 @@ def test_an_exception_closes_it_again(renderer: Renderer, except_: list[str], re
     to = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": except_}}]
     network = {"destinations": {"d": {"to": to, "ports": [{"port": 443}]}}}
     if refused:
-        with pytest.raises(HelmError, match=r"0\.0\.0\.0/0 holds 169\.254\.169\.254"):
+        with pytest.raises(HelmError, match=r"0\.0\.0\.0/0 includes 169\.254\.169\.254"):
             render(renderer, network, agents={})
     else:
         render(renderer, network, agents={})

@@ -127,8 +127,8 @@ def test_urls_are_not_in_the_reach_of_a_tier(renderer: Renderer) -> None:
 
 def test_a_refusal_names_rule_severity_reason_and_the_line_that_accepts(renderer: Renderer) -> None:
     message = refusal(renderer, tiers={"t": {"rules": [WRITE_CONFIG, READ_SECRETS, WRITE_SERVICES]}})
-    assert "tiers.t.rules[1]: critical risk secret-read: get, list or watch each show the contents" in message
-    assert "tiers.t.rules[2]: high risk service-write: takes over traffic" in message
+    assert "tiers.t.rules[1]: critical risk secret-read: get, list and watch each return the contents" in message
+    assert "tiers.t.rules[2]: high risk service-write: intercepts traffic" in message
     assert 'acceptRisks: {secret-read: "why it is needed", service-write: "why it is needed"}' in message
 
 
@@ -196,11 +196,11 @@ def test_an_accepted_risk_stands_on_the_role(renderer: Renderer) -> None:
 @pytest.mark.parametrize(
     ("tier", "problem"),
     [
-        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules here meet: secret-read."),
-        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule here meets this risk"),
+        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules of this tier match: secret-read."),
+        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule of this tier matches this risk"),
         (
             {"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secret-read": "why"}},
-            "no rule here meets this risk. The rules meet: none.",
+            "no rule of this tier matches this risk. The rules match: none.",
         ),
     ],
 )

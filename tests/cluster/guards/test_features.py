@@ -147,7 +147,7 @@ def test_impersonation_is_what_the_server_has(
     """constrained is refused below 1.35, where nothing knows it; on 1.35 it stands behind a gate, and NOTES say so."""
     ours = release(helm)
     if impersonation == "constrained" and minor(cluster) < 35:
-        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, and Kubernetes v1\.34"):
+        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, but Kubernetes v1\.34"):
             ours.install(proxied(impersonation))
         return
     notes = ours.install(proxied(impersonation))

@@ -71,16 +71,16 @@ def test_who_may_not_use_the_agent_gets_no_token(guarded: Guarded, dev: Server, 
 def test_an_agent_gets_its_own_and_no_siblings(guarded: Guarded, allowed: Server) -> None:
     agent = guarded.account("a")
     eventually(lambda: request(guarded, agent, "a")[0] == 201)
-    assert guarded.refuses(request(guarded, agent, "plain"), "the token of another")
-    assert guarded.refuses(request(guarded, agent, "agent-proxy", bound=False), "the token of another")
+    assert guarded.refuses(request(guarded, agent, "plain"), "the token of another agent")
+    assert guarded.refuses(request(guarded, agent, "agent-proxy", bound=False), "the token of another agent")
     proxy = guarded.account("agent-proxy")
-    eventually(lambda: guarded.refuses(request(guarded, proxy, "a"), "the token of another"))
+    eventually(lambda: guarded.refuses(request(guarded, proxy, "a"), "the token of another agent"))
 
 
 def test_not_even_with_every_verb_on_serviceaccounts(guarded: Guarded, allowed: Server) -> None:
     agent = guarded.account("plain", {"apiGroups": [""], "resources": ["*"], "verbs": ["*"]})
     eventually(lambda: request(guarded, agent, "plain", bound=False)[0] == 201)
-    assert guarded.refuses(request(guarded, agent, "a"), "the token of another")
+    assert guarded.refuses(request(guarded, agent, "a"), "the token of another agent")
 
 
 def test_a_token_is_bound_to_a_pod(guarded: Guarded, allowed: Server) -> None:
@@ -98,7 +98,7 @@ def test_a_token_lives_as_long_as_the_values_say(guarded: Guarded, allowed: Serv
     assert request(guarded, allowed, account, expirationSeconds=longest)[0] == 201
     for seconds in (longest + 1, 3607, 86400):
         answer = request(guarded, allowed, account, expirationSeconds=seconds)
-        assert guarded.refuses(answer, f"{longest} s at most", f"expirationSeconds: {longest}")
+        assert guarded.refuses(answer, f"the maximum is {longest} s", f"expirationSeconds: {longest}")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_token_is_for_an_audience_of_the_agents_list_with_its_lifetime(
 ) -> None:
     assert request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds)[0] == 201
     answer = request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds + 1)
-    assert guarded.refuses(answer, "lives for so long")
+    assert guarded.refuses(answer, "with this lifetime")
 
 
 @pytest.mark.parametrize(
@@ -196,14 +196,14 @@ def test_volumes_without_tokens_are_nobodys_business(guarded: Guarded, allowed: 
 @pytest.mark.parametrize(
     ("account", "source", "why"),
     [
-        ("a", {"expirationSeconds": 901}, "900 s at most"),
-        ("a", {}, "900 s at most"),
-        ("plain", {"expirationSeconds": 3607}, "never 3607 s"),
-        ("long", {"expirationSeconds": 3607}, "never 3607 s"),
-        ("plain", {"expirationSeconds": 86400}, "3600 s at most"),
-        ("vault", {"audience": "vault", "expirationSeconds": 1201}, "for so long"),
+        ("a", {"expirationSeconds": 901}, "the maximum is 900 s"),
+        ("a", {}, "the maximum is 900 s"),
+        ("plain", {"expirationSeconds": 3607}, "3607 s is refused"),
+        ("long", {"expirationSeconds": 3607}, "3607 s is refused"),
+        ("plain", {"expirationSeconds": 86400}, "the maximum is 3600 s"),
+        ("vault", {"audience": "vault", "expirationSeconds": 1201}, "with this lifetime"),
         ("plain", {"audience": CLOUD}, "for this audience"),
-        ("a", {"audience": "mesh", "expirationSeconds": 43201}, "for so long"),
+        ("a", {"audience": "mesh", "expirationSeconds": 43201}, "with this lifetime"),
     ],
 )
 def test_a_pod_that_asks_for_more_is_refused(
