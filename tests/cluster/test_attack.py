@@ -26,6 +26,7 @@ from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
 from agent_identities.rbac import Catalogue, PolicyRule, Request, Risk, rule_allows
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -183,7 +184,7 @@ def test_each_move_is_made_with_a_token_that_is_bound_to_a_pod_of_the_agent(
     control_plane: Cluster, namespace: str, declaration: Declaration, attacking: Attacking
 ) -> None:
     if control_plane.audit_log is None:
-        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+        pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     (holder,) = attacking(declaration, "researcher").holders
     pods = [
         event["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name")
@@ -446,7 +447,7 @@ def test_declared_rights_that_are_missing_are_told_though_they_are_no_breach(
 def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
     tmp_path: Path, chart: Path, helm: Helm, catalogue: Catalogue, request: pytest.FixtureRequest
 ) -> None:
-    kubernetes = request.config.getoption("--kubernetes")
+    kubernetes = request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
     with ControlPlane.start(tmp_path / "plane", ControlPlaneConfig(kubernetes=kubernetes)) as plane:
         Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values((QUICKSTART,)))
         declaration = declare(values.load(chart, [QUICKSTART]), namespace="agent-system")

@@ -38,7 +38,7 @@ def run(
 ) -> tuple[Declaration, Attack]:
     """Direct and proxied agents, attacked from by each direct one and by the proxy."""
     if cluster.audit_log is None:
-        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+        pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     release(helm).install(Values((PROXIED,)))
     declaration = declare(values.load(chart, [PROXIED]), namespace=namespace, kube_version=cluster.version)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")

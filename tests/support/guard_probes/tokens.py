@@ -210,7 +210,8 @@ for account, audiences, longest, own, modes in _LIMITS:
         f"{of}: {longest + 1} s",
         "user of all",
         request(account, expirationSeconds=longest + 1, **asked),
-        f"a token of the agent {account} {_LONG}the maximum is {own} s; 3607 s is refused, because the API server extends",
+        f"a token of the agent {account} {_LONG}the maximum is {own} s; 3607 s is refused, because the API server "
+        "extends",
         f" it to a year. Set: expirationSeconds: {own}. To allow a longer lifetime: agents: {{{account}: {{token: "
         f"{{expirationSeconds: <seconds>}}}}}}{END}",
         **modes,
