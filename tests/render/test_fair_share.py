@@ -61,6 +61,6 @@ def test_no_two_releases_share_a_name(renderer: Renderer) -> None:
 
 def test_more_hands_than_queues_are_refused(renderer: Renderer, renderer_3: Renderer) -> None:
     for engine in (renderer, renderer_3):
-        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*3 queues.*handSize: 3"):
+        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*queues: 3.*handSize: 3"):
             render(engine, queuing={"queues": 3})
         assert render(engine, queuing={"queues": 3, "handSize": 3})
