@@ -7,6 +7,6 @@ agent-identities.{{ .identities.namespace }}.{{ .Release.Name }}
 {{- define "agent-identities.validateFairShare" -}}
 {{- $queuing := (index . 1).queuing }}
 {{- if gt (int $queuing.handSize) (int $queuing.queues) }}
-  {{- include "agent-identities.problem" (list (index . 0) "priorityAndFairness.queuing.handSize" (printf "is %d, but there are only %d queues. Write: handSize: %d" (int $queuing.handSize) (int $queuing.queues) (int $queuing.queues))) }}
+  {{- include "agent-identities.problem" (list (index . 0) "priorityAndFairness.queuing.handSize" (printf "is %d, greater than queues: %d. Write: handSize: %d" (int $queuing.handSize) (int $queuing.queues) (int $queuing.queues))) }}
 {{- end }}
 {{- end }}
