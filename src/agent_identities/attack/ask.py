@@ -1,6 +1,7 @@
 """One request at a time, sent with an agent's own token: what a test asserts of an agent."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -43,7 +44,12 @@ class Answered:
         return self.expected == self.decision
 
     def __repr__(self) -> str:
-        return f"<{self.agent}: {self.request}: {self.decision}, expected {self.expected}. The answer: {self.how}>"
+        return f"<{self.agent}: {self.request}: {self.decision}, expected {self.expected}. The answer: {self._short}>"
+
+    @property
+    def _short(self) -> str:
+        """The answer without the user, whom the text names already: pytest shortens what is longer than a line or two."""
+        return re.sub(r'[^ ]+ is forbidden: User "[^"]*" ', "", self.how)[:120]
 
 
 class LiveAgent:
