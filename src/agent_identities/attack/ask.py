@@ -48,7 +48,7 @@ class Answered:
 
     @property
     def _short(self) -> str:
-        """The answer without the user, whom the text names already: pytest shortens what is longer than a line or two."""
+        """The answer without the user, whom the text names already: pytest shortens long texts."""
         return re.sub(r'[^ ]+ is forbidden: User "[^"]*" ', "", self.how)[:120]
 
 
