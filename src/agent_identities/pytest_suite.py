@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent_identities.agents import Agents
     from agent_identities.checks.report import CheckResult
     from agent_identities.cluster.provide import Cluster
-    from agent_identities.verify.access import Cell, Matrix
+    from agent_identities.verify.matrix import Cell, Matrix
 
 pytestmark = pytest.mark.agent_identities
 

@@ -202,7 +202,9 @@ def test_who_sent_it_and_which_binding_allowed_it_are_told(run: Run) -> None:
             "agent-proxy": "-binding",
         }.items()
     }
-    denied = {(use.agent.name, use.verb, use.resource) for use in trace.uses if use.outcome is Outcome.DENIED}
+    denied = {
+        (use.agent.name, use.request.verb, use.request.resource) for use in trace.uses if use.outcome is Outcome.DENIED
+    }
     assert denied == {("reader", "list", "secrets"), ("shopper", "list", "secrets")}
 
 
@@ -230,7 +232,9 @@ def test_an_impersonation_that_is_refused_is_the_proxys_own_deed(run: Run) -> No
     run.make(Move("reader", "GET", "/pods", 403, through_the_proxy=True))
     (use,) = run.trace().uses
     assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", Outcome.DENIED, "")
-    assert use.verb.startswith("impersonate")  # where impersonation can be constrained, either check may be named
+    assert use.request.verb.startswith(
+        "impersonate"
+    )  # where impersonation can be constrained, either check may be named
 
 
 def test_the_proposed_tiers_allow_the_same_workload_and_nothing_else(

@@ -13,7 +13,8 @@ from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.verify.access import Cell, Matrix, verify
+from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.verify.run import verify
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

@@ -13,7 +13,7 @@ from agent_identities.attack.tokens import Hideout, Holder, holders
 from agent_identities.attack.verdict import guard, refused_by_rbac, troubled
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Answer, Api, ApiError
-from agent_identities.rbac.request_info import RequestInfo
+from agent_identities.rbac import Request
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
@@ -88,8 +88,7 @@ class LiveAgent:
     def _ask(self, expected: str, verb: str, resource: str, name: str, namespace: str | None) -> Answered:
         right = self._right(verb, resource, name, self.identity.namespace if namespace is None else namespace)
         where = f" in {right.namespace}" if right.namespace else ""
-        named = f" named {name}" if name else ""
-        text = f"{right}{named}{where}"
+        text = f"{right}{where}"
         if self._control:
             return Answered(self.identity.name, text, expected, "inconclusive", self._control)
         move = try_right(right, id="asserted", why="a test asserts it")
@@ -109,9 +108,9 @@ class LiveAgent:
         problem = answer.message or f"the credential belongs to {user}"
         return f"the positive control failed: {answer.status} {problem}"
 
-    def _right(self, verb: str, resource: str, name: str, namespace: str) -> RequestInfo:
+    def _right(self, verb: str, resource: str, name: str, namespace: str) -> Request:
         if resource.startswith("/"):
-            return RequestInfo(verb, "", "", path=resource)
+            return Request(verb, "", "", path=resource)
         target, _, subresource = resource.partition("/")
         plural, _, group = target.partition(".")
         served = self._served(group)
@@ -127,7 +126,7 @@ class LiveAgent:
         verbs, namespaced = served[wanted]
         if verb not in verbs and verb not in ASKED_VERBS:
             raise AgentIdentitiesError(f"{verb!r}: not a verb of {resource}. Its verbs: {', '.join(sorted(verbs))}.")
-        return RequestInfo(verb, group, plural, subresource, name, namespace if namespaced else "")
+        return Request(verb, group, plural, subresource, name, namespace if namespaced else "")
 
     def _served(self, group: str) -> dict[str, tuple[frozenset[str], bool]]:
         """Verbs, and whether it is in a namespace, by resource and subresource of a group."""

@@ -7,8 +7,9 @@ from agent_identities.attack.requests import SIBLINGS
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, impersonated
+from agent_identities.chart.names import PROXY_TIER
 from agent_identities.chart.objects import Key
-from agent_identities.declaration import PROXY_TIER, Identity
+from agent_identities.declaration import Identity
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
 from agent_identities.verify.surprises import remediation
 
@@ -294,7 +295,7 @@ def _json_attempt(attempt: Attempt) -> dict[str, object]:
         "rule": move.rule,
         "why": move.why,
         "request": {"method": move.method, "path": move.path, "as": impersonated(move.headers)},
-        "needs": str(move.info),
+        "needs": move.info.action,
         "outcome": _COLUMNS[attempt.outcome][1],
         "status": attempt.status,
         "how": attempt.verdict.how,
@@ -309,7 +310,8 @@ def _right(attempt: Attempt) -> str:
     """``patch secrets in agent-system``."""
     info = attempt.move.info
     where = f" in {info.namespace}" if info.namespace else ""
-    return f"impersonate ({info}{where})" if impersonated(attempt.move.headers) else f"{info}{where}"
+    right = f"{info.action}{where}"
+    return f"impersonate ({right})" if impersonated(attempt.move.headers) else right
 
 
 def _request(attempt: Attempt) -> str:

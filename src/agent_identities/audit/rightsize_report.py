@@ -10,7 +10,8 @@ from agent_identities.audit.proposal import Change, Rightsizing
 from agent_identities.audit.rightsize import Proposal, compact
 from agent_identities.audit.trace_report import rows
 from agent_identities.chart import yaml as strict_yaml
-from agent_identities.declaration import EVERYWHERE, PROXY_TIER
+from agent_identities.chart.names import PROXY_TIER
+from agent_identities.declaration import EVERYWHERE
 from agent_identities.rbac import PolicyRule, breakdown
 from agent_identities.report.model import Block, Finding, Location, Report, Severity, many
 

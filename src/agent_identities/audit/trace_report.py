@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from agent_identities.audit.accounts import Account, account_of
 from agent_identities.audit.trace import MORE, Credential, Outcome, Trace, Use
 from agent_identities.chart.objects import Key
+from agent_identities.rbac import ServiceAccount
 from agent_identities.report.model import Cell, Column, Finding, Location, Report, Severity, Style, Table, cell, many
-from agent_identities.verify.access import Permission
 from agent_identities.verify.surprises import phrase
 
 MOST_AGENTS = 30
@@ -29,7 +28,7 @@ _STYLES = {
 class Row:
     """Requests of one agent with one outcome, by one binding, sent by itself or by another."""
 
-    agent: Account
+    agent: ServiceAccount
     sender: str
     did: str
     count: int
@@ -39,7 +38,7 @@ class Row:
 
 def rows(uses: Iterable[Use]) -> list[Row]:
     """The requests, in the order of agents; for each first what it did itself."""
-    alike: dict[tuple[Account, str, Outcome, str], list[Use]] = {}
+    alike: dict[tuple[ServiceAccount, str, Outcome, str], list[Use]] = {}
     for use in uses:
         alike.setdefault((use.agent, sender(use), use.outcome, _by(use)), []).append(use)
     made = [
@@ -56,7 +55,7 @@ def sender(use: Use) -> str:
     """``itself``, or who acted as it: ``through agent-proxy``."""
     if not use.via:
         return f"{_ITSELF}, as {use.acted_as}" if use.acted_as else _ITSELF
-    account = account_of(use.via)
+    account = ServiceAccount.of_user(use.via)
     name = use.via if account is None else account.name if account.namespace == use.agent.namespace else str(account)
     return f"through {name}"
 
@@ -73,18 +72,14 @@ def _by(use: Use) -> str:
 
 
 def _did(uses: Sequence[Use]) -> Iterator[str]:
-    permissions = [
-        Permission(use.verb, use.api_group, use.resource, use.subresource, _only_name(use), use.namespace)
-        for use in uses
-        if use.resource not in ("", MORE)
-    ]
+    permissions = [use.request._replace(name=_only_name(use)) for use in uses if use.request.resource not in ("", MORE)]
     if permissions:
         yield phrase(list(dict.fromkeys(permissions)))
-    paths = sorted({name for use in uses if not use.resource for name in use.names})
+    paths = sorted({name for use in uses if not use.request.resource for name in use.names})
     if paths:
         more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
         yield f"get {', '.join(paths[:_MOST_PATHS])}{more}"
-    if any(use.resource == MORE for use in uses):
+    if any(use.request.resource == MORE for use in uses):
         yield "more kinds of requests than are told apart"
 
 
@@ -134,7 +129,7 @@ def findings(trace: Trace) -> Iterator[Finding]:
             f"No request of an agent in {where}.{seen}",
             remediation=("Is the release in another namespace? Name it with -n.",),
         )
-    pods: dict[Account, set[str]] = {}
+    pods: dict[ServiceAccount, set[str]] = {}
     for credential in trace.credentials:
         pods.setdefault(credential.agent, set()).update({credential.pod} - {""})
     for account in dict.fromkeys(use.agent for use in trace.unattributed):
@@ -230,7 +225,7 @@ def _did_rows(made: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
 
 
 def _credential_rows(credentials: Sequence[Credential]) -> Iterator[tuple[Cell, ...]]:
-    by_agent: dict[Account, list[Credential]] = {}
+    by_agent: dict[ServiceAccount, list[Credential]] = {}
     for one in credentials:
         by_agent.setdefault(one.agent, []).append(one)
     for agent, mine in by_agent.items():
@@ -255,7 +250,7 @@ def _credential_texts(one: Credential) -> tuple[str, str, str]:
 
 
 def _short(username: str) -> str:
-    account = account_of(username)
+    account = ServiceAccount.of_user(username)
     return account.name if account else username
 
 
@@ -263,10 +258,10 @@ def _short(username: str) -> str:
 
 
 def _data(trace: Trace) -> dict[str, object]:
-    uses: dict[Account, list[Use]] = {}
+    uses: dict[ServiceAccount, list[Use]] = {}
     for use in trace.uses:
         uses.setdefault(use.agent, []).append(use)
-    credentials: dict[Account, list[Credential]] = {}
+    credentials: dict[ServiceAccount, list[Credential]] = {}
     for one in trace.credentials:
         credentials.setdefault(one.agent, []).append(one)
     return {
@@ -307,11 +302,11 @@ def _data(trace: Trace) -> dict[str, object]:
 
 def _json_use(use: Use) -> dict[str, object]:
     return {
-        "verb": use.verb,
-        "apiGroup": use.api_group,
-        "resource": use.resource,
-        "subresource": use.subresource,
-        "inNamespace": use.namespace,
+        "verb": use.request.verb,
+        "apiGroup": use.request.api_group,
+        "resource": use.request.resource,
+        "subresource": use.request.subresource,
+        "inNamespace": use.request.namespace,
         "names": sorted(use.names - {""}),
         "moreNames": use.more_names,
         "outcome": use.outcome.value,

@@ -30,7 +30,7 @@ def _run(install: Install) -> Iterator[Finding]:
         for index, subject in enumerate(subjects(binding)):
             account = service_account(subject, binding)
             if account is not None and account not in accounts:
-                message = f"binds the ServiceAccount {'/'.join(account)}, which is not rendered"
+                message = f"binds the ServiceAccount {account}, which is not rendered"
                 yield CHECK.finding(
                     install.at(binding, f"subjects[{index}]"),
                     message,

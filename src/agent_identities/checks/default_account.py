@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from agent_identities.chart.pods import pod_specs
 from agent_identities.checks.registry import Check, Install, service_account, subjects
-from agent_identities.declaration import pod_specs
 from agent_identities.report.model import Finding
 
 _GROUPS_WITH_DEFAULT = ("system:authenticated", "system:unauthenticated", "system:serviceaccounts")

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from agent_identities.chart.names import AGENT_LABEL, PROXY_TIER, TIER_LABEL
 from agent_identities.chart.objects import KubeObject, Objects
-from agent_identities.declaration import AGENT_LABEL, PROXY_TIER, TIER_LABEL, Declaration
-from agent_identities.rbac import Authorizer, Catalogue, Policy
+from agent_identities.declaration import Declaration
+from agent_identities.rbac import Authorizer, Catalogue, Policy, ServiceAccount
 from agent_identities.report.model import Finding, Location, Rule, Severity
 
 
@@ -86,15 +87,12 @@ def subjects(binding: KubeObject) -> Iterator[Mapping[str, Any]]:
     yield from binding.body.get("subjects") or ()
 
 
-def service_account(subject: Mapping[str, Any], binding: KubeObject) -> tuple[str, str] | None:
-    """(namespace, name) of the ServiceAccount that a subject means, in either spelling; None for other subjects.
+def service_account(subject: Mapping[str, Any], binding: KubeObject) -> ServiceAccount | None:
+    """The ServiceAccount that a subject means, in either spelling; None for other subjects.
 
     A User named system:serviceaccount:NAMESPACE:NAME is that ServiceAccount; a ServiceAccount without a namespace is in
     the binding's (pkg/registry/rbac/validation/rule.go).
     """
     if subject.get("kind") == "ServiceAccount":
-        return subject.get("namespace") or binding.key.namespace, subject.get("name", "")
-    if subject.get("kind") == "User" and str(subject.get("name", "")).startswith("system:serviceaccount:"):
-        _, _, namespace, name = (*str(subject["name"]).split(":", 3), "", "")[:4]
-        return namespace, name
-    return None
+        return ServiceAccount(subject.get("namespace") or binding.key.namespace, subject.get("name", ""))
+    return ServiceAccount.of_user(str(subject.get("name", ""))) if subject.get("kind") == "User" else None

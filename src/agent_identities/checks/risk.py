@@ -5,9 +5,9 @@ Accepted risks, and risks that the catalogue calls high, are warnings.
 
 from collections.abc import Iterator
 
+from agent_identities.chart.names import TIER_LABEL
 from agent_identities.chart.objects import Key
 from agent_identities.checks.registry import Check, Install
-from agent_identities.declaration import IMPERSONATION, TIER_LABEL
 from agent_identities.rbac import Match, Role, covers
 from agent_identities.report.model import Finding, Severity
 
@@ -42,7 +42,7 @@ def _reason(install: Install, role: Role, match: Match) -> str | None:
     acting = [
         rule
         for grant in declaration.proxy.grants
-        if (grant.tier, grant.namespace) == (IMPERSONATION, role.namespace)
+        if grant.impersonation and grant.namespace == role.namespace
         for rule in grant.rules
     ]
     if match.risk.id.startswith("impersonate-") and not covers(acting, [match.rule]):

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent_identities.chart.objects import KubeObject
+from agent_identities.chart.pods import pod_specs
 from agent_identities.checks.registry import Check, Install
-from agent_identities.declaration import pod_specs
 from agent_identities.report.model import Finding, Severity
 
 LONGEST_SECONDS = 86400

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Key
+from agent_identities.chart.pods import pod_specs
 from agent_identities.checks.registry import Check, Install
-from agent_identities.declaration import AGENT_LABEL, pod_specs
 from agent_identities.report.model import Finding, Location
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from agent_identities.chart.objects import Key
 from agent_identities.checks.registry import Check, Install
 from agent_identities.declaration import Identity
-from agent_identities.rbac import PolicyRule, covers
+from agent_identities.rbac import PolicyRule, covers, requests_of
 from agent_identities.report.model import Finding, Location
 
 
@@ -31,11 +31,7 @@ def _run(install: Install) -> Iterator[Finding]:
 
 
 def _text(rule: PolicyRule) -> str:
-    target = rule.non_resource_urls or tuple(
-        f"{resource}.{group}" if group else resource for group in rule.api_groups for resource in rule.resources
-    )
-    names = f" named {', '.join(rule.resource_names)}" if rule.resource_names else ""
-    return f"{'/'.join(rule.verbs)} {', '.join(target)}{names}"
+    return ", ".join(map(str, requests_of(rule)))
 
 
 def _finding(identity: Identity, namespace: str, what: str, remediation: str) -> Finding:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
     from agent_identities.cluster.provide import Cluster
-    from agent_identities.verify.access import Matrix
+    from agent_identities.verify.matrix import Matrix
 
 
 def verify(
@@ -22,7 +22,7 @@ def verify(
     a question gets no answer.
     """
     from agent_identities.kube.client import Api
-    from agent_identities.verify.access import verify as ask
+    from agent_identities.verify.run import verify as ask
 
     declaration = agents.declared_for(cluster.version)
     with Api(cluster.kubeconfig, cluster.context, concurrency=concurrency) as api:

@@ -1,14 +1,14 @@
 """Where a cluster differs from the values: a finding each, with the API server's reason and what to do."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from agent_identities.chart.names import PROXY_TIER
 from agent_identities.chart.objects import Key
-from agent_identities.declaration import PROXY_TIER, Identity
+from agent_identities.declaration import Identity
+from agent_identities.rbac import Request, granted_by
 from agent_identities.report.model import Finding, Location, Severity
-from agent_identities.verify.access import Cell, Matrix, Permission
+from agent_identities.verify.matrix import Cell, Matrix
 from agent_identities.verify.rows import abbreviate, label
 
 _MOST_TARGETS = 8
@@ -90,19 +90,15 @@ def _location(identities: Sequence[Identity]) -> Location:
     return Location(accounts[0] if len(accounts) == 1 else None, values=values)
 
 
-# How the RBAC authorizer words its reason: k8s.io/kubernetes pkg/registry/rbac/validation/rule.go.
-_BINDING = re.compile(r'by (?P<kind>RoleBinding|ClusterRoleBinding) "(?P<name>[^"/]+)(/(?P<namespace>[^"]+))?"')
-
-
 def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
     """What to do about an answer that differs from the values, by the API server's reason; a line each."""
     if not allowed:
         return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
-    binding = _BINDING.search(reason)
+    binding = granted_by(reason)
     if binding is None:
         return ("It comes from no RBAC binding: look at the API server's other authorizers.",)
-    where = ["-n", binding["namespace"]] if binding["namespace"] else []
-    delete = shlex.join(["kubectl", *where, "delete", binding["kind"].lower(), binding["name"]])
+    where = ["-n", binding.namespace] if binding.namespace else []
+    delete = shlex.join(["kubectl", *where, "delete", binding.kind.lower(), binding.name])
     return (
         f"Not wanted: {delete}",
         "The chart's own binding: its Role was changed; install these values again (helm upgrade).",
@@ -110,14 +106,14 @@ def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
     )
 
 
-def phrase(permissions: Sequence[Permission]) -> str:
+def phrase(permissions: Sequence[Request]) -> str:
     """``read pods, services; delete pods in agent-system; impersonate users (cluster-scoped)``."""
     asked = set(permissions)
     verbs: dict[tuple[str, str], list[str]] = {}
     for each in permissions:
-        if replace(each, verb="*", api_group="*", resource="*", subresource="", name="") in asked:
+        if each._replace(verb="*", api_group="*", resource="*", subresource="", name="") in asked:
             verbs[each.namespace, "everything"] = ["do"]
-        elif not each.name or replace(each, name="") not in asked:
+        elif not each.name or each._replace(name="") not in asked:
             target = f"{each.target} named {each.name}" if each.name else each.target
             verbs.setdefault((each.namespace, target), []).append(each.verb)
     places: dict[str, dict[str, list[str]]] = {}

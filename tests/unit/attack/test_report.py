@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent_identities.attack.requests import Place, elsewhere, listed_moves
+from agent_identities.attack.requests import Place, listed_moves
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, Verdict
@@ -30,7 +30,7 @@ def attack(declaration: Declaration, ends: dict[str, Verdict] | None = None, **m
     """A run by the first agent, in which the named moves end so and all others are refused."""
     one = declaration.agents[0]
     attempts = []
-    for move in listed_moves(Place(declaration, one, elsewhere(declaration))):
+    for move in listed_moves(Place(declaration, one, declaration.ungranted_namespace)):
         fine = Verdict(Outcome.EVERYONE if move.control else Outcome.RBAC, "refused")
         verdict = (ends or {}).get(move.id, fine)
         reason = REASON if verdict.outcome is Outcome.UNEXPECTED and not move.control else ""

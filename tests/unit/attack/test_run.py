@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.attack.requests import Move, Place, elsewhere, listed_moves
+from agent_identities.attack.requests import Move, Place, listed_moves
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, Verdict
@@ -21,7 +21,7 @@ def declaration(chart: Path) -> Declaration:
 
 
 def moves(declaration: Declaration, identity: Identity) -> dict[str, Move]:
-    return {move.id: move for move in listed_moves(Place(declaration, identity, elsewhere(declaration)))}
+    return {move.id: move for move in listed_moves(Place(declaration, identity, declaration.ungranted_namespace))}
 
 
 def run(declaration: Declaration, standing: Standing = Standing.READY, **ends: Outcome) -> Attack:

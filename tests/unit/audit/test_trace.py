@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.audit.accounts import Account, AgentAccounts
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import Line, LogError, lines, read
 from agent_identities.audit.trace import MORE, Credential, Limits, Outcome, Trace, Tracer
 from agent_identities.declaration import declare
+from agent_identities.rbac import ServiceAccount
 from support.audit import Json, denied, event, issue, traced, username
 
 EXCERPT = Path(__file__).with_name("excerpt.jsonl")
@@ -43,7 +44,7 @@ def counts(trace: Trace) -> dict[str, int]:
 
 
 def did(trace: Trace, agent: str) -> set[tuple[str, str, str, str]]:
-    return {(use.verb, use.target, use.outcome, use.via) for use in trace.uses if use.agent.name == agent}
+    return {(use.request.verb, use.target, use.outcome, use.via) for use in trace.uses if use.agent.name == agent}
 
 
 def credential(trace: Trace, agent: str, id_: str = "") -> Credential:
@@ -84,7 +85,7 @@ def test_what_the_proxy_was_not_allowed_to_act_as_is_its_own(excerpt: Trace) -> 
 def test_a_token_is_joined_to_the_event_that_issued_it(excerpt: Trace) -> None:
     one = credential(excerpt, "triage-1")
     assert one.issue is not None
-    assert (one.issue.account, one.issue.by) == (Account("team", "triage-1"), "admin")
+    assert (one.issue.account, one.issue.by) == (ServiceAccount("team", "triage-1"), "admin")
     assert one.issue.time < one.first
     assert (one.pod, one.count) == ("triage-pod", 9)
 
@@ -105,12 +106,12 @@ def test_what_a_quota_refused_was_allowed_before(excerpt: Trace) -> None:
 
 
 def test_an_object_that_a_patch_made_is_noted(excerpt: Trace) -> None:
-    (use,) = (use for use in excerpt.uses if (use.agent.name, use.verb) == ("log-analyst", "patch"))
+    (use,) = (use for use in excerpt.uses if (use.agent.name, use.request.verb) == ("log-analyst", "patch"))
     assert use.created == {"new"}
 
 
 def test_a_watch_counts_once_though_it_has_two_events(excerpt: Trace) -> None:
-    (use,) = (use for use in excerpt.uses if use.verb == "watch")
+    (use,) = (use for use in excerpt.uses if use.request.verb == "watch")
     assert use.count == 1
 
 
@@ -269,7 +270,7 @@ def test_beyond_the_kinds_of_requests_that_are_kept_the_count_stays_right() -> N
     made = [event("reader", resource=f"kind{n}") for n in range(30)] + [denied(event("reader")), event("triage-1")]
     found = traced(made, limits=Limits(uses_of_agent=10))
     assert counts(found) == {"reader": 31, "triage-1": 1}
-    (rest,) = (use for use in found.uses if use.resource == MORE)
+    (rest,) = (use for use in found.uses if use.request.resource == MORE)
     assert (rest.count, rest.outcome) == (20, Outcome.ALLOWED)
 
 
@@ -285,5 +286,5 @@ def test_beyond_the_credentials_that_are_kept_the_number_of_the_others_is() -> N
         for n in range(30)
     ]
     found = traced(made, limits=Limits(credentials=10))
-    assert (len(found.credentials), found.forgotten) == (10, {Account("team", "reader"): 20})
+    assert (len(found.credentials), found.forgotten) == (10, {ServiceAccount("team", "reader"): 20})
     assert counts(found) == {"reader": 30}

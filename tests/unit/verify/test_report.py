@@ -9,13 +9,15 @@ from rich.console import Console
 
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
+from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
 from agent_identities.verify import report
-from agent_identities.verify.access import Cell, Matrix, Permission, Undeclared, expected, questions
+from agent_identities.verify.matrix import Cell, Matrix, Undeclared
+from agent_identities.verify.questions import expected, questions
 from agent_identities.verify.rows import abbreviate, label, table
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
-Answer = Callable[[Identity, Permission], bool | None]
+Answer = Callable[[Identity, Request], bool | None]
 REASON = 'RBAC: allowed by RoleBinding "oops/agent-system" of Role "x" to Group "system:serviceaccounts:agent-system"'
 
 
@@ -131,7 +133,7 @@ def test_a_binding_that_surprises_every_agent_is_told_once(quickstart: Declarati
 
 
 def test_a_leak_into_another_namespace_names_that_namespace(quickstart: Declaration) -> None:
-    def leak(one: Identity, what: Permission) -> bool | None:
+    def leak(one: Identity, what: Request) -> bool | None:
         return True if (one.name, str(what), what.namespace) == ("sandboxed", "get pods", "default") else None
 
     shown = text(asked(quickstart, leak))
