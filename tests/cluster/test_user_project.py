@@ -14,7 +14,7 @@ PAGE = (REPOSITORY / "docs" / "pytest.md").read_text(encoding="utf-8")
 
 def block(language: str, number: int = 0) -> str:
     """A code block of the page, as a user copies it."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)[number]
+    return str(re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)[number])
 
 
 def environment() -> dict[str, str]:
