@@ -48,7 +48,9 @@ for place in PLACES:
 
 for name in ("system:serviceaccounts", "system:authenticated"):
     TABLE.admits(f"cluster: {name}", "remover", bind("cluster", group(name)))
-TABLE.refuses("here: an account without namespace", "dev", bind("here", account("a")), "ServiceAccount a the rights")
+TABLE.refuses(
+    "here: an account without namespace", "dev", bind("here", account("a")), "may not bind ServiceAccount a to"
+)
 TABLE.admits("elsewhere: an account without namespace", "dev", bind("elsewhere", account("a")))
 TABLE.admits("here: an account without namespace that is no agent", "dev", bind("here", account("operator")))
 TABLE.refuses(

@@ -41,7 +41,7 @@ for name in _some(CREW):
             f"of {name} for longer, for {source.get('audience')}",
             "user of all",
             admit(name, source),
-            f"the agent {name} that lives for so long: 900 s at most",
+            f"the agent {name} with this lifetime: the maximum is 900 s",
             f"agents: {{{CREW}: {{token",
             **_MODE,
         )

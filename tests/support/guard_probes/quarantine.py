@@ -154,7 +154,7 @@ for place in ("here", "elsewhere", "cluster"):
         f"{place}: all accounts here",
         "administrator",
         bind(place, everyone_here),
-        "Group system:serviceaccounts:$ns the",
+        "may not bind Group system:serviceaccounts:$ns to",
         lifts("<agent>"),
         **_ON,
     )

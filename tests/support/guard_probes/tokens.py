@@ -49,7 +49,6 @@ TABLE.refuses(
     "agent a",
     request("b"),
     "$ns:a may not get a token of the agent b: " + _SIBLING + "b" + END,
-    "let b do",
 )
 TABLE.refuses("a sibling's, who holds all verbs", "agent b", request("a"), _SIBLING)
 TABLE.refuses("a proxied sibling's", "agent b", request("proxied"), _SIBLING)
