@@ -18,7 +18,7 @@ demo: $(VENV)/.installed ## install twelve agents on a real API server and print
 	@$(RUN)/agent-identities verify --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
 test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a real API server)
-	@$(RUN)/python -m pytest -n $(WORKERS) --cluster $(CLUSTER) --kubernetes $(KUBERNETES) $(ARGS)
+	@$(RUN)/python -m pytest -n $(WORKERS) --agent-identities-cluster $(CLUSTER) --agent-identities-kubernetes $(KUBERNETES) $(ARGS)
 
 test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)

@@ -51,7 +51,7 @@ def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
     print(f"\nKubernetes {minor}", flush=True)
     result = Run(minor, component("kube-apiserver", minor).version)
     report = junit.pytest(
-        ["tests/cluster", "-n", str(workers), "--both-helms", "--kubernetes", minor, *arguments],
+        ["tests/cluster", "-n", str(workers), "--both-helms", "--agent-identities-kubernetes", minor, *arguments],
     )
     result.trouble += [report.broken] if report.broken else []
     for case in report.cases:

@@ -25,7 +25,8 @@ from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneCon
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.rbac import Catalogue, PolicyRule, Request, Risk, rule_allows
+from agent_identities.rbac import Catalogue, PolicyRule, Risk, rule_allows
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -148,7 +149,7 @@ def unexpected(found: Attack) -> dict[str, set[str]]:
     used: dict[str, set[str]] = {}
     for each in found.of(Outcome.UNEXPECTED):
         if not each.move.control:
-            used.setdefault(each.identity.name, set()).add(str(each.move.info))
+            used.setdefault(each.identity.name, set()).add(each.move.info.action)
     return used
 
 
@@ -163,7 +164,7 @@ def test_every_undeclared_request_of_the_quickstart_is_refused(
         record_property(f"moves by {name}", moves)
     record_property("unexpected", found.count(Outcome.UNEXPECTED))
     record_property("not sent", found.count(Outcome.NOT_SENT))
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
     assert {each.outcome for each in found.attempts} == harmless
     assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
@@ -181,7 +182,7 @@ def test_each_request_uses_a_token_that_is_bound_to_a_pod_of_the_agent(
     control_plane: Cluster, namespace: str, declaration: Declaration, attacking: Attacking
 ) -> None:
     if control_plane.audit_log is None:
-        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+        pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     (holder,) = attacking(declaration, "researcher").holders
     pods = [
         event["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name")
@@ -199,7 +200,7 @@ def test_the_requests_of_an_agent_with_all_rights_succeed_and_change_nothing(
     before = objects(server, namespace)
     found = attacking(declaration, "sandboxed")
     assert found.count(Outcome.UNEXPECTED) > 400
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
     assert found.leftovers == ()
     assert objects(server, namespace) == before
 
@@ -250,7 +251,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
         )
     found = attacking(declaration)
     assert not found.void
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
 
     used: dict[str, list[Attempt]] = {}
     for each in found.of(Outcome.UNEXPECTED):
@@ -305,22 +306,7 @@ def place_of(risk: Risk, catalogue: Catalogue, namespace: str) -> Extra:
 
 def uses(attempt: Attempt, rule: PolicyRule) -> bool:
     """Whether a rule allows one of the rights that a request needs."""
-    return any(
-        rule_allows(
-            rule,
-            Request(
-                attempt.identity.user,
-                right.verb,
-                right.api_group,
-                right.resource,
-                right.subresource,
-                right.name,
-                right.namespace,
-                right.path,
-            ),
-        )
-        for right in chain.from_iterable(rights_needed(attempt.move))
-    )
+    return any(rule_allows(rule, right) for right in chain.from_iterable(rights_needed(attempt.move)))
 
 
 def test_an_undeclared_right_on_one_sibling_is_found(
@@ -360,7 +346,7 @@ def test_requests_of_the_proxy_as_a_proxied_agent_are_compared_with_the_agents_t
     declaration = install(file)
 
     found = attacking(declaration, declaration.proxy.name)
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     through = Counter(each.outcome for each in found.attempts if each.move.id.startswith("through-proxy"))
     assert through[Outcome.RBAC] > 50
     assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.move.id == "sibling-impersonate")
@@ -397,7 +383,7 @@ def test_a_request_that_a_guard_refuses_is_not_a_finding_and_the_guard_is_named(
     guarded = found.of(Outcome.GUARD)
     assert {each.move.id for each in guarded} >= {"pod-as-sibling", "pod-with-secret", "sibling-pod-as"}
     assert {each.verdict.how for each in guarded} == {f"ValidatingAdmissionPolicy {name}: not here"}
-    assert {str(each.move.info) for each in guarded} == {"create pods"}
+    assert {each.move.info.action for each in guarded} == {"create pods"}
 
 
 def test_a_token_request_that_a_guard_refuses_is_reported_and_the_run_does_not_pass(
@@ -413,7 +399,7 @@ def test_a_token_request_that_a_guard_refuses_is_reported_and_the_run_does_not_p
         ("sandboxed", Standing.READY),
     ]
     assert found.holders[0].note == f"ValidatingAdmissionPolicy {name}: not here"
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert "researcher" not in {each.identity.name for each in found.attempts}
 
@@ -428,7 +414,7 @@ def test_an_agent_without_a_service_account_is_reported_and_the_run_does_not_pas
     found = attacking(declaration, "sandboxed", "researcher")
     assert [one.identity.name for one in found.unarmed] == ["sandboxed"]
     assert found.unarmed[0].standing is Standing.ABSENT
-    assert not found.clean
+    assert not found.ok
     assert not found.void
 
 
@@ -446,7 +432,7 @@ def test_missing_declared_rights_are_reported(
 def test_the_run_does_not_pass_if_the_server_stops_during_the_run(
     tmp_path: Path, chart: Path, helm: Helm, catalogue: Catalogue, request: pytest.FixtureRequest
 ) -> None:
-    kubernetes = request.config.getoption("--kubernetes")
+    kubernetes = request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
     with ControlPlane.start(tmp_path / "plane", ControlPlaneConfig(kubernetes=kubernetes)) as plane:
         Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values((QUICKSTART,)))
         declaration = declare(values.load(chart, [QUICKSTART]), namespace="agent-system")
@@ -462,10 +448,10 @@ def test_the_run_does_not_pass_if_the_server_stops_during_the_run(
     assert found.count(Outcome.RBAC) > 100
     assert found.count(Outcome.NOT_SENT) > 1000
     assert found.count(Outcome.UNEXPECTED) == 0
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert found.leftovers  # no server is left to delete the pods
-    assert any("could not be sent" in finding.what for finding in report.findings(found))
+    assert any("could not be sent" in finding.message for finding in found.findings)
 
 
 # ---- the command

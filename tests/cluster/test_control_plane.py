@@ -14,7 +14,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from agent_identities.cli import cluster as commands
+from agent_identities.cli import down, status, up
 from agent_identities.cluster import kept, starting
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.cluster.pid import ProcessId
@@ -238,7 +238,8 @@ def test_a_second_up_returns_the_running_control_plane(state: Path) -> None:
 
 def test_the_shell_can_evaluate_the_output_of_up(state: Path) -> None:
     app = typer.Typer()
-    commands.register(app)
+    for command in (up, down, status):
+        command.register(app)
     printed = CliRunner().invoke(app, ["up"])
     assert printed.stdout == f"export KUBECONFIG={state / 'clusters' / 'default' / 'kubeconfig'}\n"
     assert CliRunner().invoke(app, ["status"]).exit_code == 0

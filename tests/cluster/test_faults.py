@@ -21,7 +21,7 @@ import pytest
 from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.chart.objects import Key
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
-from agent_identities.toolchain import provide
+from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import Gate, differences, gate, records, server_of
@@ -144,7 +144,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, chart: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     config = ControlPlaneConfig(
-        kubernetes=request.config.getoption("--kubernetes"),
+        kubernetes=request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES,
         restartable=True,
         apiserver_args=("--request-timeout=5s",),  # the wait of a request without etcd; the default is one minute
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_identities.chart.helm import Helm, Release, Values
-from agent_identities.declaration import AGENT_LABEL
+from agent_identities.chart.names import AGENT_LABEL
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

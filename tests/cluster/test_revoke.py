@@ -94,6 +94,7 @@ class Scene:
     options: list[str | Path]
     done: Done
     token: str
+    user: User
     held: tuple[Request, ...]
     siblings: dict[tuple[str, str], tuple[str, str]]
     shared: Json
@@ -134,13 +135,13 @@ def scene(
     bind(server, "", f"stray-{namespace}", account(namespace, "triage-2"))
     user = User.service_account(namespace, "triage-2")
     held = (
-        Request(user, "get", resource="pods", name="a", namespace=namespace),
-        Request(user, "list", resource="configmaps", namespace=namespace),
-        Request(user, "list", resource="services", namespace=elsewhere),
-        Request(user, "list", resource="services", namespace="default"),
+        Request("get", resource="pods", name="a", namespace=namespace),
+        Request("list", resource="configmaps", namespace=namespace),
+        Request("list", resource="services", namespace=elsewhere),
+        Request("list", resource="services", namespace="default"),
     )
     for request in held:
-        eventually(lambda request=request: ask(api, request).allowed)  # type: ignore[misc] # bound now, not later
+        eventually(lambda request=request: ask(api, user, request).allowed)  # type: ignore[misc] # bound now, not later
     pods = eventually(lambda: four(uids(server, f"/api/v1/namespaces/{namespace}/pods")))
     token = server.token(namespace, "triage-2")
     assert status_as(server, token) == 201
@@ -150,6 +151,7 @@ def scene(
         [*options, "--namespace", namespace],
         Done([], 0),
         token,
+        user,
         held,
         versions(server, namespace, without="triage-2"),
         shared,
@@ -189,7 +191,7 @@ def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene:
 
 
 def test_no_former_right_of_the_agent_is_allowed_in_any_namespace(scene: Scene, api: Api) -> None:
-    assert not [request for request in scene.held if ask(api, request).allowed]
+    assert not [request for request in scene.held if ask(api, scene.user, request).allowed]
 
 
 def test_the_agents_token_is_refused(scene: Scene, server: Server) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import rightsize
@@ -105,7 +105,7 @@ class Run:
     server: Server
     namespace: str
     log: Path
-    agents: Agents
+    agents: AgentAccounts
     tokens: dict[str, Server]
 
     def make(self, move: Move) -> None:
@@ -166,7 +166,7 @@ def run(
         for one in declaration.identities
         if one.access == "direct"
     }
-    return Run(server, namespace, control_plane.audit_log, Agents.declared(declaration), tokens)
+    return Run(server, namespace, control_plane.audit_log, AgentAccounts.declared(declaration), tokens)
 
 
 def _bound_token(server: Server, namespace: str, account: str) -> str:
@@ -179,7 +179,7 @@ def _bound_token(server: Server, namespace: str, account: str) -> str:
 def test_every_request_is_attributed_to_the_agent_that_made_it(run: Run) -> None:
     run.work()
     trace = run.trace(len(WORKLOAD))
-    assert trace.complete
+    assert trace.ok
     counted = Counter({use.agent.name: 0 for use in trace.uses})
     for use in trace.uses:
         counted[use.agent.name] += use.count
@@ -202,7 +202,9 @@ def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> No
             "agent-proxy": "-binding",
         }.items()
     }
-    denied = {(use.agent.name, use.verb, use.resource) for use in trace.uses if use.outcome is Outcome.DENIED}
+    denied = {
+        (use.agent.name, use.request.verb, use.request.resource) for use in trace.uses if use.outcome is Outcome.DENIED
+    }
     assert denied == {("reader", "list", "secrets"), ("shopper", "list", "secrets")}
 
 
@@ -218,19 +220,21 @@ def test_every_credential_is_joined_to_the_event_that_issued_it(run: Run) -> Non
 
 def test_a_request_of_the_default_account_is_not_attributed(run: Run) -> None:
     run.make(WORKLOAD[0])
-    assert run.trace().complete
+    assert run.trace().ok
     lost = run.server.with_token(run.server.token(run.namespace, "default"))
     assert lost.request("GET", f"/api/v1/namespaces/{run.namespace}/pods")[0] == 403
     trace = run.trace(2)
     assert [(use.agent.name, use.count) for use in trace.unattributed] == [("default", 1)]
-    assert not trace.complete
+    assert not trace.ok
 
 
 def test_a_refused_impersonation_is_attributed_to_the_proxy(run: Run) -> None:
     run.make(Move("reader", "GET", "/pods", 403, through_the_proxy=True))
     (use,) = run.trace().uses
     assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", Outcome.DENIED, "")
-    assert use.verb.startswith("impersonate")  # a server with constrained impersonation can name either of its checks
+    assert use.request.verb.startswith(
+        "impersonate"
+    )  # a server with constrained impersonation can name either of its checks
 
 
 def test_the_proposed_tiers_allow_exactly_the_recorded_workload(

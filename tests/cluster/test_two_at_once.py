@@ -12,6 +12,7 @@ import pytest
 
 from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import BROKEN, Gate, differences, gate, records, server_of
@@ -78,7 +79,9 @@ class Place:
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """A local control plane, for every --cluster, because a webhook of the tests holds its requests."""
-    config = ControlPlaneConfig(kubernetes=request.config.getoption("--kubernetes"))
+    config = ControlPlaneConfig(
+        kubernetes=request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
+    )
     with ControlPlane.start(tmp_path_factory.mktemp("two") / "plane", config) as plane:
         yield plane
 

@@ -13,7 +13,8 @@ from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.verify.access import Cell, Matrix, verify
+from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.verify.run import verify
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -87,7 +88,7 @@ def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
 
 def test_a_new_install_of_the_quickstart_has_no_surprises(asking: Callable[[], Matrix]) -> None:
     matrix = asking()
-    assert matrix.clean
+    assert matrix.ok
     assert matrix.count(expected=True, allowed=True) > 100
     assert matrix.count(expected=False, allowed=False) > 800
 
@@ -171,7 +172,7 @@ def test_an_agent_without_a_service_account_is_reported_and_not_reviewed(
     server.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/sandboxed")
     matrix = asking()
     assert [one.name for one in matrix.absent] == ["sandboxed"]
-    assert not matrix.clean
+    assert not matrix.ok
     assert "sandboxed" not in {cell.identity.name for cell in matrix.cells}
 
 
@@ -182,7 +183,7 @@ def test_an_undeclared_service_account_with_the_agent_label_is_reported(
     server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": metadata})
     matrix = asking()
     assert [one.name for one in matrix.undeclared] == ["ghost"]
-    assert matrix.clean
+    assert matrix.ok
 
 
 @pytest.mark.usefixtures("declaration")

@@ -139,7 +139,7 @@ def test_invalid_values_are_refused_with_location_and_remediation(
 @pytest.mark.parametrize("key", ["cloud", "tokens"])
 def test_a_proxied_agent_cannot_have_a_cloud_identity_or_extra_tokens(renderer: Renderer, key: str) -> None:
     given = {"cloud": {"gcp": {}}, "tokens": {"x": {"audience": "x"}}}[key]
-    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent holds no token"):
+    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent has no token"):
         renderer.render(Values(overrides={"agents": {"a": {"access": "proxied", key: given}}}))
     assert renderer.render(Values(overrides={"agents": {"a": {"access": "proxied"}}})).objects
 

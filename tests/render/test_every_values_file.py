@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import checks
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, Renderer, Values
 from agent_identities.chart.objects import thaw
+from agent_identities.checks import registry as checks
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
+from agent_identities.report import Severity
 from support.kubeconform import Kubeconform
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def test_no_check_reports_an_error(file: Path, renderer: Renderer, chart: Path) 
         declaration=declare(values.load(chart, [file]), namespace="agent-system"),
         catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
     )
-    assert [found for found in checks.run(install) if found.severity is checks.Severity.ERROR] == []
+    assert [found for found in checks.run(install) if found.severity is Severity.ERROR] == []
 
 
 def test_helm_lint_reports_no_failure(file: Path, renderer: Renderer, chart: Path) -> None:

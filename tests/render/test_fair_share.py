@@ -61,6 +61,6 @@ def test_the_names_of_two_releases_never_collide(renderer: Renderer) -> None:
 
 def test_a_hand_size_above_the_number_of_queues_is_refused(renderer: Renderer, renderer_3: Renderer) -> None:
     for engine in (renderer, renderer_3):
-        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*3 queues.*handSize: 3"):
+        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*queues: 3.*handSize: 3"):
             render(engine, queuing={"queues": 3})
         assert render(engine, queuing={"queues": 3, "handSize": 3})

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
-from agent_identities.declaration import AGENT_LABEL
 from support.mistakes import NETWORK, ON, SOURCES, WIDE_BLOCKS
 
 METADATA = ip_address("169.254.169.254")
@@ -188,7 +188,7 @@ def test_a_block_with_an_exception_for_the_metadata_server_is_accepted(
     to = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": except_}}]
     network = {"destinations": {"d": {"to": to, "ports": [{"port": 443}]}}}
     if refused:
-        with pytest.raises(HelmError, match=r"0\.0\.0\.0/0 holds 169\.254\.169\.254"):
+        with pytest.raises(HelmError, match=r"0\.0\.0\.0/0 includes 169\.254\.169\.254"):
             render(renderer, network, agents={})
     else:
         render(renderer, network, agents={})

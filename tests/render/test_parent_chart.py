@@ -7,7 +7,7 @@ import pytest
 
 from agent_identities.chart.helm import Helm, HelmError, Renderer, Values
 from agent_identities.chart.objects import Objects, thaw
-from agent_identities.declaration import pod_specs
+from agent_identities.chart.pods import pod_specs
 from support import parent_chart
 from support.kubeconform import Kubeconform
 

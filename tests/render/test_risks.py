@@ -129,8 +129,8 @@ def test_a_tier_with_non_resource_urls_is_refused(renderer: Renderer) -> None:
 
 def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(renderer: Renderer) -> None:
     message = refusal(renderer, tiers={"t": {"rules": [WRITE_CONFIG, READ_SECRETS, WRITE_SERVICES]}})
-    assert "tiers.t.rules[1]: critical risk secret-read: get, list or watch each show the contents" in message
-    assert "tiers.t.rules[2]: high risk service-write: takes over traffic" in message
+    assert "tiers.t.rules[1]: critical risk secret-read: get, list and watch each return the contents" in message
+    assert "tiers.t.rules[2]: high risk service-write: intercepts traffic" in message
     assert 'acceptRisks: {secret-read: "why it is needed", service-write: "why it is needed"}' in message
 
 
@@ -198,11 +198,11 @@ def test_the_role_has_an_annotation_with_its_accepted_risks(renderer: Renderer) 
 @pytest.mark.parametrize(
     ("tier", "problem"),
     [
-        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules here meet: secret-read."),
-        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule here meets this risk"),
+        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules of this tier match: secret-read."),
+        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule of this tier matches this risk"),
         (
             {"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secret-read": "why"}},
-            "no rule here meets this risk. The rules meet: none.",
+            "no rule of this tier matches this risk. The rules match: none.",
         ),
     ],
 )

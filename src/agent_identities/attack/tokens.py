@@ -10,7 +10,6 @@ import shlex
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from agent_identities.attack.verdict import guard
 from agent_identities.declaration import Identity
 from agent_identities.kube.client import Answer, Api, ApiError
+from agent_identities.kube.fanout import fan_out
 
 ATTACK_LABEL = "agent-identities/attack"
 """On the pods and accounts that a run makes for itself; its value is the run."""
@@ -90,8 +90,7 @@ class Hideout:
 
     def clear(self, concurrency: int) -> tuple[str, ...]:
         """Removes everything; returns the commands that remove what would not go."""
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="clear") as pool:
-            list(pool.map(self.remove, list(self._made)))
+        fan_out(self.remove, list(self._made), concurrency=concurrency)
         return tuple(self._made.values())
 
 
@@ -111,8 +110,7 @@ def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurre
         except ApiError as error:
             return Holder(one, Standing.REFUSED, note=str(error))
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="tokens") as pool:
-        return list(pool.map(hold, identities))
+    return fan_out(hold, identities, concurrency=concurrency)
 
 
 def _pods(api: Api, namespace: str) -> Iterator[tuple[tuple[str, str], str]]:

@@ -5,10 +5,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.toolchain import DEFAULT_KUBERNETES
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents
 
 Kind = Literal["embedded", "kind", "kubeconfig"]
 
@@ -27,6 +30,15 @@ class Cluster:
     version: str
     origin: str
 
+    def install(self, agents: "Agents") -> None:
+        """Install a release with real Helm, and before it what its values take for granted.
+
+        Raises HelmError, ApiError, ToolchainError.
+        """
+        from agent_identities.cluster.install import install
+
+        install(self, agents)
+
 
 @contextlib.contextmanager
 def provide_cluster(
@@ -42,7 +54,7 @@ def provide_cluster(
     for the block and is gone afterwards. Raises ClusterError, ToolchainError.
     """
     if kind == "kubeconfig" or kubeconfig is not None or context is not None:
-        yield _existing(kubeconfig, context)
+        yield existing(kubeconfig, context)
     elif kind == "kind":
         with _from_kind(kubernetes) as cluster:
             yield cluster
@@ -51,7 +63,11 @@ def provide_cluster(
             yield cluster
 
 
-def _existing(kubeconfig: Path | None, context: str | None) -> Cluster:
+def existing(kubeconfig: Path | None = None, context: str | None = None) -> Cluster:
+    """The cluster of a kubeconfig, once it has answered; the one that kubectl would use if absent.
+
+    Raises ClusterError.
+    """
     from agent_identities.kube.reach import default_kubeconfig, reach  # slow to import, not needed otherwise
 
     file = kubeconfig or default_kubeconfig()

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from agent_identities.attack import report
 from agent_identities.attack.run import Attack, attack
 from agent_identities.attack.tokens import Standing
 from agent_identities.attack.verdict import Outcome
@@ -65,7 +64,7 @@ def test_an_agent_that_can_create_pods_cannot_run_them_as_another_agent(
     stopped = {(each.move.id, each.verdict.how.split(": ")[0]) for each in found.of(Outcome.GUARD)}
     assert ("sibling-pod-as", f"ValidatingAdmissionPolicy agents.{guarded.namespace}.run-as") in stopped
     assert not any(each.move.id in ("sibling-pod-as", "pod-as-sibling") for each in found.of(Outcome.UNEXPECTED))
-    assert {str(each.move.info) for each in found.of(Outcome.GUARD)} == {"create pods"}
+    assert {each.move.info.action for each in found.of(Outcome.GUARD)} == {"create pods"}
 
 
 def test_token_requests_that_the_tokens_guard_refuses_are_reported(
@@ -82,8 +81,8 @@ def test_token_requests_that_the_tokens_guard_refuses_are_reported(
     assert [one.standing for one in found.holders] == [Standing.REFUSED] * 2
     assert all(f"ValidatingAdmissionPolicy agents.{guarded.namespace}.tokens" in one.note for one in found.holders)
     assert found.void
-    assert not found.clean
-    assert f"agents.{guarded.namespace}.tokens" in report.to_markdown(found)
+    assert not found.ok
+    assert f"agents.{guarded.namespace}.tokens" in found.to_markdown()
 
 
 def as_account(cluster: Cluster, token: str, folder: Path) -> Path:

@@ -40,7 +40,7 @@ def test_pods_of_controllers_are_refused(guarded: Guarded) -> None:
     guarded.server.create(path, {"metadata": {"name": "r"}, "spec": body})
     events = guarded.path("events", dry_run=False)
     said = eventually(lambda: [e["message"] for e in guarded.server.items(events) if e["reason"] == "FailedCreate"])
-    assert 'as "default"' in said[0]
+    assert 'as the ServiceAccount "default"' in said[0]
     assert guarded.server.items(guarded.path("pods", dry_run=False)) == []
 
 

@@ -147,7 +147,7 @@ def test_the_kind_of_impersonation_depends_on_the_server(
     """constrained is refused before 1.35. On 1.35 it needs a feature gate, and the notes of the release say so."""
     ours = release(helm)
     if impersonation == "constrained" and minor(cluster) < 35:
-        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, and Kubernetes v1\.34"):
+        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, but Kubernetes v1\.34"):
             ours.install(proxied(impersonation))
         return
     notes = ours.install(proxied(impersonation))
