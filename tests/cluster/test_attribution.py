@@ -1,4 +1,4 @@
-"""The audit log of a whole run of the red team: every request of it is one agent's, and none is nobody's."""
+"""The audit log of a whole attack run: each request is attributed to one agent."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def traced(cluster: Cluster, declaration: Declaration) -> Trace:
 def run(
     cluster: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
 ) -> tuple[Declaration, Attack]:
-    """Direct and proxied agents, attacked from by each direct one and by the proxy."""
+    """Attack requests from each direct agent and from the proxy, on a release with direct and proxied agents."""
     if cluster.audit_log is None:
         pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     release(helm).install(Values((PROXIED,)))
@@ -46,12 +46,12 @@ def run(
         return declaration, attack(api, declaration, catalogue)
 
 
-def test_every_request_of_the_red_team_is_exactly_one_agents(
+def test_every_request_of_an_attack_run_is_attributed_to_exactly_one_agent(
     cluster: Cluster, run: tuple[Declaration, Attack], record_property: RecordProperty
 ) -> None:
     declaration, done = run
     assert done.ok
-    # a token that is not accepted belongs to nobody, and a request that waits for its answer is not in the log yet
+    # a request with a rejected token has no user, and a request without an answer is not in the log yet
     sent = Counter(each.identity.name for each in done.attempts if each.outcome is not Outcome.TOKEN)
 
     def written() -> Trace | None:

@@ -1,7 +1,7 @@
-"""The offline evaluator decides as the API server does, and for the same reasons.
+"""The offline evaluator makes the same decisions as the API server, with the same reasons.
 
-Roles, bindings and requests are generated. PROVE_DECISIONS says how many decisions to compare, and PROVE_START which
-sample: a start is one for ever.
+Roles, bindings and requests are generated. PROVE_DECISIONS sets the number of compared decisions, and PROVE_START the
+sample: a start always selects the same sample.
 """
 
 import json
@@ -39,7 +39,7 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Room for one policy on the server, in namespaces and under names of its own."""
+    """Namespaces and names for one policy on the server."""
 
     prefix: str
 
@@ -59,7 +59,7 @@ class Slot:
         return User(user["name"], tuple(user["groups"])), Request(**fields)
 
     def generic(self, text: str) -> str:
-        """The words of the strategies again."""
+        """Replaces the slot's names with the names of the strategies."""
         return text.replace(self.prefix, "")
 
 
@@ -87,7 +87,7 @@ def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], asked: Aske
 
 
 def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Case, asked: Asked) -> str:
-    """The least case that shows a difference, kept in the corpus: from now on the unit tests fail on it, too."""
+    """Writes the minimal case of a difference to the corpus, so that the unit tests also fail."""
 
     def still(fewer: Sequence[Manifest]) -> bool:
         return difference.kind in [each.kind for each in differences(api, slot, fewer, asked)]
@@ -102,11 +102,11 @@ def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Cas
     return f"The least case is now {path}"
 
 
-def test_every_decision_and_every_reason_is_the_api_servers(
+def test_every_decision_and_its_reason_are_equal_to_the_api_servers(
     api: Api, cluster: Cluster, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
 ) -> None:
     total = Comparison()
-    generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # what is asked twice of one policy counts once
+    generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # duplicate requests to one policy count once
     for first in range(0, len(generated), len(slots)):
         if total.decisions >= DECISIONS:
             break
@@ -126,7 +126,7 @@ def test_every_decision_and_every_reason_is_the_api_servers(
     assert 0.1 < total.allowed / total.decisions < 0.9
 
 
-def test_a_frozen_case_is_still_decided_so(api: Api, slots: tuple[Slot, ...]) -> None:
+def test_a_case_of_the_corpus_is_decided_as_recorded(api: Api, slots: tuple[Slot, ...]) -> None:
     for first in range(0, len(FROZEN), len(slots)):
         batch = [(slot, case_from_json(path.read_text())) for slot, path in zip(slots, FROZEN[first:], strict=False)]
         policies = [each for slot, (manifests, _, _) in batch for each in slot.manifests(manifests)]
@@ -136,8 +136,10 @@ def test_a_frozen_case_is_still_decided_so(api: Api, slots: tuple[Slot, ...]) ->
                 assert ask(api, *slot.asked(one)).allowed == answer.allowed, one
 
 
-def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api: Api, slots: tuple[Slot, ...]) -> None:
-    """Positive control: a difference is seen on the real server, and shrinks to what it is about."""
+def test_an_evaluator_that_ignores_role_bindings_is_found_with_a_minimal_case(
+    api: Api, slots: tuple[Slot, ...]
+) -> None:
+    """Positive control: a difference is found on the real server and shrinks to a minimal case."""
     slot, asked = slots[0], (User("alice"), Request("get", resource="pods", namespace="n1"))
     rule = {"apiGroups": ["", "apps"], "resources": ["pods", "nodes"], "verbs": ["get", "list"]}
     wanted = Role("Role", "r1", "n1", (PolicyRule.from_manifest(rule), PolicyRule(("get",), ("apps",), ("pods",))))
@@ -161,10 +163,10 @@ def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api
     assert [subject["name"] for subject in binding["subjects"]] == ["alice"]
 
 
-def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
+def test_escalation_is_decided_as_by_the_api_server(
     api: Api, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
 ) -> None:
-    """Roles are written by somebody who holds generated rules, in a dry run."""
+    """A user with generated rules writes Roles in a dry run."""
     outcomes: Counter[bool] = Counter()
     generated = drawn(escalations, max(96, DECISIONS // 25), START)
     for first in range(0, len(generated), len(slots)):
@@ -175,7 +177,7 @@ def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
             for slot, _, servant in pairs:
                 user = User(slot.mine("alice"), (slot.mine("dev"), "system:authenticated"))
                 roles = [Role("ClusterRole", "new", "", tuple(servant))]
-                if not any(rule.non_resource_urls for rule in servant):  # no Role may have those
+                if not any(rule.non_resource_urls for rule in servant):  # a Role cannot contain non-resource URLs
                     roles.append(Role("Role", "new", slot.namespaces[0], tuple(servant)))
                 for role in roles:
                     held = authorizer.rules_for(user, role.namespace)
@@ -189,7 +191,7 @@ def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
 
 
 def author(owner: list[PolicyRule]) -> list[Manifest]:
-    """Alice may write roles; of the rules in question she holds some cluster-wide, the others in a namespace."""
+    """Alice can write roles. She holds some of the rules in the whole cluster, and the other rules in a namespace."""
     may_write = PolicyRule(("create",), ("rbac.authorization.k8s.io",), ("roles", "clusterroles"))
     everywhere, here = owner[::2], owner[1::2]
     alice = (Subject("User", "alice"),)

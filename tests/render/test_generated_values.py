@@ -125,8 +125,8 @@ def test_removing_an_agent_removes_only_its_objects(
     assert rest.objects.keys() <= whole.objects.keys()
     elsewhere = {key for key in gone - own if key.namespace != "" and key.kind == "Role"}
     proxied = {key for key in gone - own if "impersonation" in key.name}
-    nobody_out = not declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
-    guards = {key for key in gone if nobody_out and key.group == ADMISSION and ".quarantine" in key.name}
+    none_quarantined = not declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
+    guards = {key for key in gone if none_quarantined and key.group == ADMISSION and ".quarantine" in key.name}
     assert gone == own | elsewhere | proxied | guards
 
 

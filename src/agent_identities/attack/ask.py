@@ -49,7 +49,7 @@ class Answered:
     @property
     def _short(self) -> str:
         """The answer without the user, whom the text names already: pytest shortens long texts."""
-        return re.sub(r'[^ ]+ is forbidden: User "[^"]*" ', "", self.how)[:120]
+        return re.sub(r'\S+( "[^"]*")? is forbidden: User "[^"]*" ', "", self.how)[:120]
 
 
 class LiveAgent:
