@@ -7,9 +7,8 @@ CLUSTER    ?= embedded
 # One kind cluster for each run, so kind needs one worker.
 WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
-
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix tools lint format bench prove mutants clean
+.PHONY: help demo test test-matrix tools lint format lock bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,6 +31,11 @@ lint: $(VENV)/.installed ## run ruff and mypy in strict mode
 format: $(VENV)/.installed ## format the code with ruff
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
 
+lock: ## write requirements.lock for pyproject.toml; ARGS=--upgrade takes the newest versions
+	@test -x $(RUN)/uv || { echo "$(RUN)/uv: no such file. Run: $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install uv" >&2; exit 2; }
+	@$(RUN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --extra=dev \
+	  --output-file=requirements.lock pyproject.toml $(ARGS)
+
 prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); see docs/proofs.md
 	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
 
@@ -44,12 +48,13 @@ bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks,
 clean: ## remove the files that make created in the checkout (not the cache of built binaries)
 	rm -rf $(VENV) .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# Installed again when the dependencies change. requirements.lock pins the versions that CI tests.
+# Installed again when the dependencies change. requirements.lock pins the versions and hashes that CI tests.
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11. Set a newer version: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
 	@echo "Installing the Python packages into $(VENV) ..."
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
