@@ -7,8 +7,12 @@ CLUSTER    ?= embedded
 # One kind cluster for each run, so kind needs one worker.
 WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
+# The wheel of `make wheel-test`, and its Pythons: versions or paths, as uv accepts them.
+WHEEL   ?=
+PYTHONS ?= $(RUN)/python
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix tools lint format lock bench prove mutants clean
+.PHONY: help demo test test-matrix wheel wheel-test tools lint format lock bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -21,6 +25,12 @@ test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a 
 
 test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
+
+wheel: $(VENV)/.installed ## build the wheel in dist/
+	@$(RUN)/uv build --quiet --wheel --build-constraints requirements.lock --require-hashes --out-dir dist
+
+wheel-test: $(VENV)/.installed ## run the unit tests against the built wheel, without src/: PYTHONS='3.11 3.12 3.13'
+	@$(RUN)/python ci/wheel_test.py $(if $(WHEEL),--wheel $(WHEEL)) --python $(PYTHONS) -- -n $(WORKERS) $(or $(ARGS),tests/unit)
 
 tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane; link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin
