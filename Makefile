@@ -10,9 +10,11 @@ KUBERNETES ?= 1.36
 # The wheel of `make wheel-test`, and its Pythons: versions or paths, as uv accepts them.
 WHEEL   ?=
 PYTHONS ?= $(RUN)/python
+# `make changelog` compares the checkout with this branch.
+BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix wheel wheel-test tools lint format lock bench prove mutants clean
+.PHONY: help demo test test-matrix wheel wheel-test tools lint format lock changelog bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -45,6 +47,9 @@ lock: ## write requirements.lock for pyproject.toml; ARGS=--upgrade takes the ne
 	@test -x $(RUN)/uv || { echo "$(RUN)/uv: no such file. Run: $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install uv" >&2; exit 2; }
 	@$(RUN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --extra=dev \
 	  --output-file=requirements.lock pyproject.toml $(ARGS)
+
+changelog: $(VENV)/.installed ## check that a change of src/ or charts/ since BASE has a fragment in changelog.d/
+	@git diff --quiet $(BASE)... -- src charts || $(RUN)/towncrier check --compare-with $(BASE)
 
 prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); see docs/proofs.md
 	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
