@@ -14,7 +14,7 @@ PYTHONS ?= $(RUN)/python
 BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix wheel wheel-test tools lint format lock changelog bench prove mutants clean
+.PHONY: help demo test test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a 
 
 test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
+
+coverage: $(VENV)/.installed ## run the unit and render tests with branch coverage; fail below the floor in pyproject.toml
+	@$(RUN)/coverage erase
+	@$(RUN)/coverage run -m pytest -n $(WORKERS) tests/unit tests/render $(ARGS)
+	@$(RUN)/coverage combine --quiet && $(RUN)/coverage report
 
 wheel: $(VENV)/.installed ## build the wheel in dist/
 	@$(RUN)/uv build --quiet --wheel --build-constraints requirements.lock --require-hashes --out-dir dist
@@ -61,7 +66,7 @@ bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks,
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status
 
 clean: ## remove the files that make created in the checkout (not the cache of built binaries)
-	rm -rf $(VENV) .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .tools dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Installed again when the dependencies change. requirements.lock pins the versions and hashes that CI tests.
 $(VENV)/.installed: pyproject.toml requirements.lock
