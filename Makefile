@@ -7,9 +7,14 @@ CLUSTER    ?= embedded
 # One kind cluster for each run, so kind needs one worker.
 WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
+# The wheel of `make wheel-test`, and its Pythons: versions or paths, as uv accepts them.
+WHEEL   ?=
+PYTHONS ?= $(RUN)/python
+# `make changelog` compares the checkout with this branch.
+BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix tools lint format bench prove mutants clean
+.PHONY: help demo test test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -23,14 +28,33 @@ test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a 
 test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
 
+coverage: $(VENV)/.installed ## run the unit and render tests with branch coverage; fail below the floor in pyproject.toml
+	@$(RUN)/coverage erase
+	@$(RUN)/coverage run -m pytest -n $(WORKERS) tests/unit tests/render $(ARGS)
+	@$(RUN)/coverage combine --quiet && $(RUN)/coverage report
+
+wheel: $(VENV)/.installed ## build the wheel in dist/
+	@$(RUN)/uv build --quiet --wheel --build-constraints requirements.lock --require-hashes --out-dir dist
+
+wheel-test: $(VENV)/.installed ## run the unit tests against the built wheel, without src/: PYTHONS='3.11 3.12 3.13'
+	@$(RUN)/python ci/wheel_test.py $(if $(WHEEL),--wheel $(WHEEL)) --python $(PYTHONS) -- -n $(WORKERS) $(or $(ARGS),tests/unit)
+
 tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane; link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin
 
-lint: $(VENV)/.installed ## run ruff and mypy in strict mode
-	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
+lint: $(VENV)/.installed ## run ruff and mypy in strict mode; zizmor on the workflows
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.installed ## format the code with ruff
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
+
+lock: ## write requirements.lock for pyproject.toml; ARGS=--upgrade takes the newest versions
+	@test -x $(RUN)/uv || { echo "$(RUN)/uv: no such file. Run: $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install uv" >&2; exit 2; }
+	@$(RUN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --extra=dev \
+	  --output-file=requirements.lock pyproject.toml $(ARGS)
+
+changelog: $(VENV)/.installed ## check that a change of src/ or charts/ since BASE has a fragment in changelog.d/
+	@git diff --quiet $(BASE)... -- src charts || $(RUN)/towncrier check --compare-with $(BASE)
 
 prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); see docs/proofs.md
 	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
@@ -42,14 +66,15 @@ bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks,
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status
 
 clean: ## remove the files that make created in the checkout (not the cache of built binaries)
-	rm -rf $(VENV) .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .tools dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# Installed again when the dependencies change. requirements.lock pins the versions that CI tests.
+# Installed again when the dependencies change. requirements.lock pins the versions and hashes that CI tests.
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11. Set a newer version: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
 	@echo "Installing the Python packages into $(VENV) ..."
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
