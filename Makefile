@@ -1,55 +1,80 @@
-# Everything here works from a fresh clone on a bare Linux machine with make and Python 3.11 or newer.
+# Every target works in a fresh clone on a bare Linux machine with make and Python 3.11 or newer.
 PYTHON ?= python3
 VENV   ?= .venv
 RUN     = $(VENV)/bin
-# What the tests and `make demo` run on: embedded, kind or kubeconfig. See docs/clusters.md.
+# The cluster of the tests: embedded, kind or kubeconfig. See docs/clusters.md.
 CLUSTER    ?= embedded
-# One kind cluster a run, so one worker there.
+# One kind cluster for each run, so kind needs one worker.
 WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
 KUBERNETES ?= 1.36
+# The wheel of `make wheel-test`, and its Pythons: versions or paths, as uv accepts them.
+WHEEL   ?=
+PYTHONS ?= $(RUN)/python
+# `make changelog` compares the checkout with this branch.
+BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix tools lint format bench prove mutants clean
+.PHONY: help demo test test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed ## install a dozen agents on a real API server, show what each can do, clean up
+demo: $(VENV)/.installed ## install twelve agents on a real API server and print what each agent can do
 	@$(RUN)/agent-identities verify --values values/quickstart.yaml --cluster embedded --kubernetes $(KUBERNETES)
 
-test: $(VENV)/.installed ## all tests: unit, render (helm), cluster (a real API server)
-	@$(RUN)/python -m pytest -n $(WORKERS) --cluster $(CLUSTER) --kubernetes $(KUBERNETES) $(ARGS)
+test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a real API server)
+	@$(RUN)/python -m pytest -n $(WORKERS) --agent-identities-cluster $(CLUSTER) --agent-identities-kubernetes $(KUBERNETES) $(ARGS)
 
-test-matrix: $(VENV)/.installed ## the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; writes the table of docs/versions.md
+test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
 
-tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane, and link them in .tools/bin
+coverage: $(VENV)/.installed ## run the unit and render tests with branch coverage; fail below the floor in pyproject.toml
+	@$(RUN)/coverage erase
+	@$(RUN)/coverage run -m pytest -n $(WORKERS) tests/unit tests/render $(ARGS)
+	@$(RUN)/coverage combine --quiet && $(RUN)/coverage report
+
+wheel: $(VENV)/.installed ## build the wheel in dist/
+	@$(RUN)/uv build --quiet --wheel --build-constraints requirements.lock --require-hashes --out-dir dist
+
+wheel-test: $(VENV)/.installed ## run the unit tests against the built wheel, without src/: PYTHONS='3.11 3.12 3.13'
+	@$(RUN)/python ci/wheel_test.py $(if $(WHEEL),--wheel $(WHEEL)) --python $(PYTHONS) -- -n $(WORKERS) $(or $(ARGS),tests/unit)
+
+tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane; link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin
 
-lint: $(VENV)/.installed ## ruff and mypy, strict
-	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
+lint: $(VENV)/.installed ## run ruff and mypy in strict mode; zizmor on the workflows
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/zizmor --offline --quiet .github
 
-format: $(VENV)/.installed ## let ruff format the code
+format: $(VENV)/.installed ## format the code with ruff
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
 
-prove: $(VENV)/.installed ## the long runs: invariants, decisions, generated values, mutants, the red team, audit, revocation, faults
+lock: ## write requirements.lock for pyproject.toml; ARGS=--upgrade takes the newest versions
+	@test -x $(RUN)/uv || { echo "$(RUN)/uv: no such file. Run: $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install uv" >&2; exit 2; }
+	@$(RUN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --extra=dev \
+	  --output-file=requirements.lock pyproject.toml $(ARGS)
+
+changelog: $(VENV)/.installed ## check that a change of src/ or charts/ since BASE has a fragment in changelog.d/
+	@git diff --quiet $(BASE)... -- src charts || $(RUN)/towncrier check --compare-with $(BASE)
+
+prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); see docs/proofs.md
 	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
 
-mutants: $(VENV)/.installed ## the chart broken in one place, thousands of times: what kills each mutant, and what survives
+mutants: $(VENV)/.installed ## break the chart in thousands of places, one at a time; print what notices each mutant
 	@$(RUN)/python ci/mutants.py --kubernetes $(KUBERNETES) $(ARGS)
 
-bench: $(VENV)/.installed ## speed as ratios: rendering, growth, checks, control plane; then fleets of up to 10,000 agents
+bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks, control plane; then up to 10,000 agents
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status
 
-clean: ## remove what this Makefile made in the checkout (not the user's cache of built binaries)
-	rm -rf $(VENV) .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the files that make created in the checkout (not the cache of built binaries)
+	rm -rf $(VENV) .tools dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# Installed once; again when the dependencies change. requirements.lock pins what CI has seen work.
+# Installed again when the dependencies change. requirements.lock pins the versions and hashes that CI tests.
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	  { echo "$(PYTHON) is older than 3.11. Set a newer version: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || \
-	  { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
+	  { echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
 	@echo "Installing the Python packages into $(VENV) ..."
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -29,11 +29,12 @@ from agent_identities.chart.values import load
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.kube.reviews import ask, server_policy
+from agent_identities.kube.reviews import ask
 from agent_identities.rbac import Authorizer, Request, User
 from agent_identities.toolchain import provide
-from agent_identities.verify.access import verify
+from agent_identities.verify.run import verify
 from differential.applied_policy import loaded, namespaces
+from differential.compare import server_policy
 from render_worker import RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
@@ -171,7 +172,7 @@ def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Ca
     """
 
     @functools.cache
-    def ready() -> tuple[Api, Authorizer, list[Request]]:
+    def ready() -> tuple[Api, Authorizer, list[tuple[User, Request]]]:
         cluster = stack.enter_context(provide_cluster("embedded"))
         api = stack.enter_context(Api(cluster.access))
         stack.enter_context(namespaces(api, [NAMESPACE]))
@@ -179,16 +180,16 @@ def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Ca
         stack.enter_context(loaded(api, rbac, canary_namespace=NAMESPACE))
         agents = [User.service_account(NAMESPACE, f"agent-{number}") for number in range(1000)]
         asked = itertools.product(agents, VERBS, ("", "apps"), RESOURCES, (("", "a"), ("", ""), ("log", "a")))
-        requests = [Request(who, verb, group, what, *rest, NAMESPACE) for who, verb, group, what, rest in asked]
+        requests = [(who, Request(verb, group, what, *rest, NAMESPACE)) for who, verb, group, what, rest in asked]
         return api, Authorizer(server_policy(api)), requests
 
     def offline() -> object:
         _, authorizer, requests = ready()
-        return collections.deque(map(authorizer.decide, requests), maxlen=0)
+        return collections.deque(itertools.starmap(authorizer.decide, requests), maxlen=0)
 
     def online() -> object:
         api, _, requests = ready()
-        return [ask(api, request) for request in requests[::1000]]
+        return [ask(api, *asked) for asked in requests[::1000]]
 
     return offline, online
 

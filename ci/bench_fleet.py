@@ -23,6 +23,8 @@ from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
 from agent_identities.chart.objects import thaw
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.kube.client import Api
+from agent_identities.kube.reviews import ask
+from agent_identities.rbac import Request, User
 from agent_identities.toolchain import provide
 
 KINDS = ("perAgent", "perTier")
@@ -77,14 +79,8 @@ def fleet(api: Api, renderer: Renderer, bindings: str, agents: int) -> Iterator[
 
 def authorization(api: Api, namespace: str, rounds: int) -> float:
     """Median seconds of one SubjectAccessReview that is denied, in this namespace, over one kept connection."""
-    review = {
-        "spec": {
-            "user": "nobody",
-            "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "secrets"},
-        }
-    }
-    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-    return statistics.median(seconds(lambda: api.post(path, review, repeatable=True)) for _ in range(rounds))
+    nobody, request = User("nobody"), Request("get", resource="secrets", namespace=namespace)
+    return statistics.median(seconds(lambda: ask(api, nobody, request)) for _ in range(rounds))
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
-"""The cluster tests on every Kubernetes minor that has a pinned module, with both Helms, as a table in docs/.
+"""Run the cluster tests on every pinned Kubernetes minor version with both Helms: `make test-matrix`.
 
-`make test-matrix`. Some minutes a minor. The table is written when all have run, and has those that ran without
-trouble; the exit status is 1 if one test failed, or was skipped for anything but a feature that the version lacks.
+It takes several minutes for each minor version. After all runs, it writes the table of docs/versions.md, with the runs
+without failures. The exit status is 1 if a test failed, or was skipped for another reason than a missing feature.
 """
 
 import argparse
@@ -21,12 +21,13 @@ from agent_identities.toolchain import component, kubernetes_minors, provide
 PAGE: Final = junit.REPOSITORY / "docs" / "versions.md"
 START, END = "<!-- written by make test-matrix: ", "<!-- end -->"
 HELMS: Final = {"helm_4": "helm", "helm_3": "helm-3"}
+NOT_IN_THIS_VERSION: Final = "features not in this version"
 
 LACKING: Final = (
     "MutatingAdmissionPolicy v1 came with Kubernetes 1.36",
     "constrained impersonation is on by default since Kubernetes 1.36",
 )
-"""Why a test may be skipped. tests/cluster/guards/test_features.py asserts the absence."""
+"""Accepted reasons for a skipped test. tests/cluster/guards/test_features.py asserts that the feature is missing."""
 
 FEATURES: Final = {
     "MutatingAdmissionPolicy v1": "guards.shortTokens",
@@ -36,7 +37,7 @@ FEATURES: Final = {
 
 @dataclass(slots=True)
 class Run:
-    """One minor's results: by Helm ("helm_4", "helm_3", "" for tests that use none), outcome -> number of tests."""
+    """The results of one minor version: Helm ("helm_4", "helm_3", "" for tests without Helm) -> outcome -> number."""
 
     minor: str
     version: str
@@ -46,11 +47,11 @@ class Run:
 
 
 def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
-    """Runs the cluster tests on one minor; pytest's own output goes through."""
+    """Runs the cluster tests on one minor version, and shows the output of pytest."""
     print(f"\nKubernetes {minor}", flush=True)
     result = Run(minor, component("kube-apiserver", minor).version)
     report = junit.pytest(
-        ["tests/cluster", "-n", str(workers), "--both-helms", "--kubernetes", minor, *arguments],
+        ["tests/cluster", "-n", str(workers), "--both-helms", "--agent-identities-kubernetes", minor, *arguments],
     )
     result.trouble += [report.broken] if report.broken else []
     for case in report.cases:
@@ -75,7 +76,8 @@ def _count(result: Run, case: junit.Case) -> None:
 
 def rows(runs: Sequence[Run], helms: Mapping[str, str]) -> Iterator[str]:
     """The table, as Markdown."""
-    yield "| Kubernetes | " + " | ".join(f"Helm {version}" for version in helms.values()) + " | without Helm | absent |"
+    columns = ("Kubernetes", *(f"Helm {version}" for version in helms.values()), "without Helm", NOT_IN_THIS_VERSION)
+    yield f"| {' | '.join(columns)} |"
     yield "| --- | " + " | ".join("---" for _ in helms) + " | --- | --- |"
     for one in runs:
         cells = [_cell(one.tests.get(helm, Counter())) for helm in (*helms, "")]
@@ -86,21 +88,21 @@ def rows(runs: Sequence[Run], helms: Mapping[str, str]) -> Iterator[str]:
 def _cell(outcomes: Counter[str]) -> str:
     words = [f"{outcomes['passed']} passed"]
     words += [f"**{outcomes['failed']} failed**"] if outcomes["failed"] else []
-    words += [f"{outcomes['lacking']} of what is absent"] if outcomes["lacking"] else []
+    words += [f"{outcomes['lacking']} skipped (feature not in this version)"] if outcomes["lacking"] else []
     return ", ".join(words)
 
 
 def write(page: Path, runs: Sequence[Run], helms: Mapping[str, str]) -> None:
-    """Puts the table into the page between its marks: the rows of runs without trouble.
+    """Writes the rows of runs without failures into the page, between its two marks.
 
-    Minors that were not run keep their rows, if they stand under the same Helms. Raises ValueError if the marks are not
-    there.
+    Minor versions that were not run keep their rows, if the table has the same Helm versions. Raises ValueError if a
+    mark is missing.
     """
     text = page.read_text(encoding="utf-8")
     pattern = re.compile(f"({re.escape(START)}[^\n]*-->\n)(.*?)({re.escape(END)})", re.DOTALL)
     found = pattern.search(text)
     if found is None:
-        raise ValueError(f"{page}: has no marks for the table. Put them back: {START}... --> and {END}")
+        raise ValueError(f"{page}: the marks around the table are missing. Add them: {START}... --> and {END}")
     first, second, *made = rows([one for one in runs if not one.trouble], helms)
     there = found[2].splitlines()
     kept = {_minor(row): row for row in there[2:]} if there[:2] == [first, second] else {}
@@ -116,11 +118,13 @@ def _minor(row: str) -> tuple[int, ...]:
 
 
 def main() -> int:
-    """Runs, writes, says what went wrong."""
+    """Runs the tests, writes the table, and prints the failures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubernetes", nargs="*", metavar="MINOR", default=kubernetes_minors())
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="so many minors side by side (default: 1)")
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="N", help="number of minor versions to run in parallel (default: 1)"
+    )
     parser.add_argument("--no-page", action="store_true", help="do not write docs/versions.md")
     given, arguments = parser.parse_known_args()
     helms = {fixture: tool.version for fixture, name in HELMS.items() for tool in provide([name]).values()}

@@ -37,7 +37,9 @@ class Settings:
         """Runs tests on this minor."""
         number = self.workers if workers is None else workers
         long = {"PROVE_DECISIONS": str(self.decisions), "PROVE_AGENTS": str(self.agents), "PROVE_FAULTS": "1"}
-        return junit.pytest(["-n", str(number), "--kubernetes", self.kubernetes, *arguments], os.environ | long)
+        return junit.pytest(
+            ["-n", str(number), "--agent-identities-kubernetes", self.kubernetes, *arguments], os.environ | long
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -16,8 +16,11 @@ from render_worker import Engine, RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 
-settings.register_profile("sample", derandomize=True, database=None, max_examples=25)
-settings.register_profile("prove", database=None, max_examples=500, print_blob=True)
+SLOW_MACHINE = [HealthCheck.too_slow]  # that drawing takes a second is no fault of the code under test
+settings.register_profile(
+    "sample", derandomize=True, database=None, max_examples=25, suppress_health_check=SLOW_MACHINE
+)
+settings.register_profile("prove", database=None, max_examples=500, print_blob=True, suppress_health_check=SLOW_MACHINE)
 settings.load_profile("sample")
 
 

@@ -1,4 +1,4 @@
-"""Roles and bindings put on a real API server for a while, and back when its authorizer has come to heed them."""
+"""Roles and bindings put on a real API server for a while, and back when its authorizer enforces them."""
 
 import contextlib
 import time
@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api
-from agent_identities.kube.reviews import RBAC, ask
+from agent_identities.kube.reviews import ask
+from agent_identities.kube.roles import RBAC
 from agent_identities.rbac import Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User
 
 _PATIENCE_SECONDS = 30.0
@@ -20,7 +21,7 @@ Manifest = Mapping[str, Any]
 
 
 class LoadedError(AgentIdentitiesError):
-    """A policy that the server has, but does not come to heed."""
+    """A policy that the server has, but does not enforce."""
 
 
 @contextlib.contextmanager
@@ -39,7 +40,7 @@ def namespaces(api: Api, names: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def loaded(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) -> Iterator[None]:
-    """Roles and bindings on the server for the length of a block, which begins when its authorizer heeds them all.
+    """Roles and bindings on the server for the length of a block, which begins once its authorizer enforces them.
 
     Their namespaces must be there; ``canary_namespace`` is one more, or one of them.
     Raises ApiError for what the server refuses, LoadedError where it aggregates otherwise than the evaluator.
@@ -49,10 +50,10 @@ def loaded(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) ->
     with ThreadPoolExecutor(8, thread_name_prefix="load") as pool:
         try:
             list(pool.map(lambda manifest: api.post(path_of(manifest), manifest), wanted))
-            _await_aggregation(api, wanted)
+            wait_until_aggregated(api, wanted)
             for manifest in canaries:
                 api.post(path_of(manifest), manifest)
-            _await_heed(api, canaries, canary_namespace)
+            wait_until_enforced(api, canaries, canary_namespace)
             yield
         finally:
             list(pool.map(lambda manifest: _remove(api, manifest), (*wanted, *canaries)))
@@ -72,7 +73,7 @@ def _remove(api: Api, manifest: Manifest) -> None:
         raise LoadedError(f"{api.server}: {manifest['kind']} {name} is left over: {answer.status} {answer.message}")
 
 
-def _await_aggregation(api: Api, manifests: Sequence[Manifest]) -> None:
+def wait_until_aggregated(api: Api, manifests: Sequence[Manifest]) -> None:
     """Until the controller has filled each aggregated role with what the evaluator makes of it."""
     waiting = [manifest["metadata"]["name"] for manifest in manifests if "aggregationRule" in manifest]
     if not waiting:
@@ -111,11 +112,12 @@ def _canaries(namespace: str) -> list[Manifest]:
     ]
 
 
-def _await_heed(api: Api, canaries: Sequence[Manifest], namespace: str) -> None:
+def wait_until_enforced(api: Api, canaries: Sequence[Manifest], namespace: str) -> None:
+    """Until the authorizer allows what the canaries grant, and so what was written before them."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     for binding in canaries[2:]:
         user = User(binding["subjects"][0]["name"])
-        while not ask(api, Request(user, "get", "canary", "canaries", namespace=namespace)).allowed:
+        while not ask(api, user, Request("get", "canary", "canaries", namespace=namespace)).allowed:
             if time.monotonic() > deadline:
                 raise LoadedError(
                     f"{api.server}: a {binding['kind']} written {_PATIENCE_SECONDS:.0f} s ago still grants nothing. "

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agent_identities.kube.reviews import Answer
+from agent_identities.kube.reviews import ReviewStatus
 from agent_identities.rbac import Request, User
+from differential.compare import Asked
 
 Manifest = Mapping[str, Any]
 
@@ -48,21 +49,27 @@ def _one_less_in(manifest: Manifest) -> Iterator[Manifest]:
                         yield {**manifest, field: [*entries[:index], less, *entries[index + 1 :]]}
 
 
-def case_to_json(about: str, server: str, manifests: Sequence[Manifest], request: Request, answer: Answer) -> str:
+def case_to_json(about: str, server: str, manifests: Sequence[Manifest], asked: Asked, answer: ReviewStatus) -> str:
     """A case of the frozen corpus: what was loaded, what was asked, what a server of that version answered."""
+    user, request = asked
     content = {
         "about": about,
         "server": server,
         "manifests": manifests,
-        "request": {key: value for key, value in asdict(request).items() if value},
-        "answer": asdict(answer),
+        "request": {"user": asdict(user), **_filled(request._asdict())},
+        "answer": {"allowed": answer.allowed, **_filled(asdict(answer))},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def case_from_json(text: str) -> tuple[list[Manifest], Request, Answer]:
-    """What `case_to_json` wrote: the manifests, the request and the answer."""
+def case_from_json(text: str) -> tuple[list[Manifest], Asked, ReviewStatus]:
+    """What `case_to_json` wrote: the manifests, who asks for what, and the answer."""
     content = json.loads(text)
     fields = content["request"]
-    user = User(fields["user"]["name"], tuple(fields["user"].get("groups", ())))
-    return content["manifests"], Request(**{**fields, "user": user}), Answer(**content["answer"])
+    user = fields.pop("user")
+    asked = User(user["name"], tuple(user.get("groups", ()))), Request(**fields)
+    return content["manifests"], asked, ReviewStatus(**content["answer"])
+
+
+def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value}

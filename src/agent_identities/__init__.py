@@ -1,3 +1,83 @@
-"""One least-privilege, short-lived identity on Kubernetes for each AI agent, and the proof of what each can do."""
+"""One least-privilege, short-lived Kubernetes identity for each AI agent, and proof of what each can and cannot do.
+
+    import agent_identities as ai
+
+    agents = ai.load("values.yaml", namespace="agent-system")
+    ai.check(agents).raise_for_findings()
+    with ai.cluster("embedded") as cluster:
+        cluster.install(agents)
+        result = ai.verify(agents, cluster)
+        assert result.ok, result.to_markdown()
+
+The names in ``__all__`` are the library's public face; every other name may change in any release.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# A job is a function here and a folder of the same name beside this file. Python binds the name of a folder once, when
+# the folder is first imported, which is before the function takes the name: the function stays.
+from agent_identities.attack.job import attack
+from agent_identities.audit.job import rightsize, trace
+from agent_identities.checks.job import check
+from agent_identities.cluster import cluster
+from agent_identities.errors import AgentIdentitiesError, ClusterError, ToolchainError
+from agent_identities.quarantine.job import quarantine
+from agent_identities.verify.job import verify
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents, load
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.declaration import Declaration, Identity
+    from agent_identities.report.model import Finding, FindingsError, Location, Report, Result, Severity
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AgentIdentitiesError",
+    "Agents",
+    "Cluster",
+    "ClusterError",
+    "Declaration",
+    "Finding",
+    "FindingsError",
+    "Identity",
+    "Location",
+    "Report",
+    "Result",
+    "Severity",
+    "ToolchainError",
+    "attack",
+    "check",
+    "cluster",
+    "load",
+    "quarantine",
+    "rightsize",
+    "trace",
+    "verify",
+]
+
+_LAZY = {
+    "Agents": "agents",
+    "Cluster": "cluster.provide",
+    "Declaration": "declaration",
+    "Finding": "report.model",
+    "FindingsError": "report.model",
+    "Identity": "declaration",
+    "Location": "report.model",
+    "Report": "report.model",
+    "Result": "report.model",
+    "Severity": "report.model",
+    "load": "agents",
+}
+"""Where the names are that take long to import."""
+
+
+def __getattr__(name: str) -> Any:  # any of the names above
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

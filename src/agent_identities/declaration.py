@@ -4,36 +4,25 @@ This is the promise that rendered objects and live clusters are held to. It is w
 from what the templates print: a promise read from the chart's own output could not be broken.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent_identities.chart.objects import KubeObject, Objects
+from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, role_name
 from agent_identities.rbac import PolicyRule, RoleRef, User
-
-AGENT_LABEL = "agent-identities/agent"
-"""The label that names the agent on everything the chart makes for it."""
-
-TIER_LABEL = "agent-identities/tier"
-"""The label that names the tier on the Roles that the chart makes of it."""
-
-PROXY_TIER = "proxy"
-IMPERSONATION = "(impersonation)"
-"""Stands for a tier in the grants that let the proxy act as its proxied agents."""
+from agent_identities.rbac.default_grants import ungranted_namespace
 
 DEFAULT_EXPIRATION_SECONDS = 3600
 EVERYWHERE = ""
 """The namespace of a grant that holds in the whole cluster."""
 
-AGENT_PLACEHOLDER = "{agent}"
-"""Stands for the agent's name in the resourceNames of a tier."""
-
 _CONSTRAINED_SINCE = (1, 36)
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenSettings:
     """How an agent's pods get a token: ``projected``, ``automount``, or ``none`` for an agent that never has one.
 
     ``expiration_seconds`` is None where it is not ours to say.
@@ -45,16 +34,18 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """One tier in one namespace (EVERYWHERE: the whole cluster).
+class TierGrant:
+    """The rules of one tier in one namespace (EVERYWHERE: the whole cluster).
 
-    ``rules`` are empty where ``existing`` names a role that somebody else keeps: the values do not know what it holds.
+    ``rules`` are empty where ``existing`` names a Role that is not the chart's: the values do not know its rules.
+    ``impersonation``: the grant lets the proxy act as its proxied agents; it is of no tier, and ``tier`` is "".
     """
 
     tier: str
     namespace: str
     rules: tuple[PolicyRule, ...]
     existing: RoleRef | None = None
+    impersonation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +59,8 @@ class Identity:
     name: str
     namespace: str
     entry: str
-    grants: tuple[Grant, ...]
-    token: Token
+    grants: tuple[TierGrant, ...]
+    token: TokenSettings
     access: str = "direct"
     created: bool = True
     quarantined: bool = False
@@ -82,7 +73,7 @@ class Identity:
     @property
     def tiers(self) -> tuple[str, ...]:
         """The tiers it holds anywhere, in the order of the values."""
-        return tuple(dict.fromkeys(grant.tier for grant in self.grants))
+        return tuple(dict.fromkeys(grant.tier for grant in self.grants if not grant.impersonation))
 
     def rules_in(self, namespace: str) -> tuple[PolicyRule, ...]:
         """The rules granted for just this namespace (EVERYWHERE: for the whole cluster)."""
@@ -110,6 +101,40 @@ class Declaration:
         """The proxy, all agents, and those in quarantine, who hold nothing."""
         return (self.proxy, *self.agents, *self.quarantined)
 
+    def role_name(self, identity: Identity) -> str:
+        """The role of its first tier, as it is called in the release's namespace; the central Role if it has none."""
+        grant = next((grant for grant in identity.grants if not grant.impersonation), None)
+        if grant is None:
+            return role_name(PROXY_TIER, proxy=self.proxy.name)
+        if grant.existing is not None:
+            return grant.existing.name
+        of_each = any(AGENT_PLACEHOLDER in name for rule in self.tiers[grant.tier] for name in rule.resource_names)
+        return role_name(grant.tier, proxy=self.proxy.name, agent=identity.name if of_each else "")
+
+    @property
+    def granted_namespaces(self) -> tuple[str, ...]:
+        """The release's namespace, then every other namespace of a grant, EVERYWHERE included."""
+        granted = (grant.namespace for one in self.identities for grant in one.grants)
+        return tuple(dict.fromkeys((self.namespace, *granted)))
+
+    @property
+    def ungranted_namespace(self) -> str:
+        """A namespace where none of the identities is granted anything of its own."""
+        return ungranted_namespace(self.granted_namespaces)
+
+    def with_existing_roles(self, rules_of: Callable[[RoleRef, str], tuple[PolicyRule, ...]]) -> "Declaration":
+        """The same with the rules of existing Roles, as ``rules_of(role, namespace of the grant)`` reads them.
+
+        Each role is read once.
+        """
+        read = functools.cache(rules_of)
+
+        def filled(one: Identity) -> Identity:
+            grants = (g if g.existing is None else replace(g, rules=read(g.existing, g.namespace)) for g in one.grants)
+            return replace(one, grants=tuple(grants))
+
+        return replace(self, agents=tuple(filled(one) for one in self.agents))
+
     def find(self, namespace: str, name: str) -> Identity | None:
         """The proxy or the agent with this ServiceAccount; None for others, and for those in quarantine."""
         return next((one for one in (self.proxy, *self.agents) if (one.namespace, one.name) == (namespace, name)), None)
@@ -130,7 +155,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
         for identity in _identities(entry, agent, tiers, namespace)
     )
     agents = tuple(one for one in everyone if not one.quarantined)
-    own = Grant(PROXY_TIER, namespace, tiers[PROXY_TIER].rules)
+    own = TierGrant(PROXY_TIER, namespace, tiers[PROXY_TIER].rules)
     acting = _impersonation(values["proxy"].get("impersonation", "auto"), kube_version, agents, namespace)
     token = _token(values["proxy"].get("token") or {})
     proxy = Identity(values["proxy"]["name"], namespace, "proxy", (own, *acting), token)
@@ -159,9 +184,9 @@ class _Tier:
     cluster: bool = False
     existing: RoleRef | None = None
 
-    def grant(self, name: str, namespace: str, agent: str) -> Grant:
+    def grant(self, name: str, namespace: str, agent: str) -> TierGrant:
         where = EVERYWHERE if self.cluster else namespace
-        return Grant(name, where, tuple(_for_agent(rule, agent) for rule in self.rules), self.existing)
+        return TierGrant(name, where, tuple(_for_agent(rule, agent) for rule in self.rules), self.existing)
 
 
 def _tier(tier: Mapping[str, Any]) -> _Tier:
@@ -194,7 +219,7 @@ def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier]
             namespace=namespace,
             entry=entry,
             grants=() if quarantined else tuple(_grants(agent, tiers, namespace, name)),
-            token=Token("none") if access == "proxied" else _token(agent.get("token") or {}),
+            token=TokenSettings("none") if access == "proxied" else _token(agent.get("token") or {}),
             access=access,
             created=account.get("create", True) and not quarantined,
             quarantined=quarantined,
@@ -208,7 +233,7 @@ def _names(entry: str, agent: Mapping[str, Any]) -> Iterator[str]:
         yield (agent.get("serviceAccount") or {}).get("name") or entry
 
 
-def _grants(agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str, name: str) -> Iterator[Grant]:
+def _grants(agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str, name: str) -> Iterator[TierGrant]:
     for tier in agent.get("tiers", (PROXY_TIER,)):
         yield tiers[tier].grant(tier, namespace, name)
     for elsewhere, granted in sorted((agent.get("namespaces") or {}).items()):
@@ -216,13 +241,13 @@ def _grants(agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str
             yield tiers[tier].grant(tier, elsewhere, name)
 
 
-def _token(token: Mapping[str, Any]) -> Token:
+def _token(token: Mapping[str, Any]) -> TokenSettings:
     mode = token.get("mode", "projected")
     seconds = None if mode == "automount" else int(token.get("expirationSeconds", DEFAULT_EXPIRATION_SECONDS))
-    return Token(mode, seconds, token.get("audience", ""))
+    return TokenSettings(mode, seconds, token.get("audience", ""))
 
 
-def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], namespace: str) -> tuple[Grant, ...]:
+def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], namespace: str) -> tuple[TierGrant, ...]:
     """What the proxy holds beside its own tier: acting as proxied agents, for their verbs where it can (KEP-5284)."""
     proxied = [agent for agent in agents if agent.access == "proxied"]
     if not proxied:
@@ -230,7 +255,7 @@ def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], nam
     names = tuple(agent.name for agent in proxied)
     if mode == "legacy" or (mode == "auto" and _minor(kube_version) < _CONSTRAINED_SINCE):
         rule = PolicyRule(("impersonate",), ("",), ("serviceaccounts",), names)
-        return (Grant(IMPERSONATION, namespace, (rule,)),)
+        return (TierGrant("", namespace, (rule,), impersonation=True),)
     who = PolicyRule(("impersonate:serviceaccount",), ("authentication.k8s.io",), ("serviceaccounts",), names)
     acting: dict[str, list[PolicyRule]] = {namespace: [who]}
     for agent in proxied:
@@ -239,30 +264,10 @@ def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], nam
                 replace(rule, verbs=tuple(f"impersonate-on:serviceaccount:{verb}" for verb in rule.verbs))
                 for rule in grant.rules
             )
-    return tuple(Grant(IMPERSONATION, where, tuple(dict.fromkeys(rules))) for where, rules in acting.items())
+    held = {where: tuple(dict.fromkeys(rules)) for where, rules in acting.items()}
+    return tuple(TierGrant("", where, rules, impersonation=True) for where, rules in held.items())
 
 
 def _minor(version: str) -> tuple[int, int]:
     major, minor, *_ = version.lstrip("v").split(".")
     return int(major), int(re.sub(r"\D.*", "", minor))
-
-
-_POD_SPEC_PATHS: Mapping[str, tuple[str, ...]] = {
-    "Pod": ("spec",),
-    "PodTemplate": ("template", "spec"),
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    **dict.fromkeys(
-        ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"),
-        ("spec", "template", "spec"),
-    ),
-}
-"""Where each workload kind of Kubernetes keeps the spec of its pods."""
-
-
-def pod_specs(objects: Objects) -> Iterator[tuple[KubeObject, Mapping[str, Any]]]:
-    """Every object that makes pods, with the spec of its pods."""
-    for obj in objects.of_kind(*_POD_SPEC_PATHS):
-        spec: Any = obj.body
-        for part in _POD_SPEC_PATHS[obj.key.kind]:
-            spec = spec.get(part) or {}
-        yield obj, spec

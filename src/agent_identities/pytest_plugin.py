@@ -1,62 +1,204 @@
-"""pytest options and fixtures for tests on a real API server: `pytest -p agent_identities.pytest_plugin`.
+"""pytest plugin: assert what an agent may do on a real API server. Loaded by its entry point, see docs/pytest.md.
 
-`--cluster embedded|kind|kubeconfig` says what the tests run on. With `kubeconfig`, `--kubeconfig` (an option of
-pytest-helm-charts) or $KUBECONFIG names the cluster.
+Fixtures: `agent_identities` (the declared agents), `cluster` (where tests run), `agent` (one agent on it). With
+`agent_identities_values` in the ini file, the suite of pytest_suite.py is collected, too.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent_identities.cluster.provide import Cluster, provide_cluster
-from agent_identities.cluster.shared import shared
-from agent_identities.cluster.starting import ControlPlaneConfig
-from agent_identities.kube.kubeconfig import load
-from agent_identities.toolchain import DEFAULT_KUBERNETES
+from agent_identities.errors import AgentIdentitiesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent_identities.agents import Agents
+    from agent_identities.attack.ask import LiveAgents
+    from agent_identities.cluster.provide import Cluster
+
+_KINDS = ("embedded", "kind", "kubeconfig")
+_LOCK_SECONDS = 600.0
+
+_INI = {
+    "values": ("paths", "values files that declare the agents, later ones win; relative to the ini file"),
+    "chart": ("string", "the chart, relative to the ini file (default: the chart in the package)"),
+    "release": ("string", "name of the release (default: agents)"),
+    "namespace": ("string", "namespace of the release (default: agent-system)"),
+    "cluster": ("string", "embedded, kind or kubeconfig (default: embedded)"),
+    "kubernetes": ("string", "Kubernetes minor of a cluster that is created"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the options."""
+    """Add the options and the ini keys, all of them with the prefix agent-identities or agent_identities."""
     group = parser.getgroup("agent-identities")
     group.addoption(
-        "--cluster",
-        choices=("embedded", "kind", "kubeconfig"),
-        default="embedded",
-        help="what cluster tests run on (default: embedded, a control plane started for this run)",
+        "--agent-identities-cluster",
+        choices=_KINDS,
+        help="where tests run: embedded (a control plane without containers) and kind are created for this run, "
+        "kubeconfig is an existing cluster with the release installed",
     )
-    group.addoption(
-        "--kubernetes",
-        default=DEFAULT_KUBERNETES,
-        metavar="MINOR",
-        help=f"Kubernetes minor of the embedded control plane (default: {DEFAULT_KUBERNETES})",
-    )
+    group.addoption("--agent-identities-kubernetes", metavar="MINOR", help="Kubernetes minor of a created cluster")
+    group.addoption("--agent-identities-kubeconfig", metavar="FILE", help="kubeconfig of an existing cluster")
+    group.addoption("--agent-identities-context", metavar="NAME", help="context of the kubeconfig")
+    for name, (kind, text) in _INI.items():
+        parser.addini(f"agent_identities_{name}", text, type=kind, default=[] if kind == "paths" else "")  # type: ignore[arg-type]  # pytest's own literals
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and refuse settings that contradict each other."""
+    config.addinivalue_line("markers", "agent_identities: the ready-made suite over agent_identities_values")
+    kind = config.getini("agent_identities_cluster")
+    if kind and kind not in _KINDS:
+        raise pytest.UsageError(f"agent_identities_cluster = {kind}: not one of {', '.join(_KINDS)}.")
+    for path in config.getini("agent_identities_values"):
+        if not path.is_file():
+            raise pytest.UsageError(f"agent_identities_values: {path}: no such file.")
+    named = config.getoption("agent_identities_kubeconfig") or config.getoption("agent_identities_context")
+    if named and config.getoption("agent_identities_cluster") not in (None, "kubeconfig"):
+        raise pytest.UsageError(
+            "--agent-identities-kubeconfig and -context need --agent-identities-cluster kubeconfig."
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the ready-made suite, unless the command line names files or tests."""
+    if not config.getini("agent_identities_values") or _names_files(config):
+        return
+    path = Path(__file__).with_name("pytest_suite.py")
+    module = pytest.Module.from_parent(session, path=path, nodeid="agent-identities")
+    items.extend(session.genitems(module))
+
+
+def _names_files(config: pytest.Config) -> bool:
+    arguments = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    return any("::" in each or Path(each).is_file() for each in arguments)
+
+
+def declared_agents(config: pytest.Config) -> "Agents":
+    """The agents of the ini file's values. Raises UsageError with one sentence where they cannot be used."""
+    from agent_identities.agents import load
+
+    files = config.getini("agent_identities_values")
+    if not files:
+        raise pytest.UsageError(
+            "agent_identities: no values. Name the values file in the ini file: agent_identities_values = values.yaml"
+        )
+    chart, base = config.getini("agent_identities_chart"), config.inipath.parent if config.inipath else config.rootpath
+    more = {key: config.getini(f"agent_identities_{key}") for key in ("release", "namespace")}
+    try:
+        return load(*files, chart=base / chart if chart else None, **{key: text for key, text in more.items() if text})
+    except AgentIdentitiesError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def cluster_kind(config: pytest.Config) -> str:
+    """Where tests run: by the command line, else by the ini file, else embedded."""
+    if config.getoption("agent_identities_kubeconfig") or config.getoption("agent_identities_context"):
+        return "kubeconfig"
+    return config.getoption("agent_identities_cluster") or config.getini("agent_identities_cluster") or "embedded"
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster of this run; one for all xdist workers where it is embedded. It ends with the run."""
-    kind = request.config.getoption("--cluster")
-    kubernetes = request.config.getoption("--kubernetes")
-    if kind == "embedded":
-        yield _embedded(tmp_path_factory, kubernetes)
-        return
-    given = request.config.getoption("kubeconfig", None)
-    kubeconfig = Path(given) if given and kind == "kubeconfig" else None
-    with provide_cluster(kind, kubeconfig=kubeconfig, kubernetes=kubernetes) as provided:
-        yield provided
+def agent_identities(pytestconfig: pytest.Config) -> "Agents":
+    """The declared agents: iterate over them, or take one by name, ``agent_identities["triage-1"]``."""
+    return declared_agents(pytestconfig)
 
 
-def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> Cluster:
-    """The run's control plane. Its owner is pytest's own process (xdist's controller): it is gone when that is."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Cluster]":
+    """The cluster of this run. An embedded one is shared by all xdist workers; it ends with the run."""
+    from agent_identities.toolchain import DEFAULT_KUBERNETES
+
+    kind = cluster_kind(pytestconfig)
+    kubernetes = (
+        pytestconfig.getoption("agent_identities_kubernetes")
+        or pytestconfig.getini("agent_identities_kubernetes")
+        or DEFAULT_KUBERNETES
+    )
+    try:
+        if kind == "embedded":
+            yield _embedded(tmp_path_factory, kubernetes)
+            return
+        from agent_identities.cluster.provide import provide_cluster
+
+        if kind == "kind":
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                raise pytest.UsageError("--agent-identities-cluster kind: one cluster for each worker. Use -n 0.")
+            provided = provide_cluster("kind", kubernetes=kubernetes)
+        else:
+            given = pytestconfig.getoption("agent_identities_kubeconfig")
+            context = pytestconfig.getoption("agent_identities_context")
+            provided = provide_cluster("kubeconfig", kubeconfig=Path(given) if given else None, context=context)
+        with provided as made:
+            yield made
+    except AgentIdentitiesError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def agent_identities_installed(
+    pytestconfig: pytest.Config,
+    agent_identities: "Agents",
+    cluster: "Cluster",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Cluster":
+    """The cluster with the release on it: installed once on one that is created, expected on an existing one."""
+    if cluster_kind(pytestconfig) == "kubeconfig":
+        return cluster
+    from filelock import FileLock
+
+    run_directory = _run_directory(tmp_path_factory)[0]
+    done = run_directory / f"agent-identities-{agent_identities.namespace}-{agent_identities.release}"
+    try:
+        with FileLock(run_directory / "agent-identities-install.lock", timeout=_LOCK_SECONDS):
+            if not done.exists():
+                cluster.install(agent_identities)
+                done.touch()
+    except AgentIdentitiesError as error:
+        pytest.fail(str(error), pytrace=False)
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def agent(agent_identities: "Agents", agent_identities_installed: "Cluster") -> "Iterator[LiveAgents]":
+    """One agent on the cluster: ``agent("triage-1").denied("get", "secrets")``, ``.allowed("list", "pods")``."""
+    from agent_identities.attack.ask import LiveAgents
+
+    try:
+        with LiveAgents(agent_identities, agent_identities_installed) as live:
+            yield live
+    except AgentIdentitiesError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _run_directory(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The folder that all workers of a run share, and the process that the run ends with."""
     base = tmp_path_factory.getbasetemp()
-    run_dir, owner = (base.parent, os.getppid()) if worker else (base, os.getpid())
-    plane = shared(run_dir, owner, ControlPlaneConfig(kubernetes=kubernetes))
+    return (base.parent, os.getppid()) if "PYTEST_XDIST_WORKER" in os.environ else (base, os.getpid())
+
+
+def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> "Cluster":
+    """The run's control plane. It ends with pytest's own process (xdist's controller)."""
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.cluster.shared import shared
+    from agent_identities.cluster.starting import ControlPlaneConfig
+    from agent_identities.kube.kubeconfig import load
+
+    plane = shared(*_run_directory(tmp_path_factory), ControlPlaneConfig(kubernetes=kubernetes))
     return Cluster(
         access=load(plane.kubeconfig),
         audit_log=plane.audit_log,
         version=plane.kubernetes_version,
         origin="embedded",
     )
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any], report: Any) -> None:  # either kind of report
+    """A user's mistake is one sentence, without a traceback."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, AgentIdentitiesError):
+        report.longrepr = str(call.excinfo.value)

@@ -1,4 +1,4 @@
-"""Real releases on a real API server, each test in a namespace of its own."""
+"""Releases on a real API server, each test in its own namespace."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from support.server import Server
 
 @pytest.fixture(scope="session")
 def kube_config(cluster: Cluster) -> str:
-    """pytest-helm-charts' fixture: its `kube_cluster` is the cluster of this run."""
+    """Overrides the fixture of pytest-helm-charts, so that its `kube_cluster` is the cluster of this run."""
     return str(cluster.kubeconfig)
 
 
@@ -25,13 +25,13 @@ def control_plane(cluster: Cluster) -> Cluster:
 
 @pytest.fixture(scope="module")
 def server(kube_cluster: ExistingCluster) -> Server:
-    """The API server, asked by the administrator."""
+    """The API server, with the administrator's credentials."""
     return Server(kube_cluster.kube_client)
 
 
 @pytest.fixture
 def namespace(server: Server) -> Iterator[str]:
-    """A new namespace, removed with all that is in it."""
+    """A namespace for one test, deleted with its contents after the test."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     yield name
     server.delete(f"/api/v1/namespaces/{name}")
@@ -44,19 +44,19 @@ def either_helm(request: pytest.FixtureRequest) -> Helm:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """With --both-helms, whatever uses `helm`, if only by another fixture, runs with each."""
+    """With --both-helms, each test that uses `helm`, directly or by another fixture, runs with both Helms."""
     if "helm" in metafunc.fixturenames and metafunc.config.getoption("--both-helms"):
         metafunc.parametrize("helm", ["helm_4", "helm_3"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def helm(request: pytest.FixtureRequest) -> Helm:
-    """Helm 4; with --both-helms, Helm 3 in a second run of the test."""
+    """Helm 4. With --both-helms, the test also runs with Helm 3."""
     helm: Helm = request.getfixturevalue(getattr(request, "param", "helm_4"))
     return helm
 
 
 @pytest.fixture
 def release(cluster: Cluster, chart: Path, namespace: str) -> Callable[[Helm], Release]:
-    """A release of the chart, not yet installed, by the helm that is given."""
+    """A function that returns a release of the chart, not installed, for a Helm."""
     return lambda helm: Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context)

@@ -1,4 +1,4 @@
-"""What `agent-identities attack` finds on a real API server, and that it finds all there is to find."""
+"""`agent-identities attack` on a real API server finds every undeclared right."""
 
 import json
 import os
@@ -26,7 +26,8 @@ from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
 from agent_identities.kube.kubeconfig import load
-from agent_identities.rbac import Catalogue, PolicyRule, Request, Risk, rule_allows
+from agent_identities.rbac import Catalogue, PolicyRule, Risk, rule_allows
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -50,7 +51,7 @@ def catalogue(chart: Path) -> Catalogue:
 def install(
     control_plane: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
 ) -> Callable[..., Declaration]:
-    """Installs values and says what they declare."""
+    """Installs values and returns what the values declare."""
 
     def run(file: Path) -> Declaration:
         release(helm).install(Values((file,)))
@@ -61,7 +62,7 @@ def install(
 
 @pytest.fixture
 def declaration(install: Callable[..., Declaration]) -> Declaration:
-    """The quickstart, installed."""
+    """Installs values/quickstart.yaml."""
     return install(QUICKSTART)
 
 
@@ -75,7 +76,7 @@ def attacking(control_plane: Cluster, catalogue: Catalogue) -> Attacking:
 
 
 class ByHand:
-    """What somebody adds to a cluster by hand; cluster-wide things and those of other namespaces are taken away."""
+    """Creates objects outside the release, and deletes them after the test, also cluster-scoped objects."""
 
     def __init__(self, server: Server, namespace: str) -> None:
         self.server = server
@@ -89,7 +90,7 @@ class ByHand:
     def bind(
         self, name: str, *rules: PolicyRule, label: str = "oops", namespace: str = "", everywhere: bool = False
     ) -> str:
-        """A role and a binding for one agent of ours; back when the authorizer knows them. The binding's name."""
+        """Creates a role and a binding, waits until the authorizer enforces them, and returns their name."""
         where = namespace or self.namespace
         title = f"{label}-{self.namespace}"
         collection, prefix = (RBAC, "Cluster") if everywhere else (f"{RBAC}/namespaces/{where}", "")
@@ -120,7 +121,7 @@ class ByHand:
         return bool(answer["status"]["allowed"])
 
     def guard(self, resource: str, expression: str, canary: Callable[[], tuple[int, Json]]) -> str:
-        """An admission policy on what is created in our namespace; back when it refuses the canary. Its name."""
+        """Creates an admission policy for the namespace, waits until it refuses the canary, and returns its name."""
         title = f"guard-{self.namespace}"
         ours = {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}
         rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": [resource], "operations": ["CREATE"]}
@@ -145,18 +146,18 @@ def by_hand(server: Server, namespace: str) -> Iterator[ByHand]:
 
 
 def unexpected(found: Attack) -> dict[str, set[str]]:
-    """The rights that were used without being declared, by agent."""
+    """The undeclared rights that were used, by agent."""
     used: dict[str, set[str]] = {}
     for each in found.of(Outcome.UNEXPECTED):
         if not each.move.control:
-            used.setdefault(each.identity.name, set()).add(str(each.move.info))
+            used.setdefault(each.identity.name, set()).add(each.move.info.action)
     return used
 
 
-# ---- a release as it should be
+# ---- a correct release
 
 
-def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
+def test_every_undeclared_request_of_the_quickstart_is_refused(
     declaration: Declaration, attacking: Attacking, record_property: RecordProperty
 ) -> None:
     found = attacking(declaration)
@@ -164,27 +165,25 @@ def test_every_agent_of_the_quickstart_is_stopped_at_all_that_it_was_not_given(
         record_property(f"moves by {name}", moves)
     record_property("unexpected", found.count(Outcome.UNEXPECTED))
     record_property("not sent", found.count(Outcome.NOT_SENT))
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
     assert {each.outcome for each in found.attempts} == harmless
     assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
     assert found.pairs == found.possible_pairs == 13 * 12
 
 
-def test_what_the_tiers_give_succeeds_and_so_do_the_positive_controls(
-    declaration: Declaration, attacking: Attacking
-) -> None:
+def test_declared_requests_and_positive_controls_succeed(declaration: Declaration, attacking: Attacking) -> None:
     found = attacking(declaration, "researcher", "sandboxed")
     controls = Counter(each.identity.name for each in found.attempts if each.move.control and each.status == 201)
     assert controls == {"researcher": 2, "sandboxed": 2}
     assert {each.identity.name for each in found.of(Outcome.DECLARED)} == {"researcher"}
 
 
-def test_each_move_is_made_with_a_token_that_is_bound_to_a_pod_of_the_agent(
+def test_each_request_uses_a_token_that_is_bound_to_a_pod_of_the_agent(
     control_plane: Cluster, namespace: str, declaration: Declaration, attacking: Attacking
 ) -> None:
     if control_plane.audit_log is None:
-        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+        pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     (holder,) = attacking(declaration, "researcher").holders
     pods = [
         event["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name")
@@ -195,20 +194,20 @@ def test_each_move_is_made_with_a_token_that_is_bound_to_a_pod_of_the_agent(
     assert set(map(str, pods)) == {str([holder.pod])}
 
 
-def test_an_agent_that_may_do_anything_does_it_and_nothing_is_changed(
+def test_the_requests_of_an_agent_with_all_rights_succeed_and_change_nothing(
     server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
 ) -> None:
     by_hand.bind("sandboxed", EVERYTHING, everywhere=True)
     before = objects(server, namespace)
     found = attacking(declaration, "sandboxed")
     assert found.count(Outcome.UNEXPECTED) > 400
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
     assert found.leftovers == ()
     assert objects(server, namespace) == before
 
 
 def objects(server: Server, namespace: str) -> dict[str, str]:
-    """The version of every object in the namespace, in kube-system and in none, but for what beats by itself."""
+    """The version of every cluster-scoped object and of all objects in two namespaces, except events and leases."""
     found = {}
     beating = {"events", "leases"}
     groups = [f"/apis/{group['preferredVersion']['groupVersion']}" for group in server.get("/apis")["groups"]]
@@ -227,10 +226,10 @@ def objects(server: Server, namespace: str) -> dict[str, str]:
     return found
 
 
-# ---- teeth
+# ---- undeclared rights
 
 
-def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
+def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
     tmp_path: Path,
     install: Callable[..., Declaration],
     attacking: Attacking,
@@ -239,7 +238,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
     namespace: str,
     record_property: RecordProperty,
 ) -> None:
-    """A fleet without a right, one agent for each risk; each is given by hand the least that the risk is."""
+    """Agents without tiers, one for each risk. A binding outside the release grants the rules of the risk."""
     file = tmp_path / "fleet.yaml"
     names = [risk.id for risk in catalogue.risks]
     assert len(names) == 77
@@ -253,7 +252,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
         )
     found = attacking(declaration)
     assert not found.void
-    assert found.count(Outcome.NOT_SENT) == 0, report.to_markdown(found)
+    assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
 
     used: dict[str, list[Attempt]] = {}
     for each in found.of(Outcome.UNEXPECTED):
@@ -261,7 +260,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
             used.setdefault(each.identity.name, []).append(each)
     record_property("rules found", len(set(used) & set(names)))
     record_property("rules", len(names))
-    assert set(used) == set(names)  # neither the innocent one nor the proxy
+    assert set(used) == set(names)  # neither `innocent` nor the proxy
     problems = []
     for risk in catalogue.risks:
         attempts = used[risk.id]
@@ -278,7 +277,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
         ]
     assert problems == []
 
-    # No request uses these rights alone; all others were found by a request that had its effect.
+    # No single request uses these rights. All other rights were found by a request that succeeded.
     only_asked = {name for name, attempts in used.items() if all(each.move.asks for each in attempts)}
     assert only_asked == {
         "verbs-unknown",
@@ -291,7 +290,7 @@ def test_one_extra_right_is_found_for_every_risk_of_the_catalogue(
 
 
 class Extra(NamedTuple):
-    """Where the example of a risk has to be bound for the risk to be there."""
+    """The scope in which the rules of a risk must be bound, so that the risk applies."""
 
     namespace: str
     everywhere: bool = False
@@ -300,33 +299,18 @@ class Extra(NamedTuple):
 def place_of(risk: Risk, catalogue: Catalogue, namespace: str) -> Extra:
     for extra in (Extra(namespace), Extra("kube-system"), Extra("", everywhere=True)):
         met = catalogue.findings(risk.bad, cluster_wide=extra.everywhere, namespace=extra.namespace)
-        urls = any(rule.non_resource_urls for rule in risk.bad)  # a Role may not hold them
+        urls = any(rule.non_resource_urls for rule in risk.bad)  # a Role cannot contain non-resource URLs
         if risk.id in {match.risk.id for match in met} and (extra.everywhere or not urls):
             return extra
-    raise AssertionError(f"{risk.id}: its own example fires nowhere")
+    raise AssertionError(f"{risk.id}: its own rules do not match in any scope")
 
 
 def uses(attempt: Attempt, rule: PolicyRule) -> bool:
-    """Whether a rule is what let a move pass."""
-    return any(
-        rule_allows(
-            rule,
-            Request(
-                attempt.identity.user,
-                right.verb,
-                right.api_group,
-                right.resource,
-                right.subresource,
-                right.name,
-                right.namespace,
-                right.path,
-            ),
-        )
-        for right in chain.from_iterable(rights_needed(attempt.move))
-    )
+    """Whether a rule allows one of the rights that a request needs."""
+    return any(rule_allows(rule, right) for right in chain.from_iterable(rights_needed(attempt.move)))
 
 
-def test_a_right_against_one_sibling_alone_is_found(
+def test_an_undeclared_right_on_one_sibling_is_found(
     declaration: Declaration, attacking: Attacking, by_hand: ByHand
 ) -> None:
     by_hand.bind("researcher", PolicyRule(("impersonate",), ("",), ("serviceaccounts",), ("triage-2",)), label="imp")
@@ -336,14 +320,16 @@ def test_a_right_against_one_sibling_alone_is_found(
     assert used == {("sibling-impersonate", "triage-2"), ("sibling-token", "triage-3")}
 
 
-def test_a_right_in_another_namespace_is_found(declaration: Declaration, attacking: Attacking, by_hand: ByHand) -> None:
+def test_an_undeclared_right_in_another_namespace_is_found(
+    declaration: Declaration, attacking: Attacking, by_hand: ByHand
+) -> None:
     by_hand.bind("researcher", PolicyRule(("list",), ("",), ("services",)), namespace="default")
     found = attacking(declaration, "researcher", "sandboxed")
     assert unexpected(found) == {"researcher": {"list services"}}
 
 
 @pytest.mark.parametrize("impersonation", ["legacy", "constrained"])
-def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tiers(
+def test_requests_of_the_proxy_as_a_proxied_agent_are_compared_with_the_agents_tiers(
     control_plane: Cluster,
     tmp_path: Path,
     chart: Path,
@@ -361,7 +347,7 @@ def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tier
     declaration = install(file)
 
     found = attacking(declaration, declaration.proxy.name)
-    assert found.clean, report.to_markdown(found)
+    assert found.ok, found.to_markdown()
     through = Counter(each.outcome for each in found.attempts if each.move.id.startswith("through-proxy"))
     assert through[Outcome.RBAC] > 50
     assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.move.id == "sibling-impersonate")
@@ -380,7 +366,7 @@ def test_what_the_proxy_does_as_a_proxied_agent_is_held_against_that_agents_tier
 # ---- guards
 
 
-def test_a_guard_that_stops_a_move_is_named_and_is_no_finding(
+def test_a_request_that_a_guard_refuses_is_not_a_finding_and_the_guard_is_named(
     server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
 ) -> None:
     by_hand.bind("sandboxed", CREATE_PODS)
@@ -398,10 +384,10 @@ def test_a_guard_that_stops_a_move_is_named_and_is_no_finding(
     guarded = found.of(Outcome.GUARD)
     assert {each.move.id for each in guarded} >= {"pod-as-sibling", "pod-with-secret", "sibling-pod-as"}
     assert {each.verdict.how for each in guarded} == {f"ValidatingAdmissionPolicy {name}: not here"}
-    assert {str(each.move.info) for each in guarded} == {"create pods"}
+    assert {each.move.info.action for each in guarded} == {"create pods"}
 
 
-def test_a_token_that_a_guard_refuses_is_reported_as_that_and_is_no_pass(
+def test_a_token_request_that_a_guard_refuses_is_reported_and_the_run_does_not_pass(
     server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
 ) -> None:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/researcher/token"
@@ -414,26 +400,26 @@ def test_a_token_that_a_guard_refuses_is_reported_as_that_and_is_no_pass(
         ("sandboxed", Standing.READY),
     ]
     assert found.holders[0].note == f"ValidatingAdmissionPolicy {name}: not here"
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert "researcher" not in {each.identity.name for each in found.attempts}
 
 
-# ---- bad days
+# ---- failures
 
 
-def test_an_agent_that_is_not_on_the_cluster_is_reported_and_is_no_pass(
+def test_an_agent_without_a_service_account_is_reported_and_the_run_does_not_pass(
     server: Server, namespace: str, declaration: Declaration, attacking: Attacking
 ) -> None:
     server.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/sandboxed")
     found = attacking(declaration, "sandboxed", "researcher")
     assert [one.identity.name for one in found.unarmed] == ["sandboxed"]
     assert found.unarmed[0].standing is Standing.ABSENT
-    assert not found.clean
+    assert not found.ok
     assert not found.void
 
 
-def test_declared_rights_that_are_missing_are_told_though_they_are_no_breach(
+def test_missing_declared_rights_are_reported(
     server: Server, namespace: str, declaration: Declaration, attacking: Attacking, by_hand: ByHand
 ) -> None:
     server.delete(f"{RBAC}/namespaces/{namespace}/rolebindings/researcher-binding")
@@ -444,10 +430,10 @@ def test_declared_rights_that_are_missing_are_told_though_they_are_no_breach(
     assert any("agent-identities verify" in note for note in report.notes(found))
 
 
-def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
+def test_the_run_does_not_pass_if_the_server_stops_during_the_run(
     tmp_path: Path, chart: Path, helm: Helm, catalogue: Catalogue, request: pytest.FixtureRequest
 ) -> None:
-    kubernetes = request.config.getoption("--kubernetes")
+    kubernetes = request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
     with ControlPlane.start(tmp_path / "plane", ControlPlaneConfig(kubernetes=kubernetes)) as plane:
         Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values((QUICKSTART,)))
         declaration = declare(values.load(chart, [QUICKSTART]), namespace="agent-system")
@@ -463,17 +449,17 @@ def test_a_server_that_goes_away_in_the_middle_makes_no_pass(
     assert found.count(Outcome.RBAC) > 100
     assert found.count(Outcome.NOT_SENT) > 1000
     assert found.count(Outcome.UNEXPECTED) == 0
-    assert not found.clean
+    assert not found.ok
     assert not found.void
-    assert found.leftovers  # nobody is there to remove the pods
-    assert any("could not be sent" in finding.what for finding in report.findings(found))
+    assert found.leftovers  # no server is left to delete the pods
+    assert any("could not be sent" in finding.message for finding in found.findings)
 
 
 # ---- the command
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command as a user types it."""
+    """Runs the command."""
     command = [sys.executable, "-c", "from agent_identities.cli import main; main()", "attack", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
@@ -481,29 +467,29 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
-    """The options that point the command at this cluster and namespace."""
+    """The options that select this cluster and namespace."""
     context = ["--context", control_plane.context] if control_plane.context else []
     return ["-f", QUICKSTART, "--kubeconfig", control_plane.kubeconfig, *context, "--namespace", namespace]
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_exits_with_0_where_everything_was_stopped(here: list[str | Path]) -> None:
+def test_the_command_exits_with_0_if_every_undeclared_request_is_refused(here: list[str | Path]) -> None:
     done = run(*here, "--yes-attack", "--agent", "researcher", "--agent", "triage-1")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "0 unexpected · 0 not sent" in " ".join(done.stdout.split())
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_exits_with_1_and_names_the_request_and_what_allowed_it(
+def test_the_command_exits_with_1_and_names_the_request_and_its_binding(
     by_hand: ByHand, here: list[str | Path], namespace: str
 ) -> None:
     name = by_hand.bind("researcher", WRITE_SECRETS)
     done = run(*here, "--yes-attack", "--agent", "researcher", "--output", "json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    told = {(each["needs"], each["status"]) for each in found["unexpected"] if each["move"] != "own-rules"}
-    assert ("create secrets", 201) in told
-    assert {needs for needs, _ in told} == {"create secrets", "patch secrets"}
+    reported = {(each["needs"], each["status"]) for each in found["unexpected"] if each["move"] != "own-rules"}
+    assert ("create secrets", 201) in reported
+    assert {needs for needs, _ in reported} == {"create secrets", "patch secrets"}
     reasons = {each["allowedBy"] for each in found["unexpected"] if each["move"] != "own-rules"}
     assert all(f'RoleBinding "{name}/{namespace}"' in reason for reason in reasons)
     text = run(*here, "--yes-attack", "--agent", "researcher").stdout
@@ -511,7 +497,7 @@ def test_the_command_exits_with_1_and_names_the_request_and_what_allowed_it(
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_sends_nothing_to_a_cluster_of_the_users_unless_told_to(
+def test_the_command_sends_nothing_to_a_users_cluster_without_yes_attack(
     control_plane: Cluster, namespace: str, here: list[str | Path], server: Server
 ) -> None:
     done = run(*here)
@@ -522,7 +508,7 @@ def test_the_command_sends_nothing_to_a_cluster_of_the_users_unless_told_to(
         assert f'system:serviceaccount:{namespace}:researcher"' not in control_plane.audit_log.read_text()
 
 
-def test_the_command_exits_with_2_where_there_is_nobody_to_attack_from(here: list[str | Path]) -> None:
+def test_the_command_exits_with_2_if_no_agent_has_a_token(here: list[str | Path]) -> None:
     done = run(*here, "--yes-attack")
     assert done.returncode == 2, done.stderr
     assert "no ServiceAccount" in done.stdout

@@ -1,4 +1,4 @@
-"""The audit log of a whole run of the red team: every request of it is one agent's, and none is nobody's."""
+"""The audit log of a whole attack run: each request is attributed to one agent."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from agent_identities.attack.run import Attack, attack
 from agent_identities.attack.verdict import Outcome
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read
 from agent_identities.audit.trace import Trace, Tracer
 from agent_identities.chart import values
@@ -26,7 +26,7 @@ RecordProperty = Callable[[str, object], None]
 
 
 def traced(cluster: Cluster, declaration: Declaration) -> Trace:
-    tracer = Tracer(Agents.declared(declaration))
+    tracer = Tracer(AgentAccounts.declared(declaration))
     for _ in tracer.read("audit.log", read(str(cluster.audit_log))):
         pass
     return tracer.result()
@@ -36,9 +36,9 @@ def traced(cluster: Cluster, declaration: Declaration) -> Trace:
 def run(
     cluster: Cluster, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]
 ) -> tuple[Declaration, Attack]:
-    """Direct and proxied agents, attacked from by each direct one and by the proxy."""
+    """Attack requests from each direct agent and from the proxy, on a release with direct and proxied agents."""
     if cluster.audit_log is None:
-        pytest.skip("needs the API server's audit log: run with --cluster embedded or kind")
+        pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
     release(helm).install(Values((PROXIED,)))
     declaration = declare(values.load(chart, [PROXIED]), namespace=namespace, kube_version=cluster.version)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
@@ -46,12 +46,12 @@ def run(
         return declaration, attack(api, declaration, catalogue)
 
 
-def test_every_request_of_the_red_team_is_exactly_one_agents(
+def test_every_request_of_an_attack_run_is_attributed_to_exactly_one_agent(
     cluster: Cluster, run: tuple[Declaration, Attack], record_property: RecordProperty
 ) -> None:
     declaration, done = run
-    assert done.clean
-    # a token that is not accepted belongs to nobody, and a request that waits for its answer is not in the log yet
+    assert done.ok
+    # a request with a rejected token has no user, and a request without an answer is not in the log yet
     sent = Counter(each.identity.name for each in done.attempts if each.outcome is not Outcome.TOKEN)
 
     def written() -> Trace | None:
@@ -62,7 +62,7 @@ def test_every_request_of_the_red_team_is_exactly_one_agents(
     assert trace is not None
     record_property("requests", trace.attributed + trace.not_attributed)
     record_property("attributed", trace.attributed)
-    assert trace.complete, trace.unattributed
+    assert trace.ok, trace.unattributed
     assert trace.not_attributed == 0
     by_sender = Counter({use.via.rpartition(":")[2] or use.agent.name: 0 for use in trace.uses})
     for use in trace.uses:

@@ -1,4 +1,4 @@
-"""The embedded control plane is a real one, is there in full once it is ready, and is gone when it should be."""
+"""The embedded control plane: it is complete when it is ready, and it ends with its owner."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from agent_identities.cli import cluster as commands
+from agent_identities.cli import down, status, up
 from agent_identities.cluster import kept, starting
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.cluster.pid import ProcessId
@@ -43,14 +43,14 @@ time.sleep(600)
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One that no test ends."""
+    """A control plane that no test ends."""
     with ControlPlane.start(tmp_path_factory.mktemp("plane")) as plane:
         yield plane
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where `up` keeps its clusters in this test."""
+    """The folder in which `up` keeps its control planes in this test."""
     monkeypatch.setenv(kept.STATE_VARIABLE, str(tmp_path / "state"))
     yield tmp_path / "state"
     kept.down()
@@ -76,37 +76,37 @@ def no_secrets(directory: Path) -> bool:
     )
 
 
-# ---- what it is
+# ---- a running control plane
 
 
-def test_once_it_is_ready_the_controllers_have_done_their_part(plane: ControlPlane) -> None:
+def test_a_ready_control_plane_has_the_objects_of_the_controllers(plane: ControlPlane) -> None:
     assert get(plane, "/api/v1/namespaces/default/serviceaccounts/default")["kind"] == "ServiceAccount"
     assert get(plane, "/apis/rbac.authorization.k8s.io/v1/clusterroles/view")["rules"]
 
 
-def test_pods_get_the_authority_that_signed_the_api_server(plane: ControlPlane) -> None:
+def test_pods_get_the_certificate_authority_of_the_api_server(plane: ControlPlane) -> None:
     data = get(plane, "/api/v1/namespaces/default/configmaps/kube-root-ca.crt")["data"]
     assert data == {"ca.crt": plane.ca.read_text()}
 
 
-def test_its_kubeconfig_reaches_it_with_tls_verified(plane: ControlPlane) -> None:
+def test_the_kubeconfig_works_with_tls_verification(plane: ControlPlane) -> None:
     cluster = yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]
     assert set(cluster) == {"server", "certificate-authority-data"}
     assert base64.b64decode(cluster["certificate-authority-data"]) == plane.ca.read_bytes()
     assert Api(load(plane.kubeconfig, "agent-identities")).version() == plane.kubernetes_version
 
 
-def test_it_is_the_version_that_was_asked_for(plane: ControlPlane) -> None:
+def test_the_control_plane_has_the_requested_version(plane: ControlPlane) -> None:
     assert plane.kubernetes_version.startswith(f"v{ControlPlaneConfig().kubernetes}.")
 
 
-def test_rbac_decides(plane: ControlPlane) -> None:
+def test_rbac_is_enforced(plane: ControlPlane) -> None:
     with pytest.raises(OSError, match="HTTP 403"):
         get(plane, "/metrics", who="controller-manager-client")
     assert get(plane, "/api/v1/namespaces/default/pods", who="controller-manager-client")["kind"] == "PodList"
 
 
-def test_etcd_answers_the_api_server_only(plane: ControlPlane) -> None:
+def test_etcd_refuses_clients_other_than_the_api_server(plane: ControlPlane) -> None:
     plan = json.loads((plane.directory / "plan.json").read_text())
     (etcd,) = (command for command in plan["commands"] if command["name"] == "etcd")
     check = etcd["checks"][0]
@@ -116,22 +116,22 @@ def test_etcd_answers_the_api_server_only(plane: ControlPlane) -> None:
         administrator.get(check["url"])
 
 
-def test_the_audit_log_names_who_asked_for_what(plane: ControlPlane) -> None:
+def test_the_audit_log_has_the_user_and_the_request(plane: ControlPlane) -> None:
     get(plane, "/api/v1/namespaces/kube-public/pods")
     events = [json.loads(line) for line in plane.audit_log.read_text().splitlines()]
     (event,) = [event for event in events if event["requestURI"] == "/api/v1/namespaces/kube-public/pods"]
     assert (event["user"]["username"], event["verb"], event["level"]) == ("admin", "list", "Metadata")
 
 
-def test_only_its_owner_can_look_into_its_folder(plane: ControlPlane) -> None:
+def test_only_the_owner_can_read_the_folder(plane: ControlPlane) -> None:
     assert plane.directory.stat().st_mode & 0o777 == 0o700
     assert plane.kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
-# ---- side by side
+# ---- several control planes
 
 
-def test_two_run_at_once_and_end_on_their_own(plane: ControlPlane, tmp_path: Path) -> None:
+def test_two_control_planes_run_and_end_independently(plane: ControlPlane, tmp_path: Path) -> None:
     with ControlPlane.start(tmp_path) as other:
         assert other.url != plane.url
         with pytest.raises(OSError, match=r"(?i)certificate"):
@@ -142,13 +142,13 @@ def test_two_run_at_once_and_end_on_their_own(plane: ControlPlane, tmp_path: Pat
     assert get(plane, "/version")["gitVersion"] == plane.kubernetes_version
 
 
-def test_a_second_one_in_the_same_folder_is_refused(plane: ControlPlane) -> None:
+def test_a_second_control_plane_in_the_same_folder_is_refused(plane: ControlPlane) -> None:
     with pytest.raises(ClusterError, match=str(plane.directory)):
         ControlPlane.start(plane.directory)
     plane.check()
 
 
-def test_all_workers_of_a_run_share_one(tmp_path: Path) -> None:
+def test_all_workers_of_a_run_share_one_control_plane(tmp_path: Path) -> None:
     worker = "import sys, os; from pathlib import Path; from agent_identities.cluster.shared import shared; "
     worker += "print(shared(Path(sys.argv[1]), os.getppid()).url)"
     workers = [
@@ -162,10 +162,10 @@ def test_all_workers_of_a_run_share_one(tmp_path: Path) -> None:
         running.check()
 
 
-# ---- gone when it should be
+# ---- clean-up
 
 
-def test_nothing_is_left_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_no_process_and_no_file_is_left_after_the_owner_is_killed(tmp_path: Path) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     assert owner.stdout.readline() == "ready\n"
@@ -180,7 +180,7 @@ def test_nothing_is_left_when_its_owner_is_killed(tmp_path: Path) -> None:
     assert no_secrets(tmp_path)
 
 
-def test_no_process_is_left_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+def test_no_process_is_left_after_the_supervisor_is_killed(tmp_path: Path) -> None:
     plane = ControlPlane.start(tmp_path)
     kept = processes(plane)
     ProcessId.of(plane.supervisor_pid).signal(signal.SIGKILL)
@@ -189,16 +189,16 @@ def test_no_process_is_left_when_its_supervisor_is_killed(tmp_path: Path) -> Non
         plane.check()
 
 
-def test_its_folder_goes_with_the_block_that_asked_for_it() -> None:
+def test_the_folder_is_deleted_at_the_end_of_the_block() -> None:
     with provide_cluster("embedded") as cluster:
         assert Api(cluster.access).version() == cluster.version
     assert not cluster.kubeconfig.parent.exists()
 
 
-# ---- what goes wrong
+# ---- failures
 
 
-def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+def test_the_error_names_a_port_in_use_and_nothing_is_left(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ClusterError, match=f"port {port} on 127.0.0.1"):
@@ -206,7 +206,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> No
     assert not (tmp_path / "plane").exists()
 
 
-def test_a_free_port_that_another_process_takes_first_is_replaced(
+def test_another_port_is_chosen_if_another_process_takes_the_first_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -217,7 +217,7 @@ def test_a_free_port_that_another_process_takes_first_is_replaced(
             assert set(plane.pids) == PROCESSES
 
 
-def test_a_process_that_does_not_start_is_named_with_its_own_words(tmp_path: Path) -> None:
+def test_the_error_has_the_name_and_the_output_of_a_process_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(ClusterError) as refused:
         ControlPlane.start(tmp_path, ControlPlaneConfig(apiserver_args=("--no-such-flag",)))
     assert "kube-apiserver ended with exit code" in str(refused.value)
@@ -225,10 +225,10 @@ def test_a_process_that_does_not_start_is_named_with_its_own_words(tmp_path: Pat
     assert no_secrets(tmp_path)
 
 
-# ---- the one a user keeps
+# ---- up, status and down
 
 
-def test_up_keeps_one_and_the_second_up_gives_the_same(state: Path) -> None:
+def test_a_second_up_returns_the_running_control_plane(state: Path) -> None:
     first, second = kept.up(), kept.up()
     assert (second.url, second.pids) == (first.url, first.pids)
     assert kept.status().state == "up"
@@ -237,9 +237,10 @@ def test_up_keeps_one_and_the_second_up_gives_the_same(state: Path) -> None:
     assert list((state / "clusters").glob("[!.]*")) == []
 
 
-def test_what_up_prints_is_for_the_shell_to_evaluate(state: Path) -> None:
+def test_the_shell_can_evaluate_the_output_of_up(state: Path) -> None:
     app = typer.Typer()
-    commands.register(app)
+    for command in (up, down, status):
+        command.register(app)
     printed = CliRunner().invoke(app, ["up"])
     assert printed.stdout == f"export KUBECONFIG={state / 'clusters' / 'default' / 'kubeconfig'}\n"
     assert CliRunner().invoke(app, ["status"]).exit_code == 0
@@ -247,7 +248,7 @@ def test_what_up_prints_is_for_the_shell_to_evaluate(state: Path) -> None:
     assert CliRunner().invoke(app, ["status"]).exit_code == 1
 
 
-def test_of_a_killed_api_server_status_tells_and_the_next_up_starts_anew(state: Path) -> None:
+def test_status_reports_a_killed_api_server_and_the_next_up_starts_a_new_control_plane(state: Path) -> None:
     plane = kept.up()
     running = processes(plane)
     running["kube-apiserver"].signal(signal.SIGKILL)
@@ -260,7 +261,7 @@ def test_of_a_killed_api_server_status_tells_and_the_next_up_starts_anew(state: 
     assert get(kept.up(), "/version")
 
 
-def test_another_wish_than_what_is_up_is_refused(state: Path) -> None:
+def test_up_refuses_options_that_differ_from_the_running_control_plane(state: Path) -> None:
     plane = kept.up()
     with pytest.raises(ClusterError, match="agent-identities down"):
         kept.up(port=1)

@@ -1,7 +1,7 @@
-"""The offline evaluator decides as the API server does, and for the same reasons.
+"""The offline evaluator makes the same decisions as the API server, with the same reasons.
 
-Roles, bindings and requests are generated. PROVE_DECISIONS says how many decisions to compare, and PROVE_START which
-sample: a start is one for ever.
+Roles, bindings and requests are generated. PROVE_DECISIONS sets the number of compared decisions, and PROVE_START the
+sample: a start always selects the same sample.
 """
 
 import json
@@ -18,10 +18,11 @@ import pytest
 
 from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
-from agent_identities.kube.reviews import Answer, Comparison, Difference, ask, compare, server_policy
+from agent_identities.kube.reviews import ReviewStatus, ask
 from agent_identities.rbac import Authorizer, Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User, covers
 from agent_identities.rbac.model import API_GROUP
 from differential.applied_policy import loaded, namespaces, path_of
+from differential.compare import Asked, Comparison, Difference, compare, server_policy
 from differential.shrink import case_from_json, case_to_json, minimise
 from support.rbac_strategies import NAMESPACES, WORDS, Case, cases, drawn, escalations
 
@@ -38,7 +39,7 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Room for one policy on the server, in namespaces and under names of its own."""
+    """Namespaces and names for one policy on the server."""
 
     prefix: str
 
@@ -53,13 +54,12 @@ class Slot:
         renamed: list[Manifest] = json.loads(self.mine(json.dumps(manifests, ensure_ascii=False)))
         return renamed
 
-    def request(self, request: Request) -> Request:
-        fields = json.loads(self.mine(json.dumps(asdict(request), ensure_ascii=False)))
-        user = fields.pop("user")
-        return Request(User(user["name"], tuple(user["groups"])), **fields)
+    def asked(self, asked: Asked) -> Asked:
+        user, fields = json.loads(self.mine(json.dumps([asdict(asked[0]), asked[1]._asdict()], ensure_ascii=False)))
+        return User(user["name"], tuple(user["groups"])), Request(**fields)
 
     def generic(self, text: str) -> str:
-        """The words of the strategies again."""
+        """Replaces the slot's names with the names of the strategies."""
         return text.replace(self.prefix, "")
 
 
@@ -81,45 +81,44 @@ def manifests_of(case: Case) -> list[Manifest]:
     return [*(role.to_manifest() for role in case.roles), *(binding.to_manifest() for binding in case.bindings)]
 
 
-def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], request: Request) -> list[Difference]:
+def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], asked: Asked) -> list[Difference]:
     with loaded(api, slot.manifests(manifests), canary_namespace=slot.namespaces[0]):
-        return list(compare(api, server_policy(api), [slot.request(request)]).differences)
+        return list(compare(api, server_policy(api), [slot.asked(asked)]).differences)
 
 
-def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Case, request: Request) -> str:
-    """The least case that shows a difference, kept in the corpus: from now on the unit tests fail on it, too."""
+def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Case, asked: Asked) -> str:
+    """Writes the minimal case of a difference to the corpus, so that the unit tests also fail."""
 
     def still(fewer: Sequence[Manifest]) -> bool:
-        return difference.kind in [each.kind for each in differences(api, slot, fewer, request)]
+        return difference.kind in [each.kind for each in differences(api, slot, fewer, asked)]
 
     if not still(manifests_of(case)):
         return "It takes the other policies of its round, too."
     least = minimise(manifests_of(case), still)
-    (found,) = differences(api, slot, least, request)
-    answer = Answer(found.answer.allowed, slot.generic(found.answer.reason))
+    (found,) = differences(api, slot, least, asked)
+    answer = ReviewStatus(found.answer.allowed, slot.generic(found.answer.reason))
     path = CORPUS / f"found-{uuid.uuid4().hex[:8]}.json"
-    path.write_text(case_to_json("found by generation: say here what it is about", version, least, request, answer))
+    path.write_text(case_to_json("found by generation: say here what it is about", version, least, asked, answer))
     return f"The least case is now {path}"
 
 
-def test_every_decision_and_every_reason_is_the_api_servers(
+def test_every_decision_and_its_reason_are_equal_to_the_api_servers(
     api: Api, cluster: Cluster, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
 ) -> None:
     total = Comparison()
-    generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # what is asked twice of one policy counts once
+    generated = drawn(cases(ASKED), DECISIONS // (ASKED // 2), START)  # duplicate requests to one policy count once
     for first in range(0, len(generated), len(slots)):
         if total.decisions >= DECISIONS:
             break
         batch = list(zip(slots, generated[first:], strict=False))
         policies = [each for slot, case in batch for each in slot.manifests(manifests_of(case))]
-        asked = {slot.request(request): (slot, case, request) for slot, case in batch for request in case.requests}
+        asked = {slot.asked(each): (slot, case, each) for slot, case in batch for each in case.asked}
         with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
             compared = compare(api, server_policy(api), asked)
         total += compared
         for difference in compared.differences[:1]:
-            pytest.fail(
-                f"{total}: {difference}\n{freeze(api, cluster.version, difference, *asked[difference.request])}"
-            )
+            origin = asked[difference.user, difference.request]
+            pytest.fail(f"{total}: {difference}\n{freeze(api, cluster.version, difference, *origin)}")
     record_property("decisions", total.decisions)
     record_property("allowed", total.allowed)
     record_property("differences", len(total.differences))
@@ -127,19 +126,21 @@ def test_every_decision_and_every_reason_is_the_api_servers(
     assert 0.1 < total.allowed / total.decisions < 0.9
 
 
-def test_a_frozen_case_is_still_decided_so(api: Api, slots: tuple[Slot, ...]) -> None:
+def test_a_case_of_the_corpus_is_decided_as_recorded(api: Api, slots: tuple[Slot, ...]) -> None:
     for first in range(0, len(FROZEN), len(slots)):
         batch = [(slot, case_from_json(path.read_text())) for slot, path in zip(slots, FROZEN[first:], strict=False)]
         policies = [each for slot, (manifests, _, _) in batch for each in slot.manifests(manifests)]
         with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
-            assert not compare(api, server_policy(api), [slot.request(case[1]) for slot, case in batch]).differences
-            for slot, (_, request, answer) in batch:
-                assert ask(api, slot.request(request)).allowed == answer.allowed, request
+            assert not compare(api, server_policy(api), [slot.asked(case[1]) for slot, case in batch]).differences
+            for slot, (_, one, answer) in batch:
+                assert ask(api, *slot.asked(one)).allowed == answer.allowed, one
 
 
-def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api: Api, slots: tuple[Slot, ...]) -> None:
-    """Positive control: a difference is seen on the real server, and shrinks to what it is about."""
-    slot, request = slots[0], Request(User("alice"), "get", resource="pods", namespace="n1")
+def test_an_evaluator_that_ignores_role_bindings_is_found_with_a_minimal_case(
+    api: Api, slots: tuple[Slot, ...]
+) -> None:
+    """Positive control: a difference is found on the real server and shrinks to a minimal case."""
+    slot, asked = slots[0], (User("alice"), Request("get", resource="pods", namespace="n1"))
     rule = {"apiGroups": ["", "apps"], "resources": ["pods", "nodes"], "verbs": ["get", "list"]}
     wanted = Role("Role", "r1", "n1", (PolicyRule.from_manifest(rule), PolicyRule(("get",), ("apps",), ("pods",))))
     alice, dev = Subject("User", "alice"), Subject("Group", "dev")
@@ -153,19 +154,19 @@ def test_an_evaluator_that_forgets_role_bindings_is_caught_with_a_least_case(api
         with loaded(api, slot.manifests(fewer), canary_namespace=slot.namespaces[0]):
             policy = server_policy(api)
             forgetful = Policy(policy.roles, tuple(each for each in policy.bindings if each.kind != "RoleBinding"))
-            found = compare(api, forgetful, [slot.request(request)]).differences
+            found = compare(api, forgetful, [slot.asked(asked)]).differences
             return [each.kind for each in found] == [(False, True)]
 
-    assert not differences(api, slot, manifests, request)
+    assert not differences(api, slot, manifests, asked)
     role, binding = minimise(manifests, differs)
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
     assert [subject["name"] for subject in binding["subjects"]] == ["alice"]
 
 
-def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
+def test_escalation_is_decided_as_by_the_api_server(
     api: Api, slots: tuple[Slot, ...], record_property: Callable[[str, object], None]
 ) -> None:
-    """Roles are written by somebody who holds generated rules, in a dry run."""
+    """A user with generated rules writes Roles in a dry run."""
     outcomes: Counter[bool] = Counter()
     generated = drawn(escalations, max(96, DECISIONS // 25), START)
     for first in range(0, len(generated), len(slots)):
@@ -176,13 +177,13 @@ def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
             for slot, _, servant in pairs:
                 user = User(slot.mine("alice"), (slot.mine("dev"), "system:authenticated"))
                 roles = [Role("ClusterRole", "new", "", tuple(servant))]
-                if not any(rule.non_resource_urls for rule in servant):  # no Role may have those
+                if not any(rule.non_resource_urls for rule in servant):  # a Role cannot contain non-resource URLs
                     roles.append(Role("Role", "new", slot.namespaces[0], tuple(servant)))
                 for role in roles:
                     held = authorizer.rules_for(user, role.namespace)
-                    escalate = Request(user, "escalate", API_GROUP, f"{role.kind.lower()}s", namespace=role.namespace)
+                    escalate = Request("escalate", API_GROUP, f"{role.kind.lower()}s", namespace=role.namespace)
                     theirs = may_write(api, user, role)
-                    ours = not covers(held, servant) or authorizer.decide(escalate).allowed
+                    ours = not covers(held, servant) or authorizer.decide(user, escalate).allowed
                     assert theirs == ours, (role, held)
                     outcomes[theirs] += 1
     record_property("grants", outcomes.total())
@@ -190,7 +191,7 @@ def test_who_may_grant_which_rules_is_decided_as_the_api_server_does(
 
 
 def author(owner: list[PolicyRule]) -> list[Manifest]:
-    """Alice may write roles; of the rules in question she holds some cluster-wide, the others in a namespace."""
+    """Alice can write roles. She holds some of the rules in the whole cluster, and the other rules in a namespace."""
     may_write = PolicyRule(("create",), ("rbac.authorization.k8s.io",), ("roles", "clusterroles"))
     everywhere, here = owner[::2], owner[1::2]
     alice = (Subject("User", "alice"),)

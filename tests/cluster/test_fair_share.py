@@ -1,4 +1,4 @@
-"""The API server says by which FlowSchema, and at which level, it served a request: in two headers of every answer."""
+"""priorityAndFairness on the API server. Two headers of each response name the FlowSchema and the priority level."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ MakeRelease = Callable[[Helm], Release]
 
 @pytest.fixture
 def installed(release: MakeRelease, either_helm: Helm) -> Iterator[Release]:
-    """A release with a share of its own, gone afterwards: these objects would outlive the namespace."""
+    """A release with priorityAndFairness, uninstalled after the test, because its objects are cluster-scoped."""
     ours = release(either_helm)
     ours.install(Values(overrides={"agents": {"a": {}, "b": {}}, "priorityAndFairness": SHARE}))
     yield ours
@@ -29,7 +29,7 @@ def ours(server: Server, installed: Release, resource: str) -> Json:
 
 
 def classified(server: Server, path: str) -> tuple[str, str]:
-    """UIDs of the FlowSchema and the level that one request was served by, whatever its answer."""
+    """The UIDs of the FlowSchema and the priority level of one request, for any status."""
     answer = server.client.session.get(server.client.url + path, headers=server.headers, timeout=30)
     return (
         answer.headers.get("X-Kubernetes-PF-FlowSchema-UID", ""),
@@ -42,7 +42,7 @@ def uids(server: Server, installed: Release) -> tuple[str, str]:
     return schema, ours(server, installed, "prioritylevelconfigurations")["metadata"]["uid"]
 
 
-def test_an_agents_requests_are_served_from_the_agents_share(
+def test_requests_of_agents_use_the_priority_level_of_the_release(
     server: Server, installed: Release, namespace: str
 ) -> None:
     mine = uids(server, installed)
@@ -55,7 +55,9 @@ def test_an_agents_requests_are_served_from_the_agents_share(
             assert classified(asker, path) == mine, path
 
 
-def test_nobody_elses_requests_are(server: Server, installed: Release, namespace: str) -> None:
+def test_requests_of_other_users_do_not_use_the_priority_level_of_the_release(
+    server: Server, installed: Release, namespace: str
+) -> None:
     mine = uids(server, installed)
     eventually(lambda: classified(server.as_account(namespace, "a"), "/api/v1/nodes") == mine)
     for asker in (server, server.as_account("default", "default"), server.as_user("jane", "system:authenticated")):
@@ -64,7 +66,7 @@ def test_nobody_elses_requests_are(server: Server, installed: Release, namespace
         assert not set(found) & set(mine)
 
 
-def test_the_level_is_limited_as_the_values_say(server: Server, installed: Release) -> None:
+def test_the_priority_level_has_the_declared_limits(server: Server, installed: Release) -> None:
     limited = ours(server, installed, "prioritylevelconfigurations")["spec"]["limited"]
     assert limited["nominalConcurrencyShares"] == 7
     queuing = limited["limitResponse"]["queuing"]
@@ -73,7 +75,7 @@ def test_the_level_is_limited_as_the_values_say(server: Server, installed: Relea
     assert schema["spec"]["distinguisherMethod"] == {"type": "ByUser"}
 
 
-def test_the_schema_finds_its_level(server: Server, installed: Release) -> None:
+def test_the_flow_schema_refers_to_its_priority_level(server: Server, installed: Release) -> None:
     def dangling() -> list[str]:
         conditions = ours(server, installed, "flowschemas").get("status", {}).get("conditions", [])
         return [condition["status"] for condition in conditions if condition["type"] == "Dangling"]
@@ -81,7 +83,9 @@ def test_the_schema_finds_its_level(server: Server, installed: Release) -> None:
     assert eventually(dangling) == ["False"]
 
 
-def test_the_widest_queues_that_the_values_allow_are_taken(server: Server, release: MakeRelease, helm: Helm) -> None:
+def test_the_api_server_accepts_the_largest_queues_of_the_schema(
+    server: Server, release: MakeRelease, helm: Helm
+) -> None:
     queuing = {"queues": 1024, "handSize": 6, "queueLengthLimit": 10000}
     wide = {"enabled": True, "nominalConcurrencyShares": 10000, "borrowingLimitPercent": 10000, "queuing": queuing}
     it = release(helm)

@@ -1,7 +1,7 @@
-"""kill -9 of the API server or of etcd in the middle of it, then the same command again: all is as if nothing happened.
+"""kill -9 of the API server or etcd during a command, then the same command: the result is as without a fault.
 
-One fault strikes everything that is in the middle: an install and an upgrade by each Helm, and a quarantine.
-PROVE_FAULTS=1 takes a hundred agents, and every command with and without Helm's flags for failures.
+Each fault interrupts an install and an upgrade with each Helm, and a quarantine, all at once. PROVE_FAULTS=1 uses a
+hundred agents, and runs every command with and without Helm's flags for failures.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import pytest
 from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.chart.objects import Key
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
-from agent_identities.toolchain import provide
+from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import Gate, differences, gate, records, server_of
@@ -47,9 +47,9 @@ RBAC_OBJECTS = ("serviceaccounts", "roles", "rolebindings")
 
 @dataclass
 class Operation:
-    """A command that is to be struck, and how many writes to which resources it gets through before.
+    """A command to interrupt, after `passing` writes to `resources`.
 
-    `before`: what was installed when it began, `struck`: when the API server was there again.
+    `before`: the objects before the command, `struck`: the objects after the API server restarted.
     """
 
     what: str
@@ -69,7 +69,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Site:
-    """Where operations are made ready: one control plane that may be killed."""
+    """Prepares operations on one control plane whose processes the tests kill."""
 
     plane: ControlPlane
     server: Server
@@ -89,7 +89,7 @@ class Site:
         return Operation(verb, release, argv, values, passing, RBAC_OBJECTS, installed(self.server, release))
 
     def quarantine(self, helm: Helm, name: str) -> Operation:
-        """`agent-identities quarantine`, of an agent whose bindings go, and then its account, which is held."""
+        """`agent-identities quarantine`: the bindings are removed, and the deletion of the ServiceAccount is held."""
         release = self.release(helm, name)
         release.install(Values(overrides=before(AGENTS)))
         where = ["--namespace", release.namespace, "--kubeconfig", str(self.plane.kubeconfig)]
@@ -107,13 +107,15 @@ class Site:
         return str(path)
 
     def strike(self, victim: str, operations: list[Operation]) -> None:
-        """Kill it while each of them has written some and not all; come back when all runs again."""
+        """Kills the process after each operation made some of its writes. Returns when the control plane runs again."""
         with contextlib.ExitStack() as stack:
             gates = [stack.enter_context(self.gate(each)) for each in operations]
             running = []
             for each, held in zip(operations, gates, strict=True):
                 running.append(stack.enter_context(started(each.argv)))
-                if each.what == "upgrade":  # slow: what is held must not time out while others are on their way
+                if (
+                    each.what == "upgrade"
+                ):  # slow: held requests must not time out before the other operations reach their gates
                     held.until_half_way(partial(is_running, running[-1]))
             for held, process in zip(gates, running, strict=True):
                 held.until_held(partial(is_running, process))
@@ -122,7 +124,9 @@ class Site:
                 held.open()
             for each, process in zip(operations, running, strict=True):
                 each.done = ended(process)
-            self.plane.kill("kube-apiserver")  # as a kubelet would: it looks for etcd at ever longer intervals
+            self.plane.kill(
+                "kube-apiserver"
+            )  # as a kubelet would, because the API server retries etcd with increasing delays
             self.plane.restart()
             for each in operations:
                 each.struck = installed(self.server, each.release)
@@ -140,9 +144,9 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, chart: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     config = ControlPlaneConfig(
-        kubernetes=request.config.getoption("--kubernetes"),
+        kubernetes=request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES,
         restartable=True,
-        apiserver_args=("--request-timeout=5s",),  # what a request waits for an etcd that is gone; a minute by default
+        apiserver_args=("--request-timeout=5s",),  # the wait of a request without etcd; the default is one minute
     )
     directory = tmp_path_factory.mktemp("faults")
     with ControlPlane.start(directory / "plane", config) as plane:
@@ -159,7 +163,7 @@ def fault_id(fault: tuple[str, bool]) -> str:
 
 @dataclass(frozen=True)
 class Struck:
-    """What was struck, by name, and the same quarantine again."""
+    """The interrupted operations, by name, and the second run of the quarantine."""
 
     operations: dict[str, Operation]
     quarantine_again: subprocess.Popen[str]
@@ -167,7 +171,7 @@ class Struck:
 
 @pytest.fixture(scope="module", params=FAULTS, ids=fault_id)
 def struck(site: Site, helm_3: Helm, helm_4: Helm, request: pytest.FixtureRequest) -> Iterator[Struck]:
-    """Everything that was in the middle when the API server, or etcd, was killed."""
+    """All operations that were running when the API server or etcd was killed."""
     victim, with_flags = request.param
     flag = {3: "--atomic", 4: "--rollback-on-failure"}
     suffix = fault_id(request.param)
@@ -183,7 +187,7 @@ def struck(site: Site, helm_3: Helm, helm_4: Helm, request: pytest.FixtureReques
     with ThreadPoolExecutor(2) as pool:
         operations = dict(zip(NAMES, pool.map(ready, NAMES), strict=True))
     site.strike(victim, list(operations.values()))
-    with started(operations["quarantine"].argv) as again:  # it waits for caches to forget, while others are asked
+    with started(operations["quarantine"].argv) as again:  # it waits until caches expire, during the other tests
         yield Struck(operations, again)
 
 
@@ -192,7 +196,7 @@ every_helm_operation = pytest.mark.parametrize("name", [name for name in NAMES i
 
 
 @every_operation
-def test_some_was_written_and_some_was_not(site: Site, struck: Struck, name: str) -> None:
+def test_the_fault_interrupts_each_command_after_some_of_its_writes(site: Site, struck: Struck, name: str) -> None:
     operation = struck.operations[name]
     was, there = accounts(operation.before), accounts(operation.struck)
     agents = {f"agent-{number:03}" for number in range(AGENTS)}
@@ -207,13 +211,13 @@ def test_some_was_written_and_some_was_not(site: Site, struck: Struck, name: str
         assert agents <= there.keys()
         assert any(not bindings_of(operation.struck, agent) for agent in agents)
     else:
-        assert there.keys() - was.keys()  # some of those that were to come
-        assert agents <= there.keys()  # those that were to go are there
+        assert there.keys() - was.keys()  # some of the new agents exist
+        assert agents <= there.keys()  # the agents to delete still exist
         assert bindings_of(operation.struck, "suspect")
 
 
 @every_operation
-def test_the_fault_is_told_and_is_no_success(struck: Struck, name: str) -> None:
+def test_an_interrupted_command_fails_and_reports_the_fault(struck: Struck, name: str) -> None:
     operation = struck.operations[name]
     done = operation.done
     assert "Traceback" not in done.stderr
@@ -245,7 +249,7 @@ REFUSED = {
 
 
 @every_helm_operation
-def test_once_helms_record_of_it_is_gone_the_same_command_ends_it(
+def test_the_same_helm_command_completes_after_the_pending_record_is_deleted(
     site: Site, struck: Struck, name: str, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("struck", name)
@@ -268,13 +272,13 @@ def test_once_helms_record_of_it_is_gone_the_same_command_ends_it(
 
 
 def assert_identities_kept(operation: Operation, now: dict[str, str]) -> None:
-    """Whoever was there, before or when it struck, and is meant to be there, is the same one."""
+    """ServiceAccounts that existed before or after the fault, and still exist, have the same UID."""
     for then in (accounts(operation.before), accounts(operation.struck)):
         assert {name: uid for name, uid in then.items() if name in now and now[name] != uid} == {}
     assert accounts(operation.struck).keys() & now.keys()
 
 
-def test_the_same_quarantine_again_does_the_rest(
+def test_the_same_quarantine_command_completes_the_quarantine(
     site: Site, struck: Struck, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("struck", "quarantine")

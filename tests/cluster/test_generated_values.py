@@ -1,4 +1,4 @@
-"""The API server takes every object of values that nobody wrote: a strict dry run of each."""
+"""The API server accepts every object of generated values, in a strict dry run."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def path(key: Key, body: Json) -> str:
 
 
 def as_the_version_allows(drawn: Json, version: str) -> Json:
-    """The values, without a demand for what came with Kubernetes 1.36: the chart refuses it below."""
+    """The values without features of Kubernetes 1.36, which the chart refuses on older versions."""
     if int(version.split(".")[1]) >= 36:
         return drawn
     drawn = copy.deepcopy(drawn)
@@ -48,7 +48,7 @@ def made(server: Server, namespace: str) -> None:
 @given(drawn=valid_values(chart_path()))
 @example(drawn=GUARDED)
 @example(drawn=PER_TIER)
-def test_the_server_takes_every_object(
+def test_the_api_server_accepts_every_object_in_a_strict_dry_run(
     drawn: dict[str, Any], renderer: Renderer, server: Server, cluster: Cluster
 ) -> None:
     target = Target(namespace="agent-system", kube_version=cluster.version)

@@ -1,4 +1,4 @@
-"""Grants in other namespaces, in the whole cluster, on own objects, by roles and accounts that others keep."""
+"""Grants in other namespaces, in the cluster and on an agent's own objects; existing roles and ServiceAccounts."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ BOTH_KINDS = pytest.mark.parametrize("bindings", ["perAgent", "perTier"])
 
 @pytest.fixture
 def elsewhere(server: Server, namespace: str) -> Iterator[str]:
-    """Another namespace, of another team."""
+    """The namespace of another team."""
     name = f"{namespace}-team"
     server.make_namespace(name)
     yield name
@@ -32,12 +32,12 @@ def install(release: Release, tiers: Json, agents: Json, bindings: str = "perAge
 
 
 def asks(server: Server, namespace: str, agent: str, path: str) -> int:
-    """The status that an agent's own token gets."""
+    """The HTTP status of a request with the agent's token."""
     return server.with_token(server.token(namespace, agent)).request("GET", path)[0]
 
 
 @BOTH_KINDS
-def test_a_grant_elsewhere_holds_there_and_nowhere_else(
+def test_a_grant_in_another_namespace_applies_only_there(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, elsewhere: str, bindings: str
 ) -> None:
     agents = {"a": {"tiers": [], "namespaces": {elsewhere: ["reader"]}}, "b": {"tiers": []}}
@@ -50,7 +50,7 @@ def test_a_grant_elsewhere_holds_there_and_nowhere_else(
 
 
 @BOTH_KINDS
-def test_a_tier_of_scope_cluster_sees_cluster_scoped_resources(
+def test_a_tier_of_scope_cluster_grants_cluster_scoped_resources(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, bindings: str
 ) -> None:
     agents = {"a": {"tiers": ["nodes"]}, "b": {"tiers": []}}
@@ -68,7 +68,7 @@ def test_a_tier_of_scope_cluster_is_named_in_the_notes(release: MakeRelease, hel
 
 
 @BOTH_KINDS
-def test_an_agent_reaches_its_own_object_and_no_siblings(
+def test_an_agent_can_access_its_own_object_and_not_a_siblings(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, bindings: str
 ) -> None:
     install(release(helm), {"own": OWN_STATE}, {"t": {"instances": 2, "tiers": ["own"]}}, bindings)
@@ -81,7 +81,7 @@ def test_an_agent_reaches_its_own_object_and_no_siblings(
 
 
 @BOTH_KINDS
-def test_an_existing_role_is_bound_and_left_alone(
+def test_an_existing_role_is_bound_and_not_changed(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, bindings: str
 ) -> None:
     tiers = {"viewer": {"existingRole": {"kind": "ClusterRole", "name": "view"}}}
@@ -92,7 +92,7 @@ def test_an_existing_role_is_bound_and_left_alone(
     assert "view" in server.names(f"{RBAC}/clusterroles")
 
 
-def test_an_account_that_somebody_else_made_is_bound_and_left_alone(
+def test_an_existing_service_account_is_bound_and_not_changed(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     server.make_namespace(namespace)
@@ -105,7 +105,7 @@ def test_an_account_that_somebody_else_made_is_bound_and_left_alone(
     assert left["metadata"]["uid"] == account["metadata"]["uid"]
 
 
-def test_all_is_in_the_namespace_that_the_values_name(
+def test_all_objects_are_in_the_namespace_override(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, elsewhere: str
 ) -> None:
     values = {"namespaceOverride": elsewhere, "imagePullSecrets": [{"name": "regcred"}], "agents": {"a": {}}}
@@ -125,7 +125,7 @@ def test_all_is_in_the_namespace_that_the_values_name(
         ({"own": {**OWN_STATE, "scope": "Cluster"}}, {"tiers": ["own"]}, "has scope: Cluster and {agent}"),
     ],
 )
-def test_a_wrong_grant_is_refused_before_anything_is_written(
+def test_an_invalid_grant_is_refused_before_any_write(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, tiers: Json, agent: Json, message: str
 ) -> None:
     with pytest.raises(HelmError) as error:

@@ -1,4 +1,4 @@
-"""The point of it all: each agent is somebody of its own, with short-lived proof of it."""
+"""Each agent has its own identity and a short-lived token."""
 
 import base64
 import json
@@ -27,12 +27,12 @@ def claims(token: str) -> Json:
 
 
 def the_pod(server: Server, namespace: str) -> Json:
-    """The one pod of the release, as soon as the Deployment's controllers have made it."""
+    """The pod of the release, after the Deployment's controllers created it."""
     return eventually(lambda: server.items(f"/api/v1/namespaces/{namespace}/pods"))[0]
 
 
 def token_volumes(pod: Json) -> dict[str, int]:
-    """Volume -> lifetime that it asks for."""
+    """Volume -> the requested lifetime of its token."""
     return {
         volume["name"]: source["serviceAccountToken"]["expirationSeconds"]
         for volume in pod["spec"]["volumes"]
@@ -46,7 +46,7 @@ def install(server: Server, release: Release, **values: Any) -> None:
     release.install(Values(overrides=values))
 
 
-def test_each_agent_is_itself_to_the_api_server(
+def test_the_api_server_authenticates_each_agent_as_its_own_service_account(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     install(server, release(helm), agents={"triage": {"instances": 2}, "researcher": {}})
@@ -56,7 +56,7 @@ def test_each_agent_is_itself_to_the_api_server(
         assert who == f"system:serviceaccount:{namespace}:{name}"
 
 
-def test_an_agent_reads_what_its_tier_lists_and_nothing_else(
+def test_an_agent_can_read_only_the_resources_of_its_tier(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
@@ -79,7 +79,7 @@ def test_a_workload_passes_pod_security_restricted_with_a_short_lived_token(
     assert token_volumes(pod) == {"agent-token": 900}
 
 
-def test_the_token_that_our_pod_asks_for_ends_when_it_says(
+def test_the_projected_token_expires_after_the_requested_lifetime(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     install(server, release(helm), agents={"a": {"workload": {"image": "registry.example/agent:1"}}})
@@ -90,10 +90,10 @@ def test_the_token_that_our_pod_asks_for_ends_when_it_says(
     assert held["exp"] - held["iat"] == 3600
 
 
-def test_the_token_that_kubernetes_mounts_by_itself_lives_for_a_year(
+def test_the_automounted_token_is_valid_for_a_year(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
-    """The counter-example: why `projected` is the default."""
+    """Counter-example: the reason why `projected` is the default."""
     agent = {"token": {"mode": "automount"}, "workload": {"image": "registry.example/agent:1"}}
     install(server, release(helm), agents={"a": agent})
     pod = the_pod(server, namespace)

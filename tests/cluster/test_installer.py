@@ -1,4 +1,4 @@
-"""Least privilege for whoever installs: docs/installer.yaml, in the agents' namespace, is enough."""
+"""The Role of docs/installer.yaml, in the agents' namespace, is sufficient to install the chart."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def values(**overrides: object) -> Values:
 
 @pytest.fixture
 def installer(server: Server, cluster: Cluster, namespace: str, tmp_path: Path) -> Path:
-    """The kubeconfig of somebody who holds docs/installer.yaml in one namespace, and nothing else."""
+    """The kubeconfig of a user with the Role of docs/installer.yaml in one namespace and no other rights."""
     role = yaml.load((REPOSITORY / "docs" / "installer.yaml").read_text(), name="installer.yaml")
     name = role["metadata"]["name"]
     server.make_namespace(namespace)
@@ -51,7 +51,7 @@ def installer(server: Server, cluster: Cluster, namespace: str, tmp_path: Path) 
     return path
 
 
-def test_these_rights_install_upgrade_roll_back_and_uninstall(
+def test_the_installer_role_can_install_upgrade_roll_back_and_uninstall(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, installer: Path
 ) -> None:
     admin = release(either_helm)
@@ -87,7 +87,7 @@ def test_without_escalate_or_bind_the_api_server_refuses(
     ],
     ids=["guards", "fair share", "scope Cluster"],
 )
-def test_what_is_cluster_scoped_takes_more_and_is_off_by_default(
+def test_cluster_scoped_features_require_more_rights(
     release: MakeRelease, helm: Helm, namespace: str, installer: Path, more: Json
 ) -> None:
     ours = Release(helm, release(helm).chart, "agents", namespace, installer)

@@ -1,4 +1,4 @@
-"""Install, upgrade, roll back, uninstall: on a real API server, by both Helms, with nothing left behind."""
+"""Install, upgrade, roll back and uninstall on a real API server, with both Helms."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,14 +25,14 @@ MakeRelease = Callable[[Helm], Release]
 
 
 def elsewhere(chart: Path, file: Path) -> set[str]:
-    """The namespaces, beside the release's, that a values file names."""
+    """The namespaces of a values file, without the namespace of the release."""
     agents = values_files.load(chart, [file])["agents"].values()
     return {namespace for agent in agents if agent for namespace in agent.get("namespaces", ())}
 
 
 @pytest.fixture(scope="module")
 def teams(server: Server, chart: Path) -> Iterator[set[str]]:
-    """The namespaces that the examples grant rights in: there before the release, as they would be."""
+    """The namespaces in which the examples grant rights. They exist before the release."""
     missing = set().union(*(elsewhere(chart, file) for file in EXAMPLES)) - server.names("/api/v1/namespaces")
     for name in missing:
         server.make_namespace(name)
@@ -46,7 +46,7 @@ def key(kind: str, namespace: str, name: str) -> Key:
 
 
 def identity(obj: Json) -> tuple[str, str]:
-    """Changes whenever somebody writes to the object, and when it is made anew."""
+    """A value that changes with each write to the object and when the object is recreated."""
     return obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]
 
 
@@ -56,7 +56,7 @@ def values(**overrides: Any) -> Values:
 
 @pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_is_on_the_server_as_it_was_rendered_and_leaves_with_its_release(
+def test_every_example_is_installed_as_rendered_and_uninstalled_completely(
     server: Server,
     cluster: Cluster,
     release: MakeRelease,
@@ -81,7 +81,7 @@ def test_every_example_is_on_the_server_as_it_was_rendered_and_leaves_with_its_r
     eventually(lambda: not installed(server, ours))
 
 
-def test_an_upgrade_touches_only_the_agents_that_changed(
+def test_an_upgrade_changes_only_the_objects_of_changed_agents(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str
 ) -> None:
     tiers = {"reader": {"rules": READ_PODS}, "other": {"rules": READ_SERVICES}}
@@ -105,7 +105,7 @@ def test_an_upgrade_touches_only_the_agents_that_changed(
     assert untouched == before.keys() & after.keys()
 
 
-def test_a_rollback_gives_back_the_rights_of_before(
+def test_a_rollback_restores_the_previous_rights(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str
 ) -> None:
     ours = release(either_helm)
@@ -129,7 +129,7 @@ def test_a_rollback_gives_back_the_rights_of_before(
     ],
     ids=["rename the proxy", "automount to projected", "instances to one", "another image"],
 )
-def test_every_change_of_values_upgrades_and_rolls_back(
+def test_every_change_of_values_can_be_upgraded_and_rolled_back(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, first: Json, second: Json
 ) -> None:
     agents: Json = {"agents": {"a": {}}}
@@ -143,7 +143,7 @@ def test_every_change_of_values_upgrades_and_rolls_back(
 
 @pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("example", ["quickstart", "multi-namespace", "production", "quarantine"])
-def test_uninstall_leaves_nothing_behind(
+def test_uninstall_deletes_all_objects(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, example: str
 ) -> None:
     ours = release(either_helm)
@@ -156,7 +156,7 @@ def test_uninstall_leaves_nothing_behind(
     assert server.names(f"{RBAC}/namespaces/{namespace}/rolebindings") == set()
 
 
-def test_two_releases_in_two_namespaces_do_not_meet(
+def test_two_releases_in_two_namespaces_are_independent(
     server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str
 ) -> None:
     ours = release(helm)

@@ -1,6 +1,6 @@
-"""The API server takes every policy and keeps it as it was rendered.
+"""The API server accepts every NetworkPolicy and stores it as rendered.
 
-Whether traffic obeys is the part of a network plugin that enforces policies: none runs here.
+No traffic is tested: a network plugin enforces policies, and no network plugin runs here.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_identities.chart.helm import Helm, Release, Values
-from agent_identities.declaration import AGENT_LABEL
+from agent_identities.chart.names import AGENT_LABEL
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -42,19 +42,19 @@ def values(network: bool, **agents: Any) -> Values:
 
 
 def closed(policy: Json) -> bool:
-    """Selected in both directions, with no rule that opens one: nothing passes."""
+    """A policy for ingress and egress without rules: it denies all traffic."""
     spec = policy["spec"]
     return set(spec["policyTypes"]) == {"Ingress", "Egress"} and not spec.get("ingress") and not spec.get("egress")
 
 
 def selected_pods(server: Server, namespace: str, policy: Json) -> set[str]:
-    """The ServiceAccounts of the pods that a policy's own selector finds."""
+    """The ServiceAccounts of the pods that the policy selects."""
     (label,) = (f"{key}%3D{value}" for key, value in policy["spec"]["podSelector"]["matchLabels"].items())
     pods = server.items(f"/api/v1/namespaces/{namespace}/pods?labelSelector={label}")
     return {pod["spec"]["serviceAccountName"] for pod in pods}
 
 
-def test_each_agents_policy_finds_its_pods_and_no_others(
+def test_each_agents_policy_selects_only_its_pods(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str
 ) -> None:
     release(either_helm).install(values(True, a=OPEN, b={"workload": WORKLOAD}))
@@ -66,7 +66,9 @@ def test_each_agents_policy_finds_its_pods_and_no_others(
     assert selected_pods(server, namespace, made["agent-proxy"]) == set()
 
 
-def test_the_server_keeps_every_rule(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> None:
+def test_the_api_server_stores_every_rule_as_rendered(
+    server: Server, release: MakeRelease, helm: Helm, namespace: str
+) -> None:
     release(helm).install(values(True, a=OPEN, b={}))
     spec = policies(server, namespace)["a"]["spec"]
     dns, api_server, model, internet = spec["egress"]
@@ -82,7 +84,7 @@ def test_the_server_keeps_every_rule(server: Server, release: MakeRelease, helm:
 
 
 @pytest.mark.parametrize("network", [True, False])
-def test_quarantine_closes_an_agent_and_lifting_it_opens_it_as_before(
+def test_a_quarantine_denies_all_traffic_and_its_end_restores_the_policy(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, network: bool
 ) -> None:
     ours = release(either_helm)
@@ -101,6 +103,6 @@ def test_quarantine_closes_an_agent_and_lifting_it_opens_it_as_before(
     after = policies(server, namespace)
     assert after.keys() == before.keys()
     assert {name: found["spec"] for name, found in after.items()} == {name: p["spec"] for name, p in before.items()}
-    if network:  # the same object all along: never a moment with no policy at all
+    if network:  # the same object, so the agent always had a policy
         assert after["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]
         assert before["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]

@@ -1,4 +1,4 @@
-"""The example parent chart, installed: its own pods are our agents."""
+"""The example parent chart on a real API server: its own pods run as agents."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def pod_of(server: Server, namespace: str, agent: str) -> Json:
 
 
 def lifetimes(pod: Json) -> dict[str, tuple[str, int]]:
-    """Path in the pod -> (audience, seconds) of every token that it asks for."""
+    """Path in the pod -> (audience, seconds) of each requested token."""
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
     return {
         f"{mounts[volume['name']]}/{token['path']}": (token.get("audience", ""), token["expirationSeconds"])
@@ -45,7 +45,7 @@ def lifetimes(pod: Json) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_its_pods_are_the_agents_with_their_short_lived_tokens(
+def test_the_parents_pods_run_as_agents_with_short_lived_tokens(
     server: Server, parent: MakeParent, either_helm: Helm, namespace: str
 ) -> None:
     parent(either_helm).install(values())
@@ -58,7 +58,9 @@ def test_its_pods_are_the_agents_with_their_short_lived_tokens(
         }
 
 
-def test_the_cron_job_runs_as_its_agent(server: Server, parent: MakeParent, either_helm: Helm, namespace: str) -> None:
+def test_the_parents_cron_job_runs_as_its_agent(
+    server: Server, parent: MakeParent, either_helm: Helm, namespace: str
+) -> None:
     parent(either_helm).install(values())
     cron_job = server.get(f"/apis/batch/v1/namespaces/{namespace}/cronjobs/reporter")
     template = cron_job["spec"]["jobTemplate"]["spec"]
@@ -68,7 +70,7 @@ def test_the_cron_job_runs_as_its_agent(server: Server, parent: MakeParent, eith
     assert lifetimes(pod) == {"/var/run/secrets/kubernetes.io/serviceaccount/token": ("", 3600)}
 
 
-def test_an_agents_extra_token_is_for_its_audience_and_no_other(
+def test_an_extra_token_is_valid_only_for_its_audience(
     server: Server, parent: MakeParent, helm: Helm, namespace: str
 ) -> None:
     parent(helm).install(values())
@@ -84,7 +86,7 @@ def test_an_agents_extra_token_is_for_its_audience_and_no_other(
     assert not server.create(reviews, {"spec": {"token": token}})["status"].get("authenticated")
 
 
-def test_quarantine_takes_out_the_parents_pods_too_and_leaves_the_siblings(
+def test_a_quarantine_removes_the_parents_pods_and_does_not_change_siblings(
     server: Server, parent: MakeParent, either_helm: Helm, namespace: str
 ) -> None:
     ours = parent(either_helm)

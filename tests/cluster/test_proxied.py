@@ -1,4 +1,4 @@
-"""`access: proxied`: the agent has no token; the proxy acts as it, for the verbs of its tiers and for nothing else."""
+"""`access: proxied`: the agent has no token, and the proxy can impersonate it for the verbs of its tiers only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def install(release: Release, *, impersonation: str = "auto", **agents: Json) ->
 
 
 class Proxy:
-    """The proxy's own token, alone or acting as an agent."""
+    """Requests with the proxy's token, as itself or impersonating an agent."""
 
     def __init__(self, server: Server, namespace: str) -> None:
         self.itself = server.with_token(server.token(namespace, "agent-proxy"))
@@ -52,7 +52,7 @@ def impersonation(request: pytest.FixtureRequest, cluster: Cluster) -> str:
     return mode
 
 
-def test_the_proxy_acts_as_the_agent_for_the_verbs_of_its_tiers(
+def test_the_proxy_can_impersonate_the_agent_for_the_verbs_of_its_tiers(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
     install(release(helm), impersonation=impersonation, shopper=SHOPPER)
@@ -63,7 +63,7 @@ def test_the_proxy_acts_as_the_agent_for_the_verbs_of_its_tiers(
     assert (beyond, answer["reason"]) == (403, "Forbidden")
 
 
-def test_the_proxy_itself_gains_no_right_by_it(
+def test_the_proxy_gains_no_rights_as_itself(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
     install(release(helm), impersonation=impersonation, shopper=SHOPPER)
@@ -73,7 +73,7 @@ def test_the_proxy_itself_gains_no_right_by_it(
 
 
 @pytest.mark.parametrize("other", ["direct", "default"])
-def test_the_proxy_acts_as_nobody_else(
+def test_the_proxy_cannot_impersonate_other_accounts(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str, other: str
 ) -> None:
     install(release(helm), impersonation=impersonation, shopper=SHOPPER, direct={"tiers": ["pods"]})
@@ -83,7 +83,7 @@ def test_the_proxy_acts_as_nobody_else(
     assert proxy.itself.as_user("admin", "system:masters").request("GET", pods(namespace))[0] == 403
 
 
-def test_two_proxied_agents_do_not_get_each_others_verbs(
+def test_the_verbs_of_two_proxied_agents_are_separate(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
     other = {"access": "proxied", "tiers": ["configmaps"]}
@@ -102,10 +102,10 @@ def test_two_proxied_agents_do_not_get_each_others_verbs(
     }
 
 
-def test_constrained_impersonation_cannot_do_what_the_agent_was_given_by_others(
+def test_constrained_impersonation_does_not_include_undeclared_rights_of_the_agent(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
-    """The difference between the two kinds: the old verb lends all that the agent may do, from whomever it has it."""
+    """The legacy verb includes all rights of the agent, also the undeclared rights."""
     install(release(helm), impersonation=impersonation, shopper=SHOPPER)
     binding = {
         "metadata": {"name": "stray"},
@@ -118,7 +118,7 @@ def test_constrained_impersonation_cannot_do_what_the_agent_was_given_by_others(
     assert proxy.acting_as("shopper").request("GET", configmaps(namespace))[0] == expected
 
 
-def test_below_other_namespaces_the_proxy_acts_only_where_the_agent_is_granted(
+def test_in_other_namespaces_the_proxy_can_impersonate_the_agent_only_where_it_has_grants(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
     elsewhere = f"{namespace}-a"
@@ -139,7 +139,7 @@ def test_a_proxied_agent_with_a_token_or_a_workload_is_refused(release: MakeRele
         install(release(either_helm), shopper=agent)
 
 
-def test_legacy_impersonation_on_a_server_with_the_constrained_kind_is_warned_of(
+def test_the_notes_warn_of_legacy_impersonation_if_the_server_supports_constrained(
     cluster: Cluster, release: MakeRelease, helm: Helm
 ) -> None:
     values = Values(overrides={"proxy": {"impersonation": "legacy"}, "agents": {"p": {"access": "proxied"}}})

@@ -1,4 +1,4 @@
-"""`quarantined: true` takes one agent out; its siblings notice nothing; lifting it gives back the same."""
+"""`quarantined: true` removes one agent's objects and does not change its siblings; `false` restores the objects."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def values(bindings: str, **suspect: Any) -> Values:
 
 
 def objects(server: Server, namespace: str, agent: str) -> dict[tuple[str, str], Json]:
-    """What is there under an agent's label."""
+    """The objects with the label of an agent."""
     label = f"?labelSelector=agent-identities/agent%3D{agent}"
     return {
         (kind, item["metadata"]["name"]): item
@@ -37,12 +37,12 @@ def objects(server: Server, namespace: str, agent: str) -> dict[tuple[str, str],
 
 
 def written(found: dict[tuple[str, str], Json]) -> dict[tuple[str, str], tuple[str, int]]:
-    """UID and generation: unchanged as long as nobody makes the object anew or writes its spec."""
+    """UID and generation. They change if the object is recreated or its spec is written."""
     return {key: (obj["metadata"]["uid"], obj["metadata"].get("generation", 0)) for key, obj in found.items()}
 
 
 @BOTH_KINDS
-def test_the_suspect_is_out_and_its_sibling_untouched(
+def test_an_agent_in_quarantine_has_no_objects_and_its_sibling_does_not_change(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, bindings: str
 ) -> None:
     ours = release(either_helm)
@@ -62,7 +62,7 @@ def test_the_suspect_is_out_and_its_sibling_untouched(
 
 
 @BOTH_KINDS
-def test_lifting_it_gives_back_exactly_the_old_rights(
+def test_ending_a_quarantine_restores_the_previous_rights(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, bindings: str
 ) -> None:
     ours = release(either_helm)
@@ -76,7 +76,7 @@ def test_lifting_it_gives_back_exactly_the_old_rights(
     assert lifted.request("GET", f"/api/v1/namespaces/{namespace}/secrets")[0] == 403
 
 
-def test_one_instance_of_several_can_be_taken_out(
+def test_one_of_several_instances_can_be_quarantined(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     ours = release(helm)
@@ -87,7 +87,7 @@ def test_one_instance_of_several_can_be_taken_out(
     assert written(objects(server, namespace, "t-1")) == before
 
 
-def test_an_agent_can_be_in_quarantine_from_the_first_install(
+def test_an_agent_can_be_quarantined_in_the_first_install(
     server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     release(helm).install(values("perAgent", quarantined=True))

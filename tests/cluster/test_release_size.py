@@ -1,4 +1,4 @@
-"""The size of Helm's record that `check` foresees is the one that Helm writes."""
+"""`check` predicts the size of Helm's record of a release."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ MakeRelease = Callable[[Helm], Release]
 
 
 def fleet(agents: int) -> dict[str, object]:
-    """Agents that do not compress: each has an annotation of its own."""
+    """Agents that do not compress, because each has a different annotation."""
     noise = {f"agent-{n}": hashlib.sha512(str(n).encode()).hexdigest() for n in range(agents)}
     return {"agents": {name: {"tiers": [], "annotations": {"noise": text * 6}} for name, text in noise.items()}}
 
@@ -27,7 +27,7 @@ def foreseen(renderer: Renderer, namespace: str, values: dict[str, object]) -> i
     return record_size(renderer.chart, rendered.text, values)
 
 
-def test_the_size_that_is_foreseen_is_the_one_that_helm_writes_or_up_to_a_tenth_more(
+def test_the_predicted_size_is_at_least_helms_size_and_at_most_a_tenth_more(
     server: Server, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
 ) -> None:
     values = fleet(200)
@@ -37,7 +37,7 @@ def test_the_size_that_is_foreseen_is_the_one_that_helm_writes_or_up_to_a_tenth_
     assert written <= foreseen(Renderer(either_helm, chart), namespace, values) <= 1.1 * written
 
 
-def test_helm_refuses_a_release_that_is_foreseen_to_be_too_large_and_writes_nothing(
+def test_helm_refuses_a_release_that_is_predicted_to_be_too_large_and_writes_nothing(
     server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str
 ) -> None:
     values = fleet(5000)

@@ -1,6 +1,6 @@
-"""From each way of taking an agent out to its last request that is allowed, and the last that is authenticated.
+"""The last allowed and the last authenticated request after each way to remove an agent.
 
-What ends is asserted; how long it took is recorded, and `make prove` prints it, for a thousand agents.
+The tests assert that requests end, and record how long it took. `make prove` prints the times for a thousand agents.
 """
 
 import json
@@ -30,7 +30,7 @@ RecordProperty = Callable[[str, object], None]
 
 
 def fleet(**changed: Json) -> Values:
-    """So many agents that share the bindings of their tier; some of them run, and are to be taken out."""
+    """A fleet with shared bindings (perTier). The tests remove the agents with a workload."""
     victims = {name: {"workload": WORKLOAD} for name in ("by-command", "by-upgrade", "account", "pod")}
     agents: dict[str, Any] = {f"agent-{number}": {} for number in range(AGENTS)} | victims | {"binding": {}}
     return Values(overrides={"bindings": "perTier", "agents": agents | changed})
@@ -38,7 +38,7 @@ def fleet(**changed: Json) -> Values:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The release, installed, and its server."""
+    """The installed release and its server."""
 
     server: Server
     api: Api
@@ -49,7 +49,7 @@ class Fleet:
         return self.ours.namespace
 
     def token(self, name: str) -> str:
-        """A token of an agent, bound to a pod that runs as it: the one of its workload, or one made here."""
+        """A token of an agent, bound to a pod of the agent: its workload's pod or a pod created here."""
         pods = f"/api/v1/namespaces/{self.namespace}/pods"
         if name == "binding":
             spec = {"serviceAccountName": name, "containers": [{"name": "c", **WORKLOAD}]}
@@ -68,7 +68,7 @@ class Fleet:
 
 
 class Ending:
-    """What an agent's own requests come to, asked in the background since before something was done."""
+    """Watches the agent's own requests in the background, from before the removal."""
 
     def __init__(self, fleet: Fleet, name: str) -> None:
         client = fleet.api.with_token(fleet.token(name))
@@ -83,7 +83,7 @@ class Ending:
         self.authenticated = Watch(lambda: status() != 401, started=self.started, pause=0.05)
 
     def wait(self, *, authenticated: bool = True) -> dict[str, float | None]:
-        """Seconds to the last request of each kind; None for what goes on."""
+        """Seconds to the last request of each kind; None if requests still succeed."""
         self.allowed.wait(SECONDS)
         self.authenticated.wait(SECONDS if authenticated else 1)
         watches = {"allowed": self.allowed, "authenticated": self.authenticated}
@@ -107,8 +107,10 @@ def written(record: RecordProperty, way: str, ended: dict[str, float | None]) ->
         record(f"{way}: last {what}", "goes on" if seconds is None else f"{seconds:.2f} s")
 
 
-def test_by_command(fleet_of_agents: Fleet, record_property: RecordProperty) -> None:
-    """The command's own account of it, and what the agent saw: both end."""
+def test_the_quarantine_command_ends_allowed_and_authenticated_requests(
+    fleet_of_agents: Fleet, record_property: RecordProperty
+) -> None:
+    """Compares the times that the command prints with the agent's own requests."""
     seen = Ending(fleet_of_agents, "by-command")
     ours = fleet_of_agents.ours
     options = ["--kubeconfig", str(ours.kubeconfig), "--namespace", ours.namespace, "--output", "json"]
@@ -116,15 +118,17 @@ def test_by_command(fleet_of_agents: Fleet, record_property: RecordProperty) -> 
     command = [sys.executable, "-m", "agent_identities", "quarantine", "by-command", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
+    reported = json.loads(done.stdout)
     ended = seen.wait()
     written(record_property, "quarantine by command", ended)
     assert None not in ended.values()
-    assert told["left"] == []
-    assert told["seconds"]["lastAuthenticated"] is not None
+    assert reported["left"] == []
+    assert reported["seconds"]["lastAuthenticated"] is not None
 
 
-def test_by_upgrade(fleet_of_agents: Fleet, record_property: RecordProperty) -> None:
+def test_a_quarantine_by_upgrade_ends_allowed_and_authenticated_requests(
+    fleet_of_agents: Fleet, record_property: RecordProperty
+) -> None:
     seen = Ending(fleet_of_agents, "by-upgrade")
     fleet_of_agents.ours.upgrade(fleet(**{"by-upgrade": {"workload": WORKLOAD, "quarantined": True}}))
     ended = seen.wait()
@@ -132,7 +136,9 @@ def test_by_upgrade(fleet_of_agents: Fleet, record_property: RecordProperty) -> 
     assert None not in ended.values()
 
 
-def test_a_deleted_account_ends_both(fleet_of_agents: Fleet, record_property: RecordProperty) -> None:
+def test_deleting_the_service_account_ends_allowed_and_authenticated_requests(
+    fleet_of_agents: Fleet, record_property: RecordProperty
+) -> None:
     seen = Ending(fleet_of_agents, "account")
     fleet_of_agents.server.delete(f"/api/v1/namespaces/{fleet_of_agents.namespace}/serviceaccounts/account")
     ended = seen.wait()
@@ -140,8 +146,10 @@ def test_a_deleted_account_ends_both(fleet_of_agents: Fleet, record_property: Re
     assert None not in ended.values()
 
 
-def test_a_deleted_pod_ends_both(fleet_of_agents: Fleet, record_property: RecordProperty) -> None:
-    """The token is bound to its pod: it dies with it, though the ServiceAccount and its rights live on."""
+def test_deleting_the_pod_ends_allowed_and_authenticated_requests(
+    fleet_of_agents: Fleet, record_property: RecordProperty
+) -> None:
+    """The token is bound to the pod and ends with it, although the ServiceAccount and its rights stay."""
     seen = Ending(fleet_of_agents, "pod")
     fleet_of_agents.server.delete(f"{fleet_of_agents.pod_of('pod')}?gracePeriodSeconds=0")
     ended = seen.wait()
@@ -149,10 +157,10 @@ def test_a_deleted_pod_ends_both(fleet_of_agents: Fleet, record_property: Record
     assert None not in ended.values()
 
 
-def test_a_removed_binding_ends_what_is_allowed_and_the_token_lives_on(
+def test_removing_the_binding_ends_allowed_requests_and_the_token_stays_valid(
     fleet_of_agents: Fleet, record_property: RecordProperty
 ) -> None:
-    """With bindings: perTier: the subject is taken out of the binding that many share."""
+    """With bindings: perTier, the subject is removed from the shared binding."""
     seen = Ending(fleet_of_agents, "binding")
     namespace = fleet_of_agents.namespace
     bindings = f"{RBAC}/namespaces/{namespace}/rolebindings"

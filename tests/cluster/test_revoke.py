@@ -1,4 +1,4 @@
-"""`agent-identities quarantine` on a real API server: what goes, when it takes effect, and what stays."""
+"""`agent-identities quarantine` on a real API server: removed objects, times, and objects that stay."""
 
 import base64
 import json
@@ -40,14 +40,14 @@ Done = subprocess.CompletedProcess[str]
 
 
 def run(*arguments: str | Path) -> Done:
-    """The command as a user types it."""
+    """Runs the command."""
     command = [sys.executable, "-c", "from agent_identities.cli import main; main()", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
 
 
 def bind(server: Server, namespace: str, name: str, *subjects: Json) -> Json:
-    """A RoleBinding to ClusterRole view; a ClusterRoleBinding where namespace is empty."""
+    """A RoleBinding to the ClusterRole view, or a ClusterRoleBinding if the namespace is empty."""
     path = f"{RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{RBAC}/clusterrolebindings"
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     return server.create(path, {"metadata": {"name": name}, "roleRef": ref, "subjects": list(subjects)})
@@ -66,7 +66,7 @@ def as_user(namespace: str, name: str) -> Json:
 
 
 def versions(server: Server, namespace: str, *, without: str = "") -> dict[tuple[str, str], tuple[str, str]]:
-    """(kind, name) -> (uid, resourceVersion) of what the release made, but for one agent's."""
+    """(kind, name) -> (uid, resourceVersion) of the objects of the release, without the objects of one agent."""
     rbac, core = f"{RBAC}/namespaces/{namespace}", f"/api/v1/namespaces/{namespace}"
     paths = (f"{core}/serviceaccounts", f"{rbac}/roles", f"{rbac}/rolebindings")
     return {
@@ -87,13 +87,14 @@ def status_as(server: Server, token: str) -> int:
 
 @dataclass(frozen=True)
 class Scene:
-    """A release with strays all over the cluster, triage-2 put in quarantine, and what there was before."""
+    """A release with bindings outside it, before and after the quarantine of triage-2."""
 
     namespace: str
     elsewhere: str
     options: list[str | Path]
     done: Done
     token: str
+    user: User
     held: tuple[Request, ...]
     siblings: dict[tuple[str, str], tuple[str, str]]
     shared: Json
@@ -114,7 +115,7 @@ def options(cluster: Cluster) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def place(server: Server, helm: Helm) -> Iterator[tuple[str, str]]:
-    """Two new namespaces, for each Helm."""
+    """Two namespaces, for each Helm."""
     run_id = uuid.uuid4().hex[:8]
     names = (f"test-{run_id}", f"else-{run_id}")
     server.make_namespace(names[1])
@@ -134,13 +135,13 @@ def scene(
     bind(server, "", f"stray-{namespace}", account(namespace, "triage-2"))
     user = User.service_account(namespace, "triage-2")
     held = (
-        Request(user, "get", resource="pods", name="a", namespace=namespace),
-        Request(user, "list", resource="configmaps", namespace=namespace),
-        Request(user, "list", resource="services", namespace=elsewhere),
-        Request(user, "list", resource="services", namespace="default"),
+        Request("get", resource="pods", name="a", namespace=namespace),
+        Request("list", resource="configmaps", namespace=namespace),
+        Request("list", resource="services", namespace=elsewhere),
+        Request("list", resource="services", namespace="default"),
     )
     for request in held:
-        eventually(lambda request=request: ask(api, request).allowed)  # type: ignore[misc] # bound now, not later
+        eventually(lambda request=request: ask(api, user, request).allowed)  # type: ignore[misc] # bound now, not later
     pods = eventually(lambda: four(uids(server, f"/api/v1/namespaces/{namespace}/pods")))
     token = server.token(namespace, "triage-2")
     assert status_as(server, token) == 201
@@ -150,6 +151,7 @@ def scene(
         [*options, "--namespace", namespace],
         Done([], 0),
         token,
+        user,
         held,
         versions(server, namespace, without="triage-2"),
         shared,
@@ -162,11 +164,11 @@ def scene(
 
 
 def four(found: dict[str, str]) -> dict[str, str]:
-    """The pods once they are all there: three of triage, one of solo."""
+    """The pods, if all exist: three of triage, one of solo."""
     return found if len(found) == 4 else {}
 
 
-def test_it_ends_well_and_says_what_went_and_when(scene: Scene) -> None:
+def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene: Scene) -> None:
     assert scene.done.returncode == 0, scene.done.stdout + scene.done.stderr
     for what in (
         f"RoleBinding {scene.namespace}/triage-2:notes-role",
@@ -183,35 +185,35 @@ def test_it_ends_well_and_says_what_went_and_when(scene: Scene) -> None:
     assert "not seen" not in scene.done.stdout
 
 
-def test_it_prints_the_values_that_keep_it_so(scene: Scene) -> None:
+def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene: Scene) -> None:
     snippet = scene.done.stdout.partition("gives triage-2 all of it back:\n")[2].partition("Saved as")[0]
     assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
 
 
-def test_nothing_that_it_held_anywhere_is_allowed_any_more(scene: Scene, api: Api) -> None:
-    assert not [request for request in scene.held if ask(api, request).allowed]
+def test_no_former_right_of_the_agent_is_allowed_in_any_namespace(scene: Scene, api: Api) -> None:
+    assert not [request for request in scene.held if ask(api, scene.user, request).allowed]
 
 
-def test_its_token_is_refused(scene: Scene, server: Server) -> None:
+def test_the_agents_token_is_refused(scene: Scene, server: Server) -> None:
     eventually(lambda: status_as(server, scene.token) == 401, seconds=20)
 
 
-def test_no_other_object_of_the_release_was_touched(scene: Scene, server: Server) -> None:
+def test_no_other_object_of_the_release_changed(scene: Scene, server: Server) -> None:
     assert versions(server, scene.namespace) == scene.siblings
 
 
-def test_of_a_shared_binding_only_its_subject_went(scene: Scene, server: Server) -> None:
+def test_only_the_agents_subject_is_removed_from_a_shared_binding(scene: Scene, server: Server) -> None:
     now = server.get(f"{RBAC}/namespaces/{scene.elsewhere}/rolebindings/shared")
     assert now["metadata"]["uid"] == scene.shared["metadata"]["uid"]
     assert [subject["name"] for subject in now["subjects"]] == ["solo"]
 
 
-def test_strays_are_gone(scene: Scene, server: Server) -> None:
+def test_bindings_outside_the_release_are_removed(scene: Scene, server: Server) -> None:
     assert server.names(f"{RBAC}/namespaces/{scene.elsewhere}/rolebindings") == {"shared"}
     assert f"stray-{scene.namespace}" not in server.names(f"{RBAC}/clusterrolebindings")
 
 
-def test_its_pods_are_gone_for_good_and_its_siblings_run_on(scene: Scene, server: Server) -> None:
+def test_the_agents_pods_stay_deleted_and_its_siblings_keep_running(scene: Scene, server: Server) -> None:
     left = {name: uid for name, uid in scene.pods.items() if not name.startswith("triage-2-")}
     assert len(left) == len(scene.pods) - 1
     assert uids(server, f"/api/v1/namespaces/{scene.namespace}/pods") == left
@@ -219,7 +221,7 @@ def test_its_pods_are_gone_for_good_and_its_siblings_run_on(scene: Scene, server
     assert deployments == {name: uid for name, uid in scene.deployments.items() if name != "triage-2"}
 
 
-def test_doing_it_again_does_nothing(scene: Scene, server: Server) -> None:
+def test_a_second_run_changes_nothing(scene: Scene, server: Server) -> None:
     before = versions(server, scene.namespace)
     again = run("quarantine", "triage-2", *scene.options)
     assert again.returncode == 0, again.stderr
@@ -228,19 +230,19 @@ def test_doing_it_again_does_nothing(scene: Scene, server: Server) -> None:
     assert versions(server, scene.namespace) == before
 
 
-def test_the_next_instance_is_added_to_those_that_are_out(scene: Scene) -> None:
+def test_the_printed_values_keep_instances_that_are_already_quarantined(scene: Scene) -> None:
     done = run("quarantine", "triage-1", "--dry-run", "--output", "json", *scene.options)
     assert json.loads(done.stdout)["values"] == {"agents": {"triage": {"quarantined": [1, 2]}}}
     assert [each["name"] for each in json.loads(done.stdout)["removed"] if each["kind"] == "Deployment"] == ["triage-1"]
 
 
-def test_the_name_of_an_entry_means_all_of_its_instances(scene: Scene) -> None:
+def test_the_name_of_an_entry_selects_all_of_its_instances(scene: Scene) -> None:
     done = run("quarantine", "triage", "--dry-run", "--output", "json", *scene.options)
     assert {each["name"] for each in json.loads(done.stdout)["removed"]} >= {"triage-1", "triage-3"}
     assert json.loads(done.stdout)["values"] == {"agents": {"triage": {"quarantined": True}}}
 
 
-def test_values_files_may_be_ahead_of_what_is_installed(scene: Scene, tmp_path: Path) -> None:
+def test_values_files_can_differ_from_the_installed_release(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "values.yaml"
     path.write_text(yaml.safe_dump({"agents": {"triage": {"instances": 5, "tiers": []}}}))
     done = run("quarantine", "triage-3", "--dry-run", "--output", "json", "--values", path, *scene.options)
@@ -256,7 +258,7 @@ def test_a_dry_run_changes_nothing(scene: Scene, server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["traige-1", "default", "agent-proxy", "No/Name"])
-def test_who_is_no_agent_is_refused_and_nothing_is_changed(scene: Scene, server: Server, name: str) -> None:
+def test_a_name_that_is_not_an_agent_is_refused_and_nothing_changes(scene: Scene, server: Server, name: str) -> None:
     before = versions(server, scene.namespace)
     done = run("quarantine", name, *scene.options)
     assert done.returncode == 2, done.stdout
@@ -268,7 +270,7 @@ def test_who_is_no_agent_is_refused_and_nothing_is_changed(scene: Scene, server:
 
 
 def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *rules: Json) -> list[str | Path]:
-    """The options of a command run by somebody who holds these rules everywhere, and may read all that matters."""
+    """The options of a command for a user with these rules and the right to read the relevant objects."""
     name = f"operator-{uuid.uuid4().hex[:8]}"
     reading = [
         {"apiGroups": ["rbac.authorization.k8s.io", "", "apps"], "resources": ["*"], "verbs": ["get", "list"]},
@@ -291,7 +293,7 @@ def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *ru
     return ["--kubeconfig", path, "--context", current, "--namespace", scene.namespace]
 
 
-def test_without_the_right_to_remove_each_refusal_is_named_and_nothing_goes(
+def test_without_delete_rights_each_refusal_is_reported_and_nothing_is_removed(
     scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
 ) -> None:
     before = versions(server, scene.namespace)
@@ -303,7 +305,7 @@ def test_without_the_right_to_remove_each_refusal_is_named_and_nothing_goes(
     assert versions(server, scene.namespace) == before
 
 
-def test_what_can_be_done_is_done_and_what_is_left_is_said(
+def test_permitted_removals_are_done_and_remaining_objects_are_reported(
     scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
 ) -> None:
     rbac = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["delete"]}
@@ -312,7 +314,7 @@ def test_what_can_be_done_is_done_and_what_is_left_is_said(
     assert f"RoleBinding {scene.namespace}/triage-3:notes-role" in done.stdout
     assert f"Left: ServiceAccount {scene.namespace}/triage-3: 403" in done.stdout
     assert "triage-3:notes-role" not in server.names(f"{RBAC}/namespaces/{scene.namespace}/rolebindings")
-    rest = run("quarantine", "triage-3", *scene.options)  # somebody with the rights comes, and says it again
+    rest = run("quarantine", "triage-3", *scene.options)  # a user with the rights runs the command again
     assert rest.returncode == 0, rest.stdout
     assert "triage-3" not in server.names(f"/api/v1/namespaces/{scene.namespace}/serviceaccounts")
 
@@ -325,7 +327,7 @@ def test_a_token_for_another_audience_is_refused(server: Server, namespace: str)
 
 
 def test_a_token_past_its_expiry_is_refused(server: Server, namespace: str, cluster: Cluster) -> None:
-    """None lives for less than ten minutes, so one is made older: its claims, signed again with the server's key."""
+    """A token is valid for ten minutes at least. The test changes its claims and signs them with the server's key."""
     key = cluster.kubeconfig.parent / "pki" / "service-account.key"
     if not key.is_file():
         pytest.skip("the key that signs this cluster's tokens is not on this machine, and none expires within minutes")
@@ -338,7 +340,7 @@ def test_a_token_past_its_expiry_is_refused(server: Server, namespace: str, clus
 
 
 def signer(key_file: Path) -> Callable[[str, int], str]:
-    """A function that makes a token so many seconds older."""
+    """A function that makes a token older, by a number of seconds."""
     key = load_pem_private_key(key_file.read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
 
@@ -357,12 +359,12 @@ def encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-# ---- a release in one namespace, its agents in another
+# ---- a release in one namespace with agents in another namespace
 
 
 @dataclass(frozen=True)
 class Apart:
-    """A release called fleet, and where its agents are."""
+    """The release `fleet` and the namespace of its agents."""
 
     home: str
     agents: str
@@ -383,12 +385,12 @@ def apart(server: Server, cluster: Cluster, chart: Path, helm: Helm, namespace: 
 
 
 def record(version: str, status: str) -> Json:
-    """A record of Helm's as the cluster shows it: quarantine looks at no more than its labels."""
+    """A record of Helm. Only the labels matter, because quarantine reads only the labels."""
     labels = {"owner": "helm", "name": "fleet", "version": version, "status": status}
     return {"metadata": {"name": f"record-{version or 'none'}", "labels": labels}, "type": "helm.sh/release.v1"}
 
 
-def test_an_upgrade_of_the_release_is_seen_where_the_release_is(
+def test_a_running_upgrade_is_found_in_the_namespace_of_the_release(
     server: Server, apart: Apart, options: list[str | Path]
 ) -> None:
     server.create(apart.records, record("2", "pending-upgrade"))
@@ -400,9 +402,7 @@ def test_an_upgrade_of_the_release_is_seen_where_the_release_is(
     assert not server.items(f"{RBAC}/namespaces/{apart.agents}/rolebindings?labelSelector=agent-identities/agent=solo")
 
 
-def test_a_record_that_is_none_of_helms_changes_nothing(
-    server: Server, apart: Apart, options: list[str | Path]
-) -> None:
+def test_a_secret_that_is_not_a_helm_record_is_ignored(server: Server, apart: Apart, options: list[str | Path]) -> None:
     server.create(apart.records, record("x", "pending-upgrade"))
     server.create(apart.records, record("", "pending-upgrade"))
     done = run("quarantine", "solo", "--namespace", apart.agents, *options)

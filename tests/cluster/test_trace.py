@@ -1,4 +1,4 @@
-"""A real workload: each request attributed by the audit log; then allowed, and nothing else, by the proposed tiers."""
+"""A workload on a real API server: `trace` attributes each request, and `rightsize` proposes tiers for it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import rightsize
@@ -28,7 +28,7 @@ from support.server import Json, Server, eventually
 pytestmark = pytest.mark.cluster
 
 VALUES: Json = {
-    # every server has it, and what it lets through is the agent's own to be refused
+    # every server supports legacy; a request that passes the impersonation check is refused as the agent's request
     "proxy": {"impersonation": "legacy"},
     "tiers": {
         "worker": {
@@ -62,7 +62,7 @@ APPLY = "application/apply-patch+yaml"
 
 @dataclass(frozen=True)
 class Move:
-    """One request of an agent, below its namespace, and the answer."""
+    """A request of an agent in its namespace, and the expected status."""
 
     agent: str
     method: str
@@ -100,12 +100,12 @@ WORKLOAD = (
 
 @dataclass
 class Run:
-    """The release of VALUES, and its agents' tokens; each is bound to a pod that runs as the agent."""
+    """The release of VALUES and its agents' tokens, each bound to a pod of the agent."""
 
     server: Server
     namespace: str
     log: Path
-    agents: Agents
+    agents: AgentAccounts
     tokens: dict[str, Server]
 
     def make(self, move: Move) -> None:
@@ -123,7 +123,7 @@ class Run:
             self.make(move)
 
     def trace(self, least: int = 1) -> Trace:
-        """The log as soon as it has so many requests of agents; a cluster may write it with some delay."""
+        """The trace, when the log has at least this number of requests. A cluster may write the log with a delay."""
 
         def traced() -> Trace | None:
             tracer = Tracer(self.agents)
@@ -166,7 +166,7 @@ def run(
         for one in declaration.identities
         if one.access == "direct"
     }
-    return Run(server, namespace, control_plane.audit_log, Agents.declared(declaration), tokens)
+    return Run(server, namespace, control_plane.audit_log, AgentAccounts.declared(declaration), tokens)
 
 
 def _bound_token(server: Server, namespace: str, account: str) -> str:
@@ -179,14 +179,14 @@ def _bound_token(server: Server, namespace: str, account: str) -> str:
 def test_every_request_is_attributed_to_the_agent_that_made_it(run: Run) -> None:
     run.work()
     trace = run.trace(len(WORKLOAD))
-    assert trace.complete
+    assert trace.ok
     counted = Counter({use.agent.name: 0 for use in trace.uses})
     for use in trace.uses:
         counted[use.agent.name] += use.count
     assert counted == Counter(move.agent for move in WORKLOAD)
 
 
-def test_who_sent_it_and_which_binding_allowed_it_are_told(run: Run) -> None:
+def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> None:
     run.work()
     trace = run.trace(len(WORKLOAD))
     proxy = f"system:serviceaccount:{run.namespace}:agent-proxy"
@@ -202,7 +202,9 @@ def test_who_sent_it_and_which_binding_allowed_it_are_told(run: Run) -> None:
             "agent-proxy": "-binding",
         }.items()
     }
-    denied = {(use.agent.name, use.verb, use.resource) for use in trace.uses if use.outcome is Outcome.DENIED}
+    denied = {
+        (use.agent.name, use.request.verb, use.request.resource) for use in trace.uses if use.outcome is Outcome.DENIED
+    }
     assert denied == {("reader", "list", "secrets"), ("shopper", "list", "secrets")}
 
 
@@ -216,24 +218,26 @@ def test_every_credential_is_joined_to_the_event_that_issued_it(run: Run) -> Non
         assert one.issue.time <= one.first
 
 
-def test_a_request_of_default_is_nobodys(run: Run) -> None:
+def test_a_request_of_the_default_account_is_not_attributed(run: Run) -> None:
     run.make(WORKLOAD[0])
-    assert run.trace().complete
+    assert run.trace().ok
     lost = run.server.with_token(run.server.token(run.namespace, "default"))
     assert lost.request("GET", f"/api/v1/namespaces/{run.namespace}/pods")[0] == 403
     trace = run.trace(2)
     assert [(use.agent.name, use.count) for use in trace.unattributed] == [("default", 1)]
-    assert not trace.complete
+    assert not trace.ok
 
 
-def test_an_impersonation_that_is_refused_is_the_proxys_own_deed(run: Run) -> None:
+def test_a_refused_impersonation_is_attributed_to_the_proxy(run: Run) -> None:
     run.make(Move("reader", "GET", "/pods", 403, through_the_proxy=True))
     (use,) = run.trace().uses
     assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", Outcome.DENIED, "")
-    assert use.verb.startswith("impersonate")  # where impersonation can be constrained, either check may be named
+    assert use.request.verb.startswith(
+        "impersonate"
+    )  # a server with constrained impersonation can name either of its checks
 
 
-def test_the_proposed_tiers_allow_the_same_workload_and_nothing_else(
+def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
     run: Run, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release], tmp_path: Path
 ) -> None:
     run.work()
@@ -268,7 +272,7 @@ def test_the_proposed_tiers_allow_the_same_workload_and_nothing_else(
     assert run.may("idle", PolicyRule(("delete",), ("",), ("configmaps",)))
 
 
-def test_the_commands_tell_the_same(run: Run, tmp_path: Path) -> None:
+def test_the_commands_print_the_same_results(run: Run, tmp_path: Path) -> None:
     run.work()
     run.trace(len(WORKLOAD))
     own = tmp_path / "values.yaml"

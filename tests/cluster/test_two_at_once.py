@@ -1,4 +1,4 @@
-"""Two at work on one release, a Helm that is cut off, removals that fail: one outcome, never a mixture of two."""
+"""Two commands on one release, an interrupted Helm, failing deletions: the result is never a mixture of two states."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ import pytest
 
 from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support import commands
 from support.commands import Done, ended, is_running, run, started
 from support.faults import BROKEN, Gate, differences, gate, records, server_of
@@ -36,7 +37,7 @@ OBJECTS = ("serviceaccounts", "roles", "rolebindings")
 
 @dataclass(frozen=True)
 class Place:
-    """A namespace of a control plane on this machine, with a release of `before` in it."""
+    """A namespace of a local control plane, with a release of the values `before`."""
 
     plane: ControlPlane
     server: Server
@@ -48,7 +49,7 @@ class Place:
         return Release(helm, self.chart, "agents", self.namespace, self.plane.kubeconfig)
 
     def upgrade(self, helm: Helm, values: Json, *flags: str) -> list[str]:
-        """The command line of an upgrade to these values."""
+        """The command line of an upgrade to the values."""
         path = self.directory / f"{self.namespace}-{len(list(self.directory.iterdir()))}.json"
         path.write_text(json.dumps(values))
         return commands.helm(self.release(helm), "upgrade", str(path), *flags)
@@ -57,7 +58,7 @@ class Place:
         return gate(self.server, self.namespace, self.directory, passing, *(resources or OBJECTS), **more)
 
     def differences(self, helm: Helm, values: Json) -> list[str]:
-        """From a fresh install of these values."""
+        """The differences from a fresh install of the values."""
         wanted = Values(overrides=values)
         return differences(self.server, self.release(helm), wanted, self.plane.kubernetes_version)
 
@@ -77,8 +78,10 @@ class Place:
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
-    """One of our own, on this machine whatever the run is on: a webhook of the tests' own holds its requests."""
-    config = ControlPlaneConfig(kubernetes=request.config.getoption("--kubernetes"))
+    """A local control plane, for every --cluster, because a webhook of the tests holds its requests."""
+    config = ControlPlaneConfig(
+        kubernetes=request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
+    )
     with ControlPlane.start(tmp_path_factory.mktemp("two") / "plane", config) as plane:
         yield plane
 
@@ -96,7 +99,7 @@ def namespace(request: pytest.FixtureRequest) -> str:
 
 
 def other() -> Json:
-    """A third set of values: no agent has the rights that it has in `before` and `after`."""
+    """A third set of values. No agent has the same rights as in `before` and `after`."""
     rule = {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["get"]}
     return {"tiers": {"other": {"rules": [rule]}}, "agents": {f"agent-{n:03}": {"tiers": ["other"]} for n in range(8)}}
 
@@ -113,7 +116,7 @@ both_ways = pytest.mark.parametrize(("first", "second"), ["44", "33", "34", "43"
 
 
 @both_ways
-def test_an_upgrade_during_another_is_refused_and_leaves_no_trace(
+def test_an_upgrade_during_another_upgrade_is_refused_and_changes_nothing(
     place: Place, helms: Helms, first: str, second: str
 ) -> None:
     passing = writes_before_half_of_the_upgrade(AGENTS, helms(first).major)
@@ -130,13 +133,13 @@ def test_an_upgrade_during_another_is_refused_and_leaves_no_trace(
 
 
 @both_ways
-def test_of_two_upgrades_that_begin_at_the_same_moment_one_wins_and_the_other_says_so(
+def test_of_two_upgrades_that_start_at_the_same_time_one_succeeds_and_the_other_fails(
     place: Place, helms: Helms, first: str, second: str
 ) -> None:
     wishes = [(helms(first), after(AGENTS)), (helms(second), other())]
     with place.gate(0, "secrets") as held, ExitStack() as stack:
         running = [stack.enter_context(started(place.upgrade(helm, values))) for helm, values in wishes]
-        held.until_held(lambda: any(map(is_running, running)), 2)  # each is about to write its record of revision 2
+        held.until_held(lambda: any(map(is_running, running)), 2)  # both are about to write the record of revision 2
         held.open()
         done = [ended(process) for process in running]
     assert sorted(each.returncode for each in done) == [0, 1]
@@ -148,12 +151,14 @@ def test_of_two_upgrades_that_begin_at_the_same_moment_one_wins_and_the_other_sa
 
 
 @pytest.mark.parametrize("major", "43")
-def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_again_does(
+def test_a_quarantine_during_an_upgrade_warns_and_the_same_command_completes_it_later(
     place: Place, helms: Helms, major: str
 ) -> None:
-    """The upgrade has not come to the agent yet, and makes anew what it finds missing."""
+    """The upgrade has not processed the agent yet, and recreates its missing objects."""
     values = after(AGENTS)
-    values["agents"]["suspect"] = {"tiers": ["reader"]}  # another binding goes, this one is there again
+    values["agents"]["suspect"] = {
+        "tiers": ["reader"]
+    }  # the upgrade deletes another binding and creates this binding again
     with place.gate(1) as held, started(place.upgrade(helms(major), values)) as process:
         held.until_held(partial(is_running, process))
         held.hold_no_more()
@@ -163,8 +168,8 @@ def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_a
         assert ended(process).returncode == 0
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Helm is at work on release agents" in done.stdout
-    assert "quarantined: true" in done.stdout  # the values that keep it so
-    assert place.may_get("suspect", "configmaps")  # the upgrade has given it back: the warning was true
+    assert "quarantined: true" in done.stdout  # the values that make the quarantine permanent
+    assert place.may_get("suspect", "configmaps")  # the upgrade restored the right, as the warning said
     again = place.quarantine("suspect")
     assert again.returncode == 0, again.stdout + again.stderr
     assert not place.may_get("suspect", "configmaps")
@@ -174,7 +179,7 @@ def test_a_quarantine_during_an_upgrade_says_that_it_may_not_last_and_the_same_a
 
 
 @pytest.mark.parametrize("major", "43")
-def test_a_quarantine_lasts_where_the_upgrade_that_is_running_says_so_too(
+def test_a_quarantine_persists_if_the_running_upgrade_also_quarantines_the_agent(
     place: Place, helms: Helms, major: str
 ) -> None:
     with place.gate(1) as held, started(place.upgrade(helms(major), after(AGENTS))) as process:
@@ -188,12 +193,12 @@ def test_a_quarantine_lasts_where_the_upgrade_that_is_running_says_so_too(
     assert place.may_get("sibling", "configmaps")
 
 
-# ---- a Helm that is cut off
+# ---- an interrupted Helm
 
 
 @pytest.fixture
 def cut_off(place: Place, helms: Helms, request: pytest.FixtureRequest) -> Helm:
-    """Helm, killed in the middle of an upgrade to `after`, as by a pipeline that is cancelled."""
+    """Helm, killed during an upgrade to `after`, as in a cancelled pipeline."""
     helm = helms(request.param)
     passing = writes_before_half_of_the_upgrade(AGENTS, helm.major)
     with place.gate(passing) as held, started(place.upgrade(helm, after(AGENTS))) as process:
@@ -210,13 +215,15 @@ each_cut_off = pytest.mark.parametrize("cut_off", "43", indirect=True)
 
 
 @each_cut_off
-def test_rolling_back_to_the_last_good_revision_and_the_same_upgrade_again_end_it(place: Place, cut_off: Helm) -> None:
+def test_a_rollback_to_the_deployed_revision_and_the_same_upgrade_complete_the_upgrade(
+    place: Place, cut_off: Helm
+) -> None:
     was = accounts(installed(place.server, place.release(cut_off)))
     upgrade = place.upgrade(cut_off, after(AGENTS))
     assert IN_PROGRESS in run(upgrade).stderr
     place.release(cut_off).rollback(1)
     assert place.differences(cut_off, before(AGENTS)) == []
-    assert place.may_get("suspect", "services")  # what docs/recovery.md warns of
+    assert place.may_get("suspect", "services")  # see the warning in docs/recovery.md
     assert run(upgrade).returncode == 0
     assert place.differences(cut_off, after(AGENTS)) == []
     assert not place.may_get("suspect", "services")
@@ -228,8 +235,8 @@ def test_rolling_back_to_the_last_good_revision_and_the_same_upgrade_again_end_i
 
 
 @each_cut_off
-def test_rolling_back_to_the_revision_that_is_pending_leaves_rights_behind(place: Place, cut_off: Helm) -> None:
-    """What docs/recovery.md warns of."""
+def test_a_rollback_to_the_pending_revision_leaves_undeclared_rights(place: Place, cut_off: Helm) -> None:
+    """See the warning in docs/recovery.md."""
     place.release(cut_off).rollback(2)
     assert run(place.upgrade(cut_off, after(AGENTS))).returncode == 0
     assert [one for one in place.differences(cut_off, after(AGENTS)) if not one.startswith("too much")] == []
@@ -237,10 +244,10 @@ def test_rolling_back_to_the_revision_that_is_pending_leaves_rights_behind(place
     assert place.verify(after(AGENTS)).returncode == 1
 
 
-# ---- removals that fail
+# ---- failing deletions
 
 
-def test_what_helm_4_could_not_remove_the_same_upgrade_removes(place: Place, helm_4: Helm) -> None:
+def test_with_helm_4_the_same_upgrade_removes_objects_after_failed_deletions(place: Place, helm_4: Helm) -> None:
     upgrade = place.upgrade(helm_4, after(AGENTS))
     with place.gate(1_000_000, broken=("DELETE",)):
         failed = run(upgrade)
@@ -252,12 +259,12 @@ def test_what_helm_4_could_not_remove_the_same_upgrade_removes(place: Place, hel
     assert place.differences(helm_4, after(AGENTS)) == []
 
 
-def test_what_helm_3_could_not_remove_it_forgets_verify_finds_and_a_rollback_brings_back_to_mind(
+def test_with_helm_3_verify_finds_objects_after_failed_deletions_and_a_rollback_restores_the_record(
     place: Place, helm_3: Helm
 ) -> None:
     upgrade = place.upgrade(helm_3, after(AGENTS))
     with place.gate(1_000_000, broken=("DELETE",)):
-        assert run(upgrade).returncode == 0  # sic
+        assert run(upgrade).returncode == 0  # Helm 3 ignores the failed deletions
     assert run(upgrade).returncode == 0
     left = installed(place.server, place.release(helm_3))
     assert "agent-000" in accounts(left)

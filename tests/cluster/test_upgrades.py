@@ -1,4 +1,4 @@
-"""From every set of values to every other: no upgrade fails, no identity is swapped, nothing else is touched."""
+"""Upgrades between all sets of values: none fails, no agent gets another identity, and other objects do not change."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,7 +43,7 @@ STATES: dict[str, Json] = {
 
 
 def every_pair(names: list[str]) -> Iterator[tuple[str, str]]:
-    """One walk over all states that takes each step from one to another just once (an Eulerian circuit)."""
+    """A path with each step between two states exactly once (an Eulerian circuit)."""
     steps = {name: [other for other in names if other != name] for name in names}
     path, circuit = [names[0]], []
     while path:
@@ -56,7 +56,7 @@ def every_pair(names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def on_server(server: Server, namespace: str) -> dict[tuple[str, str], Json]:
-    """(kind, name) -> object of the release, in its namespace and cluster-wide."""
+    """(kind, name) -> object of the release, in its namespace and cluster-scoped."""
     paths = {
         "ServiceAccount": f"/api/v1/namespaces/{namespace}/serviceaccounts",
         "Role": f"{RBAC}/namespaces/{namespace}/roles",
@@ -75,7 +75,7 @@ def on_server(server: Server, namespace: str) -> dict[tuple[str, str], Json]:
 
 
 def identity(obj: Json) -> tuple[str, object]:
-    """Changes when an object is made anew or its spec written; a Deployment's status is its controller's business."""
+    """A value that changes if the object is recreated or its spec is written, but not with a Deployment's status."""
     meta = obj["metadata"]
     return meta["uid"], meta.get("generation") or meta["resourceVersion"]
 
@@ -93,7 +93,7 @@ def _holds(server: Server, namespace: str, wanted: set[tuple[str, str]]) -> bool
     return on_server(server, namespace).keys() == wanted
 
 
-def test_every_set_of_values_upgrades_to_every_other(
+def test_every_set_of_values_can_be_upgraded_to_every_other(
     server: Server, cluster: Cluster, release: MakeRelease, either_helm: Helm, chart: Path, namespace: str
 ) -> None:
     renderer = Renderer(either_helm, chart)

@@ -1,4 +1,4 @@
-"""What `agent-identities verify` finds on a real API server, when somebody has changed it by hand."""
+"""`agent-identities verify` on a real API server finds changes made outside the release."""
 
 import os
 import subprocess
@@ -13,7 +13,8 @@ from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.verify.access import Cell, Matrix, verify
+from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.verify.run import verify
 from support.server import RBAC, Json, Server, eventually
 
 pytestmark = pytest.mark.cluster
@@ -25,7 +26,7 @@ GET_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 @pytest.fixture
 def declaration(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]) -> Declaration:
-    """The quickstart, installed."""
+    """Installs values/quickstart.yaml."""
     release(helm).install(Values((QUICKSTART,)))
     return declare(values.load(chart, [QUICKSTART]), namespace=namespace)
 
@@ -40,7 +41,7 @@ def asking(control_plane: Cluster, declaration: Declaration) -> Callable[[], Mat
 
 
 def may(server: Server, user: str, rule: Json, namespace: str) -> bool:
-    """Whether the API server, as far as it knows by now, allows a user what a rule says."""
+    """Whether the API server currently allows a user the request of a rule."""
     resource, _, subresource = rule["resources"][0].partition("/")
     attributes = {"namespace": namespace, "verb": rule["verbs"][0], "resource": resource, "subresource": subresource}
     attributes["name"] = rule.get("resourceNames", [""])[0]
@@ -50,7 +51,7 @@ def may(server: Server, user: str, rule: Json, namespace: str) -> bool:
 
 
 def bind(server: Server, namespace: str, subject: Json, *, rule: Json) -> None:
-    """A Role and a RoleBinding called oops; back when the authorizer knows them, which takes it some milliseconds."""
+    """Creates the Role and the RoleBinding `oops`, and waits until the authorizer enforces them."""
     where = f"{RBAC}/namespaces/{namespace}"
     role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "oops"}
     subjects = [subject, {"kind": "User", "name": "marker"}]
@@ -72,7 +73,7 @@ def found(cells: tuple[Cell, ...]) -> set[tuple[str, str, bool]]:
 
 
 def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user types it."""
+    """Runs the command."""
     command = [sys.executable, "-c", "from agent_identities.cli import main; main()", "verify", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", **env}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
@@ -80,19 +81,19 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
-    """The options that point the command at this cluster and namespace."""
+    """The options that select this cluster and namespace."""
     context = ["--context", control_plane.context] if control_plane.context else []
     return ["--kubeconfig", control_plane.kubeconfig, *context, "--namespace", namespace]
 
 
-def test_a_fresh_install_of_the_quickstart_has_no_surprise(asking: Callable[[], Matrix]) -> None:
+def test_a_new_install_of_the_quickstart_has_no_surprises(asking: Callable[[], Matrix]) -> None:
     matrix = asking()
-    assert matrix.clean
+    assert matrix.ok
     assert matrix.count(expected=True, allowed=True) > 100
     assert matrix.count(expected=False, allowed=False) > 800
 
 
-def test_a_stray_binding_is_found_and_nothing_else(
+def test_an_undeclared_binding_is_the_only_surprise(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     bind(server, namespace, service_account(namespace, "researcher"), rule=DELETE_PODS)
@@ -101,7 +102,7 @@ def test_a_stray_binding_is_found_and_nothing_else(
     assert f'RoleBinding "oops/{namespace}"' in surprises[0].reason
 
 
-def test_a_stray_binding_that_spells_the_agent_as_a_user_is_found(
+def test_an_undeclared_binding_for_the_agents_user_name_is_found(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     user = {"kind": "User", "name": user_of(namespace, "researcher")}
@@ -109,20 +110,24 @@ def test_a_stray_binding_that_spells_the_agent_as_a_user_is_found(
     assert found(asking().surprises) == {("researcher", "delete pods", True)}
 
 
-def test_a_stray_binding_for_the_group_of_all_service_accounts_is_found_for_each_of_them(
+def test_an_undeclared_binding_for_the_group_of_all_service_accounts_is_found_for_each_agent(
     server: Server, namespace: str, declaration: Declaration, asking: Callable[[], Matrix]
 ) -> None:
     bind(server, namespace, {"kind": "Group", "name": f"system:serviceaccounts:{namespace}"}, rule=DELETE_PODS)
     assert found(asking().surprises) == {(one.name, "delete pods", True) for one in declaration.identities}
 
 
-def test_a_right_to_one_object_by_name_is_found(server: Server, namespace: str, asking: Callable[[], Matrix]) -> None:
+def test_an_undeclared_right_on_one_named_object_is_found(
+    server: Server, namespace: str, asking: Callable[[], Matrix]
+) -> None:
     notes = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["release-notes"], "verbs": ["patch"]}
     bind(server, namespace, service_account(namespace, "sandboxed"), rule=notes)
     assert found(asking().surprises) == {("sandboxed", "patch configmaps named release-notes", True)}
 
 
-def test_a_leak_into_another_namespace_is_found(server: Server, namespace: str, asking: Callable[[], Matrix]) -> None:
+def test_an_undeclared_right_in_another_namespace_is_found(
+    server: Server, namespace: str, asking: Callable[[], Matrix]
+) -> None:
     subject = service_account(namespace, "sandboxed")
     role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     path = f"{RBAC}/namespaces/default/rolebindings"
@@ -136,7 +141,9 @@ def test_a_leak_into_another_namespace_is_found(server: Server, namespace: str, 
     assert {cell.permission.namespace for cell in surprises} == {"default"}
 
 
-def test_a_deleted_binding_is_declared_but_denied(server: Server, namespace: str, asking: Callable[[], Matrix]) -> None:
+def test_the_rights_of_a_deleted_binding_are_reported_as_declared_but_denied(
+    server: Server, namespace: str, asking: Callable[[], Matrix]
+) -> None:
     server.delete(f"{RBAC}/namespaces/{namespace}/rolebindings/summarizer-binding")
     eventually(lambda: not may(server, user_of(namespace, "summarizer"), GET_PODS, namespace))
     matrix = asking()
@@ -146,7 +153,7 @@ def test_a_deleted_binding_is_declared_but_denied(server: Server, namespace: str
     assert {str(cell.permission) for cell in matrix.surprises} >= {"get pods", "list services", "watch configmaps"}
 
 
-def test_a_role_that_was_widened_by_hand_is_found_for_every_agent_of_its_tier(
+def test_rules_added_to_a_role_are_found_for_every_agent_of_the_tier(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     path = f"{RBAC}/namespaces/{namespace}/roles/pod-reader-role"
@@ -159,35 +166,35 @@ def test_a_role_that_was_widened_by_hand_is_found_for_every_agent_of_its_tier(
     assert found(asking().surprises) == {(name, "create pods/exec", True) for name in names}
 
 
-def test_an_agent_without_a_service_account_is_reported_and_not_asked_about(
+def test_an_agent_without_a_service_account_is_reported_and_not_reviewed(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     server.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/sandboxed")
     matrix = asking()
     assert [one.name for one in matrix.absent] == ["sandboxed"]
-    assert not matrix.clean
+    assert not matrix.ok
     assert "sandboxed" not in {cell.identity.name for cell in matrix.cells}
 
 
-def test_a_service_account_that_only_looks_like_an_agent_is_noted(
+def test_an_undeclared_service_account_with_the_agent_label_is_reported(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     metadata = {"name": "ghost", "labels": {"agent-identities/agent": "ghost"}}
     server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": metadata})
     matrix = asking()
     assert [one.name for one in matrix.undeclared] == ["ghost"]
-    assert matrix.clean
+    assert matrix.ok
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_exits_with_0_where_all_is_as_declared(here: list[str | Path]) -> None:
+def test_the_command_exits_with_0_if_all_answers_are_as_declared(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, *here)
     assert done.returncode == 0, done.stderr
     assert "no surprise" in done.stdout
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_exits_with_1_and_names_the_stray_binding(
+def test_the_command_exits_with_1_and_names_the_undeclared_binding(
     server: Server, namespace: str, here: list[str | Path]
 ) -> None:
     bind(server, namespace, service_account(namespace, "researcher"), rule=DELETE_PODS)
@@ -197,9 +204,7 @@ def test_the_command_exits_with_1_and_names_the_stray_binding(
 
 
 @pytest.mark.usefixtures("declaration")
-def test_the_command_leaves_a_cluster_of_the_users_as_it_is(
-    server: Server, namespace: str, here: list[str | Path]
-) -> None:
+def test_the_command_does_not_change_a_users_cluster(server: Server, namespace: str, here: list[str | Path]) -> None:
     def versions() -> dict[str, str]:
         paths = (f"{RBAC}/namespaces/{namespace}/rolebindings", f"/api/v1/namespaces/{namespace}/secrets")
         return {
@@ -213,15 +218,13 @@ def test_the_command_leaves_a_cluster_of_the_users_as_it_is(
     assert versions() == before
 
 
-def test_the_command_reports_every_agent_where_nothing_is_installed(here: list[str | Path]) -> None:
+def test_the_command_reports_every_agent_if_the_release_is_not_installed(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, *here)
     assert done.returncode == 1, done.stderr
     assert "Is the release in another namespace?" in done.stdout
 
 
-def test_the_command_exits_with_2_and_one_sentence_where_no_server_answers(
-    control_plane: Cluster, tmp_path: Path
-) -> None:
+def test_the_command_exits_with_2_and_one_sentence_if_no_server_answers(control_plane: Cluster, tmp_path: Path) -> None:
     content = control_plane.kubeconfig.read_text()
     server = next(line.split()[-1] for line in content.splitlines() if line.strip().startswith("server:"))
     dead = tmp_path / "kubeconfig"
@@ -232,7 +235,7 @@ def test_the_command_exits_with_2_and_one_sentence_where_no_server_answers(
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_exits_with_2_where_the_values_are_wrong(tmp_path: Path, here: list[str | Path]) -> None:
+def test_the_command_exits_with_2_if_the_values_are_invalid(tmp_path: Path, here: list[str | Path]) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("agnts: {}")
     done = run("-f", wrong, *here)
@@ -240,7 +243,7 @@ def test_the_command_exits_with_2_where_the_values_are_wrong(tmp_path: Path, her
     assert "Did you mean 'agents'?" in done.stderr
 
 
-def test_a_cluster_is_never_made_beside_one_that_the_user_names(here: list[str | Path]) -> None:
+def test_no_cluster_is_created_if_the_user_selects_one(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, "--cluster", "embedded", *here)
     assert done.returncode == 2
     assert "Leave --kubeconfig and --context out" in done.stderr

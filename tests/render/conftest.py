@@ -1,4 +1,4 @@
-"""Schemas for kubeconform, and every values file of the repository."""
+"""Fixtures: the schemas for kubeconform, and the judge of the invariants."""
 
 import json
 from importlib import resources
@@ -15,7 +15,7 @@ from support.kubeconform import KUBERNETES, Kubeconform
 
 @pytest.fixture(scope="session")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The API's JSON schemas, strict, in the layout of kubeconform's default location."""
+    """Strict JSON schemas of the API, in the layout of kubeconform's default location."""
     packaged = Path(str(resources.files("kubernetes_validate"))) / "kubernetes-json-schema"
     folder = tmp_path_factory.mktemp("schemas") / f"v{KUBERNETES}-standalone-strict"
     folder.mkdir()
@@ -33,5 +33,5 @@ def kubeconform(schemas: Path) -> Kubeconform:
 
 @pytest.fixture(scope="session")
 def judge(chart: Path, render_worker: RenderWorker) -> Judge:
-    """Holds the chart, and mutants of it, against the invariants."""
+    """Checks the chart, and mutants of the chart, against the invariants."""
     return Judge(WorkerRenderer(render_worker, chart), cases())

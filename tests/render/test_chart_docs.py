@@ -1,4 +1,4 @@
-"""The chart's README.md says what its values say: it is written from them."""
+"""The chart's README.md is generated from its values."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from agent_identities.toolchain import provide
 
 @pytest.fixture(scope="module")
 def written(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What helm-docs writes from the chart as it is."""
+    """The README that helm-docs generates from the chart."""
     copy = tmp_path_factory.mktemp("docs") / "agent-identities"
     shutil.copytree(chart, copy, ignore=shutil.ignore_patterns("README.md", "ci"))
     command: list[str | Path] = [
@@ -26,7 +26,7 @@ def written(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return (copy / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_is_what_helm_docs_writes(chart: Path, written: str) -> None:
+def test_the_readme_is_the_output_of_helm_docs(chart: Path, written: str) -> None:
     same = (chart / "README.md").read_text(encoding="utf-8") == written
     assert same, "run: helm-docs --chart-to-generate charts/agent-identities --sort-values-order file"
 

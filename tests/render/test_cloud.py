@@ -1,4 +1,4 @@
-"""Who an agent is in a cloud, and tokens for others than the API server."""
+"""An agent's identity in a cloud, and tokens for audiences other than the API server."""
 
 from typing import Any
 
@@ -56,14 +56,14 @@ def template(objects: Objects) -> Any:
     ],
     ids=["irsa", "irsa, all of it", "eks pod identity", "gke", "gke, impersonating", "azure", "null"],
 )
-def test_a_cloud_knows_the_account_by_its_annotations(
+def test_the_service_account_has_the_annotations_of_its_cloud(
     renderer: Renderer, cloud: dict[str, Any], annotations: dict[str, str]
 ) -> None:
     objects = render(renderer, {"cloud": cloud, "annotations": {"owner": "sre"}})
     assert account(objects).annotations == {"owner": "sre", **annotations}
 
 
-def test_only_azure_labels_the_pods(renderer: Renderer) -> None:
+def test_only_azure_adds_a_label_to_the_pods(renderer: Renderer) -> None:
     azure = render(renderer, {"cloud": {"azure": {"clientId": CLIENT}}})
     aws = render(renderer, {"cloud": {"aws": {"roleArn": ROLE}}})
     assert template(azure)["metadata"]["labels"]["azure.workload.identity/use"] == "true"
@@ -79,7 +79,7 @@ def test_the_selector_of_a_deployment_does_not_change_with_the_cloud(renderer: R
     assert len(selectors) == 1
 
 
-def test_extra_tokens_are_files_beside_the_agents_own(renderer: Renderer) -> None:
+def test_extra_tokens_are_mounted_next_to_the_agents_token(renderer: Renderer) -> None:
     tokens = {"vault": {"audience": "vault.example", "expirationSeconds": 600}, "b": {"audience": "x", "path": "y"}}
     spec = template(render(renderer, {"tokens": tokens | {"gone": None}}))["spec"]
     own, extra = spec["volumes"]
@@ -94,7 +94,7 @@ def test_extra_tokens_are_files_beside_the_agents_own(renderer: Renderer) -> Non
     ]
 
 
-def test_extra_tokens_stand_beside_kubernetes_own(renderer: Renderer) -> None:
+def test_extra_tokens_are_mounted_next_to_the_automounted_token(renderer: Renderer) -> None:
     agent = {"token": {"mode": "automount"}, "tokens": {"vault": {"audience": "vault.example"}}}
     spec = template(render(renderer, agent))["spec"]
     assert [volume["name"] for volume in spec["volumes"]] == ["agent-tokens"]
@@ -112,7 +112,7 @@ def test_extra_tokens_stand_beside_kubernetes_own(renderer: Renderer) -> None:
         ({}, set()),
     ],
 )
-def test_the_network_opens_the_endpoint_of_the_agents_own_cloud(
+def test_the_network_policy_allows_the_endpoint_of_the_agents_cloud(
     renderer: Renderer, cloud: dict[str, Any], blocks: set[str]
 ) -> None:
     endpoints = {"aws": {"cidrs": ["198.51.100.7/32"]}, "azure": {"cidrs": ["198.51.100.8/32"]}}
@@ -126,7 +126,7 @@ def test_the_network_opens_the_endpoint_of_the_agents_own_cloud(
 
 @pytest.mark.parametrize(("agent", "parts"), CLOUD, ids=[" ".join(parts[:2])[:60] for _, parts in CLOUD])
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_a_mistake_is_refused_with_its_place_and_its_cure(
+def test_invalid_values_are_refused_with_location_and_remediation(
     request: pytest.FixtureRequest, engine: str, agent: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     renderer: Renderer = request.getfixturevalue(engine)
@@ -137,19 +137,19 @@ def test_a_mistake_is_refused_with_its_place_and_its_cure(
 
 
 @pytest.mark.parametrize("key", ["cloud", "tokens"])
-def test_a_proxied_agent_has_nothing_that_a_token_is_needed_for(renderer: Renderer, key: str) -> None:
+def test_a_proxied_agent_cannot_have_a_cloud_identity_or_extra_tokens(renderer: Renderer, key: str) -> None:
     given = {"cloud": {"gcp": {}}, "tokens": {"x": {"audience": "x"}}}[key]
-    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent holds no token"):
+    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent has no token"):
         renderer.render(Values(overrides={"agents": {"a": {"access": "proxied", key: given}}}))
     assert renderer.render(Values(overrides={"agents": {"a": {"access": "proxied"}}})).objects
 
 
-def test_an_account_that_somebody_else_annotates_still_labels_its_pods(renderer: Renderer) -> None:
+def test_an_existing_azure_service_account_still_adds_the_label_to_its_pods(renderer: Renderer) -> None:
     objects = render(renderer, {"cloud": {"azure": {}}, "serviceAccount": {"create": False, "name": "a"}})
     assert objects.find("ServiceAccount", "a") is None
     assert template(objects)["metadata"]["labels"]["azure.workload.identity/use"] == "true"
 
 
-def test_every_instance_is_the_same_in_the_cloud(renderer: Renderer) -> None:
+def test_every_instance_has_the_same_cloud_identity(renderer: Renderer) -> None:
     objects = render(renderer, {"cloud": {"aws": {"roleArn": ROLE}}, "instances": 2})
     assert account(objects, "a-1").annotations == account(objects, "a-2").annotations

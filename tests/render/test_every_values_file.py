@@ -1,15 +1,16 @@
-"""What holds for every values file of the repository: examples of values/ and cases of the chart's ci/."""
+"""Tests of every values file of the repository: the examples in values/ and the test values in the chart's ci/."""
 
 from pathlib import Path
 
 import pytest
 
-from agent_identities import checks
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, Renderer, Values
 from agent_identities.chart.objects import thaw
+from agent_identities.checks import registry as checks
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
+from agent_identities.report import Severity
 from support.kubeconform import Kubeconform
 
 REPOSITORY = Path(__file__).parents[2]
@@ -18,13 +19,13 @@ FILES = [*(REPOSITORY / "values").glob("*.yaml"), *(REPOSITORY / "charts/agent-i
 pytestmark = pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 
 
-def test_both_helms_print_the_same_objects(file: Path, renderer: Renderer, renderer_3: Renderer) -> None:
+def test_helm_3_and_helm_4_render_the_same_objects(file: Path, renderer: Renderer, renderer_3: Renderer) -> None:
     ours = renderer.render(Values((file,))).objects
     theirs = renderer_3.render(Values((file,))).objects
     assert {key: obj.body for key, obj in ours.items()} == {key: obj.body for key, obj in theirs.items()}
 
 
-def test_the_same_input_gives_the_same_bytes(file: Path, renderer: Renderer, helm_4: Helm, chart: Path) -> None:
+def test_the_same_values_render_the_same_bytes(file: Path, renderer: Renderer, helm_4: Helm, chart: Path) -> None:
     again = Renderer(helm_4, chart)
     assert again.render(Values((file,))).text == renderer.render(Values((file,))).text
 
@@ -36,21 +37,21 @@ def test_every_document_is_valid_in_the_strict_schemas(
     assert kubeconform.valid_documents(rendered.text) == len(rendered.objects) > 0
 
 
-def test_no_check_finds_an_error(file: Path, renderer: Renderer, chart: Path) -> None:
+def test_no_check_reports_an_error(file: Path, renderer: Renderer, chart: Path) -> None:
     install = checks.Install(
         objects=renderer.render(Values((file,))).objects,
         declaration=declare(values.load(chart, [file]), namespace="agent-system"),
         catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
     )
-    assert [found for found in checks.run(install) if found.severity is checks.Severity.ERROR] == []
+    assert [found for found in checks.run(install) if found.severity is Severity.ERROR] == []
 
 
-def test_helm_lint_is_clean(file: Path, renderer: Renderer, chart: Path) -> None:
+def test_helm_lint_reports_no_failure(file: Path, renderer: Renderer, chart: Path) -> None:
     assert "0 chart(s) failed" in renderer.helm.run("lint", "--strict", str(chart), f"--values={file}")
 
 
-def test_our_merge_of_values_is_helms(file: Path, renderer: Renderer, chart: Path, tmp_path: Path) -> None:
-    """Helm's own word for it: a chart with our defaults and one template that prints the values it sees."""
+def test_values_are_merged_as_helm_merges_them(file: Path, renderer: Renderer, chart: Path, tmp_path: Path) -> None:
+    """Compares with Helm: a chart with the same defaults and a template that prints its values."""
     probe = tmp_path / "agent-identities"
     (probe / "templates").mkdir(parents=True)
     (probe / "Chart.yaml").write_text("{apiVersion: v2, name: agent-identities, version: 0.1.0}")

@@ -1,4 +1,4 @@
-"""A share of the API server, with a turn for each agent."""
+"""priorityAndFairness: the FlowSchema and the PriorityLevelConfiguration of the agents."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ def pair(objects: Objects) -> tuple[KubeObject, KubeObject]:
     return schema, level
 
 
-def test_nothing_is_made_where_it_is_off(renderer: Renderer) -> None:
+def test_no_object_is_rendered_if_priority_and_fairness_is_disabled(renderer: Renderer) -> None:
     assert not tuple(render(renderer, enabled=False).of_kind(*KINDS))
 
 
-def test_all_requests_of_the_agents_namespace_are_dealt_by_user(renderer: Renderer) -> None:
+def test_the_flow_schema_separates_all_requests_of_the_agents_namespace_by_user(renderer: Renderer) -> None:
     schema, level = pair(render(renderer))
     spec = thaw(schema.body["spec"])
     assert spec["priorityLevelConfiguration"]["name"] == level.name
@@ -37,7 +37,7 @@ def test_all_requests_of_the_agents_namespace_are_dealt_by_user(renderer: Render
     assert rule["nonResourceRules"] == [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
 
 
-def test_the_share_is_what_the_values_say(renderer: Renderer) -> None:
+def test_the_priority_level_has_the_declared_shares(renderer: Renderer) -> None:
     queuing = {"queues": 8, "handSize": 2, "queueLengthLimit": 5}
     share: dict[str, Any] = {
         "nominalConcurrencyShares": 7,
@@ -52,15 +52,15 @@ def test_the_share_is_what_the_values_say(renderer: Renderer) -> None:
     assert limited == {key: value for key, value in share.items() if key != "queuing"}
 
 
-def test_no_two_releases_share_a_name(renderer: Renderer) -> None:
+def test_the_names_of_two_releases_never_collide(renderer: Renderer) -> None:
     targets = [Target("a", "b-c"), Target("a", "b"), Target("b", "a"), Target("c.a", "b"), Target("c-a", "b")]
     names = [pair(render(renderer, target))[0].name for target in targets]
     assert len(set(names)) == len(targets)
     assert all(namespace in name for name, namespace in zip(names, ["b-c", "b", "a", "b", "b"], strict=True))
 
 
-def test_more_hands_than_queues_are_refused(renderer: Renderer, renderer_3: Renderer) -> None:
+def test_a_hand_size_above_the_number_of_queues_is_refused(renderer: Renderer, renderer_3: Renderer) -> None:
     for engine in (renderer, renderer_3):
-        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*3 queues.*handSize: 3"):
+        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*queues: 3.*handSize: 3"):
             render(engine, queuing={"queues": 3})
         assert render(engine, queuing={"queues": 3, "handSize": 3})

@@ -1,6 +1,6 @@
-"""What holds for values that nobody wrote: drawn from the schema, valid ones and such that are one step away.
+"""Generated values: valid values, drawn from the schema, and values with one error.
 
-`--hypothesis-profile=prove` draws many more.
+`--hypothesis-profile=prove` generates more values.
 """
 
 import json
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from agent_identities.bundled import chart_path
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, HelmError, Rendered, Renderer, Values
+from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
-from agent_identities.declaration import AGENT_LABEL, declare
+from agent_identities.declaration import declare
 from support.invariants import ADMISSION, Case
 from support.judge import broken_by
 from support.kubeconform import Kubeconform
@@ -29,7 +30,7 @@ POOL: Final = ThreadPoolExecutor(4)
 
 
 def sized(factor: float) -> settings:
-    """The profile's number of cases, times a factor."""
+    """Hypothesis settings with the profile's number of examples, multiplied by a factor."""
     return settings(
         max_examples=int(settings().max_examples * factor),
         deadline=None,
@@ -48,7 +49,7 @@ def reordered(value: Any) -> Any:
 
 
 def changed(given: Json, entry: str, agent: Json | None) -> Json:
-    """The values with one agent more, another, or (None) one less."""
+    """The values with this agent added or replaced, or (None) removed."""
     others = {key: one for key, one in given.get("agents", {}).items() if key != entry}
     return given | {"agents": others | ({} if agent is None else {entry: agent})}
 
@@ -63,13 +64,13 @@ FOUND: Final[Json] = {
     "agents": {"3": {"instances": 2.0}, "2": {"tiers": ["own"], "workload": {"image": "x", "replicas": 2_000_000}}},
     "proxy": {"annotations": {"a": "\U0001f600"}, "workload": {"image": "x"}, "token": {"mode": "automount"}},
 }
-"""What was once wrong: names that turn into numbers, large numbers, text beyond the BMP, a proxy that automounts."""
+"""Former bugs: names that become numbers, large numbers, text beyond the BMP, a proxy with an automounted token."""
 
 
 @sized(1)
 @given(given_values=valid_values(chart_path()))
 @example(given_values=FOUND)
-def test_valid_values_keep_every_promise(
+def test_every_invariant_holds_for_valid_values(
     given_values: Json, renderer: Renderer, renderer_3: Renderer, helm_4: Helm, kubeconform: Kubeconform, chart: Path
 ) -> None:
     seen = values.load(chart, overrides=given_values)
@@ -79,30 +80,34 @@ def test_valid_values_keep_every_promise(
     ours, theirs, again, turned, bigger = render_all(asked)
 
     assert bodies(theirs) == bodies(ours), "Helm 3 and Helm 4 differ"
-    assert again.text == ours.text, "the same input, other bytes"
+    assert again.text == ours.text, "the same values rendered different bytes"
     assert bodies(turned) == bodies(ours), "the order of the keys matters"
     assert kubeconform.valid_documents(ours.text) == len(ours.objects) > 0
     assert broken_by(Case("generated", Values(overrides=given_values)), ours.objects) == set()
-    assert_an_agent_more_touches_no_other(ours.objects, bigger.objects, seen["bindings"], "zz-new")
+    assert_a_new_agent_changes_no_other(ours.objects, bigger.objects, seen["bindings"], "zz-new")
 
 
-def assert_an_agent_more_touches_no_other(fewer: Objects, more: Objects, bindings: str, name: str) -> None:
-    """All objects of before are there as they were, but for lists of all names; the new ones are the agent's."""
-    shared = {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"}  # they list the names of all agents
+def assert_a_new_agent_changes_no_other(fewer: Objects, more: Objects, bindings: str, name: str) -> None:
+    """Existing objects do not change, except lists of all names, and each new object belongs to the agent."""
+    shared = {"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"}  # their expressions list the names of all agents
     for key, obj in fewer.items():
         grouped = bindings == "perTier" and key.kind == "RoleBinding"
         if key.kind not in shared and not grouped:
-            assert thaw(more[key].body) == thaw(obj.body), f"{key} changed with an agent that is not its own"
+            assert thaw(more[key].body) == thaw(obj.body), (
+                f"{key} changed with an agent that the object does not belong to"
+            )
         if grouped:
             was, now = ([thaw(one) for one in objects[key].body["subjects"]] for objects in (fewer, more))
             assert [one for one in now if one["name"] != name] == was
     for key in more.keys() - fewer.keys():
-        assert name in json.dumps(thaw(more[key].body)), f"{key} came with {name}, and is not its own"
+        assert name in json.dumps(thaw(more[key].body)), (
+            f"{key} was added with {name}, but does not belong to this agent"
+        )
 
 
 @sized(0.5)
 @given(data=st.data(), given_values=valid_values(chart_path()))
-def test_removing_an_agent_removes_its_objects_and_no_others(
+def test_removing_an_agent_removes_only_its_objects(
     data: st.DataObject, given_values: Json, renderer: Renderer
 ) -> None:
     entries = [entry for entry, agent in given_values.get("agents", {}).items() if agent is not None]
@@ -110,7 +115,7 @@ def test_removing_an_agent_removes_its_objects_and_no_others(
     entry = data.draw(st.sampled_from(entries))
     given_values = given_values | {"bindings": "perAgent"}
     smaller = changed(given_values, entry, None)
-    for deployer in smaller.get("guards", {}).get("deployers", ()):  # they may name it
+    for deployer in smaller.get("guards", {}).get("deployers", ()):  # a deployer can refer to the agent
         assume(entry not in deployer.get("agents", ()))
     whole, rest = render_all([(renderer, given_values), (renderer, smaller)])
     names = set(identities_of(given_values, entry))
@@ -120,8 +125,8 @@ def test_removing_an_agent_removes_its_objects_and_no_others(
     assert rest.objects.keys() <= whole.objects.keys()
     elsewhere = {key for key in gone - own if key.namespace != "" and key.kind == "Role"}
     proxied = {key for key in gone - own if "impersonation" in key.name}
-    nobody_out = not declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
-    guards = {key for key in gone if nobody_out and key.group == ADMISSION and ".quarantine" in key.name}
+    none_quarantined = not declare(values.load(chart_path(), overrides=smaller), namespace="x").quarantined
+    guards = {key for key in gone if none_quarantined and key.group == ADMISSION and ".quarantine" in key.name}
     assert gone == own | elsewhere | proxied | guards
 
 
@@ -138,7 +143,7 @@ def refusal(renderer: Renderer, given: Json) -> str:
 
 @sized(1.6)
 @given(broken=broken_values(chart_path()))
-def test_one_step_from_valid_is_refused_with_its_place(
+def test_values_with_one_error_are_refused_with_the_location(
     broken: Broken, renderer: Renderer, renderer_3: Renderer, chart: Path
 ) -> None:
     ours, theirs = POOL.map(lambda one: refusal(one, broken.values), (renderer, renderer_3))
@@ -155,8 +160,8 @@ def test_one_step_from_valid_is_refused_with_its_place(
             assert f"at '{broken.pointer}'" in message, message
 
 
-def test_each_relation_is_refused_on_nothing_but_itself(renderer: Renderer, renderer_3: Renderer) -> None:
-    """Sampling might leave one out."""
+def test_each_violated_relation_is_the_only_reported_problem(renderer: Renderer, renderer_3: Renderer) -> None:
+    """Tests all relations, because the generated values may omit some."""
     asked = [(one, related({}, relation)) for relation in RELATIONS for one in (renderer, renderer_3)]
     messages = list(POOL.map(lambda ask: refusal(ask[0], ask[1].values), asked))
     for (_, broken), message in zip(asked, messages, strict=True):

@@ -1,4 +1,4 @@
-"""What the values make of the guards."""
+"""The admission policies that the chart renders for guards."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def render(renderer: Renderer, target: Target | None = None, **values: Any) -> O
 
 
 def policies(objects: Objects) -> set[str]:
-    """Last parts of the names of all policies."""
+    """The last parts of the names of all policies."""
     found = objects.of_kind(POLICY, "MutatingAdmissionPolicy")
     return {policy.name.rsplit(".", 1)[1] for policy in found}
 
@@ -38,13 +38,13 @@ def kinds(objects: Objects) -> set[str]:
     return {key.kind for key in objects}
 
 
-def test_without_guards_nothing_is_cluster_scoped(renderer: Renderer) -> None:
+def test_no_object_is_cluster_scoped_if_guards_are_disabled(renderer: Renderer) -> None:
     objects = render(renderer, agents=SUSPECT, guards={"deployers": [{"kind": "User", "name": "u"}]})
     assert policies(objects) == set()
     assert kinds(objects) <= {"ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}
 
 
-def test_every_guard_has_a_switch_of_its_own(renderer: Renderer) -> None:
+def test_each_guard_can_be_disabled(renderer: Renderer) -> None:
     everything = policies(render(renderer, agents=SUSPECT, guards={"enabled": True}))
     assert everything == {*GUARDS.values(), "run-as-revisions", "quarantine-pods", "quarantine-bindings"}
     for key, name in GUARDS.items():
@@ -52,7 +52,7 @@ def test_every_guard_has_a_switch_of_its_own(renderer: Renderer) -> None:
         assert {found for found in everything - left if not found.startswith(f"{name}-")} == {name}
 
 
-def test_every_policy_is_in_force_as_its_values_say(renderer: Renderer) -> None:
+def test_every_policy_has_a_binding_with_the_declared_validation_actions(renderer: Renderer) -> None:
     actions = {key: {"validationActions": ["Audit"]} for key in GUARDS if key != "shortTokens"}
     for given, wanted in (({}, ["Deny"]), (actions, ["Audit"])):
         objects = render(renderer, agents=SUSPECT, guards={"enabled": True, **given})
@@ -61,12 +61,12 @@ def test_every_policy_is_in_force_as_its_values_say(renderer: Renderer) -> None:
         assert [thaw(obj.body["spec"]["validationActions"]) for obj in bindings.values()] == [wanted] * len(bindings)
 
 
-def test_there_is_no_quarantine_guard_without_anybody_to_guard(renderer: Renderer) -> None:
+def test_there_is_no_quarantine_guard_without_an_agent_in_quarantine(renderer: Renderer) -> None:
     objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
     assert not {name for name in policies(objects) if name.startswith("quarantine")}
 
 
-def test_names_carry_release_and_namespace(renderer: Renderer) -> None:
+def test_policy_names_contain_release_and_namespace(renderer: Renderer) -> None:
     guards = {"enabled": True}
     here = render(renderer, Target(release="one.two", namespace="x"), agents=SUSPECT, guards=guards)
     there = render(renderer, Target(release="one.two", namespace="y"), agents=SUSPECT, guards=guards)
@@ -76,7 +76,7 @@ def test_names_carry_release_and_namespace(renderer: Renderer) -> None:
     assert all(re.fullmatch(r"one\.two\.x\.[a-z-]+", name) for name in names[0])
 
 
-def test_guards_judge_the_agents_namespace_and_bindings_everywhere(renderer: Renderer) -> None:
+def test_guards_select_the_agents_namespace_and_bindings_in_all_namespaces(renderer: Renderer) -> None:
     objects = render(renderer, agents=SUSPECT, namespaceOverride="elsewhere", guards={"enabled": True})
     everywhere = set()
     for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
@@ -100,7 +100,7 @@ def test_guards_judge_the_agents_namespace_and_bindings_everywhere(renderer: Ren
     ],
 )
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_short_tokens_are_there_where_the_server_has_them(
+def test_short_tokens_are_rendered_if_the_server_supports_them(
     request: pytest.FixtureRequest, engine: str, version: str, enabled: object, there: bool
 ) -> None:
     renderer: Renderer = request.getfixturevalue(engine)
@@ -119,7 +119,7 @@ def expressions(value: Any) -> list[str]:
     return []
 
 
-def test_no_expression_passes_the_limit_of_cel(renderer: Renderer) -> None:
+def test_no_expression_exceeds_the_size_limit_of_cel(renderer: Renderer) -> None:
     names = [f"agent-{number:05}-{'x' * 51}" for number in range(2100)]
     audience = "https://vault.example/" + "v" * 400
     agents = {name: {"token": {"audience": audience}} for name in names}
@@ -145,7 +145,7 @@ def deployer_rules(renderer: Renderer, **deployer: Any) -> list[Any]:
     return rules
 
 
-def test_a_deployer_uses_all_agents_or_those_listed(renderer: Renderer) -> None:
+def test_a_deployer_can_use_all_agents_or_the_listed_agents(renderer: Renderer) -> None:
     use = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["use"]}
     bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
     assert deployer_rules(renderer) == [use]
@@ -156,7 +156,7 @@ def test_a_deployer_uses_all_agents_or_those_listed(renderer: Renderer) -> None:
         assert deployer_rules(renderer, **subject) == [use]
 
 
-def test_a_deployer_more_touches_no_others_role(renderer: Renderer) -> None:
+def test_adding_a_deployer_does_not_change_the_roles_of_other_deployers(renderer: Renderer) -> None:
     first, second = {"kind": "User", "name": "u"}, {"kind": "User", "name": "v"}
 
     def roles(*deployers: Any) -> dict[Any, Any]:
@@ -168,7 +168,7 @@ def test_a_deployer_more_touches_no_others_role(renderer: Renderer) -> None:
 
 @pytest.mark.parametrize(("guards", "parts"), MISTAKES, ids=[parts[0] for _, parts in MISTAKES])
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_a_mistake_is_refused_with_its_place_and_its_cure(
+def test_invalid_values_are_refused_with_location_and_remediation(
     request: pytest.FixtureRequest, engine: str, guards: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     renderer: Renderer = request.getfixturevalue(engine)
@@ -178,7 +178,7 @@ def test_a_mistake_is_refused_with_its_place_and_its_cure(
     assert not missing, str(error.value)
 
 
-def test_short_tokens_on_a_server_without_them_are_refused(renderer: Renderer) -> None:
+def test_short_tokens_are_refused_if_the_server_does_not_support_them(renderer: Renderer) -> None:
     guards = {"enabled": True, "shortTokens": {"enabled": True}}
     with pytest.raises(HelmError, match=r"guards\.shortTokens\.enabled: .*1\.35\.0.*enabled: auto"):
         render(renderer, Target(kube_version="1.35.0"), agents={"a": {}}, guards=guards)

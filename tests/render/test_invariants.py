@@ -12,7 +12,7 @@ CASES = cases()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_nothing_is_broken(judge: Judge, case: object) -> None:
+def test_no_invariant_is_violated(judge: Judge, case: object) -> None:
     assert judge.broken(str(case)) == []
 
 
@@ -23,13 +23,13 @@ def test_every_case_of_a_mistake_and_every_right_one_is_there() -> None:
     assert len({invariant.id for invariant in INVARIANTS}) == len(INVARIANTS)
 
 
-def test_messages_are_those_that_somebody_read(judge: Judge) -> None:
+def test_messages_are_the_reviewed_messages(judge: Judge) -> None:
     """After reading the difference: python tests/support/reviewed.py"""
     found = dict(reviewed.messages(judge.renderer, judge.cases))
     assert found == json.loads(reviewed.MESSAGES.read_text(encoding="utf-8"))
 
 
-def test_expressions_of_guards_are_those_that_somebody_read(judge: Judge) -> None:
+def test_expressions_of_guards_are_the_reviewed_expressions(judge: Judge) -> None:
     """After reading the difference: python tests/support/reviewed.py"""
     found = dict(reviewed.guards(judge.renderer, judge.cases))
     assert found == json.loads(reviewed.GUARDS.read_text(encoding="utf-8"))

@@ -38,7 +38,7 @@ def test_a_mutant_of_the_schema_is_noticed_by(schema: Schema, listed: Noticed) -
     assert schema.kill(schema.named(listed.mutant)) == listed.by
 
 
-def test_every_change_of_an_object_is_noticed_by_those_who_must(judge: Judge) -> None:
+def test_every_change_of_an_object_is_noticed_by_the_expected_invariants(judge: Judge) -> None:
     """Of each kind of change, in each case, the first."""
     layer = RenderedObjects(judge)
     first: dict[tuple[str, str], ObjectMutant] = {}

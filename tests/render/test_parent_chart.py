@@ -1,4 +1,4 @@
-"""A chart that depends on ours takes an agent's identity from it for pods of its own."""
+"""A parent chart that depends on this chart runs its own pods as agents."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from agent_identities.chart.helm import Helm, HelmError, Renderer, Values
 from agent_identities.chart.objects import Objects, thaw
-from agent_identities.declaration import pod_specs
+from agent_identities.chart.pods import pod_specs
 from support import parent_chart
 from support.kubeconform import Kubeconform
 
@@ -33,7 +33,7 @@ def parent(either_helm: Helm, chart: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def probe(helm_4: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
-    """A parent chart that prints one of our templates (``part``) for an agent."""
+    """A parent chart that prints a template of this chart (``part``) for an agent."""
     templates = {"probe.yaml": PROBE.replace("CALL", ROOT)}
     return Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path_factory.mktemp("probe"), templates=templates))
 
@@ -44,11 +44,13 @@ def render(renderer: Renderer, **agents: Any) -> Objects:
 
 
 def pods(objects: Objects) -> dict[str, dict[str, Any]]:
-    """Workload -> spec of its pods."""
+    """Workload -> the spec of its pods."""
     return {obj.name: thaw(spec) for obj, spec in pod_specs(objects)}
 
 
-def test_its_pods_are_those_that_our_chart_makes_itself(parent: Renderer, renderer: Renderer) -> None:
+def test_the_parents_pods_have_the_volumes_and_settings_of_the_charts_own_pods(
+    parent: Renderer, renderer: Renderer
+) -> None:
     agent = {"token": {"expirationSeconds": 900}, "tokens": {"vault": {"audience": "v", "expirationSeconds": 900}}}
     ours = renderer.render(Values(overrides={"agents": {"a": agent | {"workload": {"image": "x:1"}}}})).objects
     (own,) = pods(ours).values()
@@ -61,7 +63,7 @@ def test_its_pods_are_those_that_our_chart_makes_itself(parent: Renderer, render
     assert theirs["securityContext"] == own["securityContext"]
 
 
-def test_each_pod_runs_as_its_agent_and_says_so(parent: Renderer) -> None:
+def test_each_pod_has_the_service_account_and_the_label_of_its_agent(parent: Renderer) -> None:
     objects = render(parent)
     specs = pods(objects)
     assert {name: spec["serviceAccountName"] for name, spec in specs.items()} == {
@@ -81,18 +83,18 @@ def test_every_document_is_valid_in_the_strict_schemas(parent: Renderer, kubecon
     assert kubeconform.valid_documents(rendered.text) == len(rendered.objects) > 0
 
 
-def test_its_own_volumes_stand_beside_the_tokens(parent: Renderer) -> None:
+def test_the_parents_volumes_are_next_to_the_tokens(parent: Renderer) -> None:
     spec = pods(render(parent))["triage-1"]
     assert [volume["name"] for volume in spec["volumes"]] == ["agent-token", "agent-tokens", "tmp"]
 
 
-def test_an_agent_with_kubernetes_own_token_brings_no_volume(parent: Renderer) -> None:
+def test_an_agent_with_an_automounted_token_adds_no_volume(parent: Renderer) -> None:
     spec = pods(render(parent, reporter={"token": {"mode": "automount"}, "tiers": []}))["reporter"]
     assert spec["automountServiceAccountToken"] is True
     assert not spec.get("volumes")
 
 
-def test_a_clouds_pod_label_comes_with_the_others(parent: Renderer) -> None:
+def test_the_pod_label_of_a_cloud_is_among_the_pod_labels(parent: Renderer) -> None:
     azure = {"clientId": "00000000-0000-0000-0000-000000000000"}
     objects = render(parent, triage={"cloud": {"azure": azure}})
     deployment = objects.find("Deployment", "triage-1")
@@ -100,7 +102,7 @@ def test_a_clouds_pod_label_comes_with_the_others(parent: Renderer) -> None:
     assert deployment.body["spec"]["template"]["metadata"]["labels"]["azure.workload.identity/use"] == "true"
 
 
-def test_what_runs_as_a_quarantined_agent_is_left_out_and_its_siblings_stay(parent: Renderer) -> None:
+def test_workloads_of_an_agent_in_quarantine_are_not_rendered_and_its_siblings_do_not_change(parent: Renderer) -> None:
     before = render(parent)
     after = render(parent, triage={"quarantined": [2]})
     assert pods(after).keys() == {"triage-1", "reporter"}
@@ -109,7 +111,7 @@ def test_what_runs_as_a_quarantined_agent_is_left_out_and_its_siblings_stay(pare
     assert policy is not None
 
 
-def test_an_alias_is_named_in_the_call(either_helm: Helm, chart: Path, tmp_path: Path) -> None:
+def test_the_call_can_name_an_alias_of_the_dependency(either_helm: Helm, chart: Path, tmp_path: Path) -> None:
     templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
     aliased = parent_chart.build(either_helm, chart, tmp_path, alias="fleet", templates=templates)
     values: dict[str, Any] = {"agent": "a", "part": "pod", "fleet": {"agents": {"a": {}}}, "agent-identities": None}
@@ -118,7 +120,7 @@ def test_an_alias_is_named_in_the_call(either_helm: Helm, chart: Path, tmp_path:
     assert 'serviceAccountName: "a"' in found.body["data"]["pod"]
 
 
-def test_an_umbrellas_enabled_and_global_are_accepted(parent: Renderer) -> None:
+def test_enabled_and_global_of_a_parent_chart_are_accepted(parent: Renderer) -> None:
     values = {"agent-identities": {"enabled": True}, "global": {"region": "eu"}}
     assert parent.render(Values(overrides=values)).objects.find("ServiceAccount", "reporter") is not None
 
@@ -138,7 +140,7 @@ def test_an_umbrellas_enabled_and_global_are_accepted(parent: Renderer) -> None:
     ids=["unknown", "an entry of instances", "proxied", "quarantined"],
 )
 @pytest.mark.parametrize("part", ["pod", "podLabels", "podSpec", "volumeMounts"])
-def test_no_pod_gets_the_identity_of_an_agent_that_runs_none(
+def test_a_pod_of_an_unknown_or_proxied_or_quarantined_agent_is_refused(
     probe: Renderer, part: str, agent: str, agents: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     good = probe.render(Values(overrides={"part": part, "agent": "reporter"})).objects
@@ -149,7 +151,7 @@ def test_no_pod_gets_the_identity_of_an_agent_that_runs_none(
     assert not missing, str(error.value)
 
 
-def test_a_dependency_that_is_not_there_is_named(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_missing_dependency(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
     templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
     astray = Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path, templates=templates))
     with pytest.raises(HelmError, match=r'no enabled dependency "fleet"\. Its dependencies: agent-identities'):

@@ -1,4 +1,4 @@
-"""The render worker answers as `helm template` of each Helm does, byte for byte, and survives what it is asked."""
+"""The render worker returns the same bytes as `helm template` of each Helm, and survives every request."""
 
 import dataclasses
 import hashlib
@@ -39,7 +39,7 @@ ENGINES: tuple[Engine, ...] = (4, 3)
 
 
 class Command(Helm):
-    """A helm command that tells what it printed, whether it failed or not."""
+    """A Helm command that returns its output, after success and after failure."""
 
     def answer(self, chart: Path, values: Values, target: Target) -> Answer:
         try:
@@ -58,12 +58,12 @@ class Command(Helm):
 class FailedError(Exception):
     def __init__(self, stderr: str) -> None:
         super().__init__(stderr)
-        start = stderr.index("Error: ")  # after warnings, which a worker gives to nobody
+        start = stderr.index("Error: ")  # after warnings, which the worker does not return
         self.stderr = stderr[start:]
 
 
 def comparable(answer: Answer) -> Answer:
-    """The answer itself, but for a schema's complaints: Helm puts those in another order each time it is run."""
+    """The answer with sorted schema errors, because Helm prints them in another order in each run."""
     if answer.ok or "specifications of the schema(s)" not in answer.text:
         return answer
     return Answer(ok=False, text="".join(sorted(answer.text.splitlines(keepends=True))))
@@ -71,7 +71,7 @@ def comparable(answer: Answer) -> Answer:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The same Helm twice."""
+    """The same Helm as a command and in the worker."""
 
     engine: Engine
     command: Command
@@ -80,7 +80,7 @@ class Pair:
     def same(
         self, chart: Path, values: Values | None = None, target: Target | None = None, files: ChartFiles | None = None
     ) -> Answer:
-        """What both answer; a failure if they differ."""
+        """The common answer. Fails if the answers differ."""
         values, target = values or Values(), target or Target()
         expected = self.command.answer(chart, values, target)
         request = RenderRequest(self.engine, chart, values, target, files or {})
@@ -109,7 +109,7 @@ def pair(request: pytest.FixtureRequest, helm_3: Helm, helm_4: Helm, worker: Ren
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """A chart of these files; Chart.yaml comes by itself."""
+    """A chart with these files and a Chart.yaml."""
     for name, content in {"Chart.yaml": "{apiVersion: v2, name: small, version: 1.0.0}", **files}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ data:
 
 @pytest.fixture(scope="session")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chart that prints its values, in every way in which a type can show."""
+    """A chart that prints its values in every form that shows their types."""
     defaults = "{kept: 1, gone: {deep: 2, other: 3}, empty: null, list: [1, null]}"
     return write(tmp_path_factory.mktemp("echo"), {"templates/echo.yaml": ECHO, "values.yaml": defaults})
 
@@ -158,7 +158,7 @@ def test_an_example_renders_to_the_same_bytes(pair: Pair, chart: Path, path: Pat
 
 
 @pytest.mark.parametrize("values", [case[0] for case in CASES], ids=[case[1][0][:40] for case in CASES])
-def test_a_refusal_has_the_same_words(pair: Pair, chart: Path, values: dict[str, Any]) -> None:
+def test_invalid_values_have_the_same_error(pair: Pair, chart: Path, values: dict[str, Any]) -> None:
     answer = pair.same(chart, Values(overrides=values))
     assert not answer.ok
     with pytest.raises(HelmError) as error:
@@ -166,7 +166,7 @@ def test_a_refusal_has_the_same_words(pair: Pair, chart: Path, values: dict[str,
     assert str(error.value) == clean(answer.text)
 
 
-def test_a_worker_renders_what_a_renderer_renders(
+def test_the_worker_renders_the_same_objects_as_the_renderer(
     worker: RenderWorker, helm_4: Helm, helm_3: Helm, chart: Path
 ) -> None:
     pairs: list[tuple[Renders, Renders]] = [
@@ -187,7 +187,7 @@ WORDS = ("a", "b-1", "\u00dc", "proxy", "x" * 70, "null", "1e3", "", "\U0001f600
 
 
 def generated(seed: int) -> dict[str, Any]:
-    """Values of which some are good, some are refused by the schema, and some by the templates."""
+    """Valid values, values that the schema refuses, and values that the templates refuse."""
     draw = random.Random(seed)
 
     def word() -> str:
@@ -214,7 +214,7 @@ def test_generated_values_have_the_same_outcome(pair: Pair, chart: Path, start: 
         pair.same(chart, Values(overrides=generated(seed)))
 
 
-def test_the_generated_values_hold_good_ones_and_bad_ones(worker: RenderWorker, chart: Path) -> None:
+def test_the_generated_values_contain_valid_and_invalid_values(worker: RenderWorker, chart: Path) -> None:
     asked = [RenderRequest(4, chart, Values(overrides=generated(seed))) for seed in range(16)]
     assert {answer.result().ok for answer in map(worker.submit, asked)} == {True, False}
 
@@ -226,11 +226,13 @@ def test_the_generated_values_hold_good_ones_and_bad_ones(worker: RenderWorker, 
         "a: &a [*a]\n", "\ufeffa: 1\n", "a: 1\n---\nb: 2\n", "a: !!binary x\n", "a: \x01\n", "a: 1\r\nb: |\r\n  x\r\n",
     ],
 )  # fmt: skip
-def test_a_values_file_that_is_odd_or_no_yaml(pair: Pair, echo: Path, tmp_path: Path, text: str) -> None:
+def test_unusual_and_invalid_values_files_have_the_same_outcome(
+    pair: Pair, echo: Path, tmp_path: Path, text: str
+) -> None:
     pair.same(echo, values_files(tmp_path, text))
 
 
-def test_odd_keys_and_numbers_are_read_by_helms_own_parser(pair: Pair, echo: Path, tmp_path: Path) -> None:
+def test_unusual_keys_and_numbers_are_parsed_as_in_helm(pair: Pair, echo: Path, tmp_path: Path) -> None:
     keys = "1: a\ntrue: b\n~: c\n1.5: d\n'': e\n'a.b': f\n? >-\n  folded\n: g\n"
     numbers = (
         "i: 12345678901234567890\nj: 9007199254740993\nf: 1e3\no: 0o17\np: 017\nh: 0x1F\nu: 1_000\nn: .nan\nm: -.inf\n"
@@ -241,7 +243,7 @@ def test_odd_keys_and_numbers_are_read_by_helms_own_parser(pair: Pair, echo: Pat
     pair.same(echo, values_files(tmp_path, numbers))
 
 
-def test_null_removes_what_it_removes_by_a_command(pair: Pair, echo: Path, tmp_path: Path) -> None:
+def test_null_removes_the_same_values_as_in_helm(pair: Pair, echo: Path, tmp_path: Path) -> None:
     nulls = "{kept: null, gone: {deep: null, new: null}, fresh: null, list: null}"
     answer = pair.same(echo, values_files(tmp_path, nulls))
     assert answer.ok
@@ -260,7 +262,7 @@ def test_values_files_are_merged_in_order_and_overrides_last(pair: Pair, echo: P
         pair.same(echo, Values(order))
 
 
-def test_overrides_reach_the_templates_whatever_is_in_them(pair: Pair, tmp_path: Path) -> None:
+def test_overrides_with_any_content_reach_the_templates(pair: Pair, tmp_path: Path) -> None:
     text = '\U0001f600 \u00fc \x00\x7f\x85\ufeff\u2028\uffff \\ud83d\\ude00 "\r\n'
     small = write(tmp_path, {"templates/a.yaml": "{kind: A, hash: {{ .Values.text | sha256sum }}}"})
     answer = pair.same(small, Values(overrides={"text": text}))
@@ -268,7 +270,7 @@ def test_overrides_reach_the_templates_whatever_is_in_them(pair: Pair, tmp_path:
 
 
 @pytest.mark.parametrize("version", ["1.36.4", "v1.34.0-eks-1a2b", "1.35", "1.20.0", "nonsense", "1.36.4+k3s1", ""])
-def test_kubernetes_versions(pair: Pair, tmp_path: Path, version: str) -> None:
+def test_kubernetes_versions_have_the_same_outcome(pair: Pair, tmp_path: Path, version: str) -> None:
     capabilities = (
         "a: {{ .Capabilities | toJson }}\nb: {{ .Capabilities.KubeVersion }}\nc: {{ .Capabilities.HelmVersion }}"
     )
@@ -277,7 +279,7 @@ def test_kubernetes_versions(pair: Pair, tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize("given", [(), ("a.io/v1/A",), ("b/v1", "c/v1,d/v1", ""), ('e"/v1',)])
-def test_api_versions(pair: Pair, tmp_path: Path, given: tuple[str, ...]) -> None:
+def test_api_versions_have_the_same_outcome(pair: Pair, tmp_path: Path, given: tuple[str, ...]) -> None:
     versions = 'a: {{ .Capabilities.APIVersions | toJson }}\nb: {{ .Capabilities.APIVersions.Has "d/v1" }}'
     pair.same(write(tmp_path, {"templates/a.yaml": versions}), target=Target(api_versions=given))
 
@@ -285,7 +287,7 @@ def test_api_versions(pair: Pair, tmp_path: Path, given: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(
     "target", [Target(release="Bad_Name"), Target(release="x" * 54), Target(release=""), Target(namespace="Any thing")]
 )
-def test_releases_and_namespaces(pair: Pair, tmp_path: Path, target: Target) -> None:
+def test_releases_and_namespaces_have_the_same_outcome(pair: Pair, tmp_path: Path, target: Target) -> None:
     pair.same(write(tmp_path, {"templates/a.yaml": "a: {{ .Release | toJson }}"}), target=target)
 
 
@@ -317,7 +319,7 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES.keys())
-def test_templates_that_fail_or_print_oddly(pair: Pair, tmp_path: Path, template: str) -> None:
+def test_failing_and_unusual_templates_have_the_same_outcome(pair: Pair, tmp_path: Path, template: str) -> None:
     files = {
         "templates/a.yaml": template,
         "templates/NOTES.txt": "{{ .Release.Name }} has notes",
@@ -355,7 +357,9 @@ TOGETHER: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("templates", TOGETHER.values(), ids=TOGETHER.keys())
-def test_templates_that_depend_on_each_other(pair: Pair, tmp_path: Path, templates: dict[str, str]) -> None:
+def test_templates_that_depend_on_each_other_render_the_same(
+    pair: Pair, tmp_path: Path, templates: dict[str, str]
+) -> None:
     files = {f"templates/{name}": text for name, text in templates.items()}
     chart = write(tmp_path, {**files, "values.yaml": "text: '{{ define `y` }}own{{ end }}{{ include `y` . }}'"})
     for values in (Values(), Values(overrides={"m": {"x": 2}}), Values()):
@@ -395,28 +399,30 @@ CHARTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("files", "values"), CHARTS.values(), ids=CHARTS.keys())
-def test_charts_of_every_kind(pair: Pair, tmp_path: Path, files: dict[str, str], values: dict[str, Any]) -> None:
+def test_valid_and_invalid_charts_have_the_same_outcome(
+    pair: Pair, tmp_path: Path, files: dict[str, str], values: dict[str, Any]
+) -> None:
     small = write(tmp_path, files)
     pair.same(small, Values(overrides=values))
-    again = RenderRequest(pair.engine, small, Values(overrides=values))  # now that a schema may be known
+    again = RenderRequest(pair.engine, small, Values(overrides=values))  # the worker may have cached the schema
     assert comparable(pair.worker.submit(again).result()) == comparable(pair.same(small, Values(overrides=values)))
 
 
-def test_a_chart_that_is_not_there(pair: Pair, tmp_path: Path) -> None:
+def test_a_missing_chart_has_the_same_error(pair: Pair, tmp_path: Path) -> None:
     assert not pair.same(tmp_path / "nowhere").ok
     assert not pair.same(tmp_path).ok
     assert not pair.same(write(tmp_path, {"a.tgz": "no archive"}) / "a.tgz").ok
 
 
-def test_an_archive(pair: Pair, chart: Path, tmp_path: Path) -> None:
+def test_a_packed_chart_renders_the_same(pair: Pair, chart: Path, tmp_path: Path) -> None:
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", chart.parent, chart.name))
     assert pair.same(packed, Values(overrides={"agents": {"a": {}}})).ok
 
 
-def test_a_change_of_the_chart_is_seen_at_once(pair: Pair, tmp_path: Path) -> None:
+def test_a_change_of_the_chart_takes_effect_at_once(pair: Pair, tmp_path: Path) -> None:
     write(tmp_path, {"templates/a.yaml": "a: 0"})
     for path in tmp_path.rglob("*"):
-        os.utime(path, (1_000_000_000, 1_000_000_000))  # old enough to be kept
+        os.utime(path, (1_000_000_000, 1_000_000_000))  # old enough for the cache
     for number in range(5):
         assert f"a: {number}" in pair.same(tmp_path).text
         (tmp_path / "templates" / "a.yaml").write_text(f"a: {number + 1}")
@@ -446,7 +452,9 @@ OVERLAYS: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
-def test_chart_files_are_as_if_they_were_written(pair: Pair, tmp_path: Path, overlay: dict[str, str | None]) -> None:
+def test_chart_files_of_a_request_have_the_effect_of_written_files(
+    pair: Pair, tmp_path: Path, overlay: dict[str, str | None]
+) -> None:
     files = {
         "templates/a.yaml": "a: {{ .Values.v }}",
         "values.yaml": "{v: text}",
@@ -469,7 +477,7 @@ def test_chart_files_are_as_if_they_were_written(pair: Pair, tmp_path: Path, ove
     assert mutant == pair.same(place)
 
 
-def test_a_mutant_adds_to_the_mutant_it_is_made_of(worker: RenderWorker, tmp_path: Path) -> None:
+def test_a_mutant_of_a_mutant_has_both_changes(worker: RenderWorker, tmp_path: Path) -> None:
     base = WorkerRenderer(worker, write(tmp_path, {"templates/a.yaml": "{kind: A, metadata: {name: a}}"}))
     mutant = base.with_chart_files({"templates/b.yaml": "b"}).with_chart_files({"templates/b.yaml": "b: 1"})
     assert mutant.submit(Values()).result().text.count("# Source") == 2
@@ -477,14 +485,12 @@ def test_a_mutant_adds_to_the_mutant_it_is_made_of(worker: RenderWorker, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["/etc/a", "../a", "templates/../a", "a//b", ".", "", ".helmignore"])
-def test_a_chart_file_that_could_not_stand_in_the_chart_is_refused(
-    worker: RenderWorker, chart: Path, name: str
-) -> None:
+def test_a_chart_file_with_an_invalid_path_is_refused(worker: RenderWorker, chart: Path, name: str) -> None:
     with pytest.raises(RenderWorkerError, match="chart file"):
         worker.template(RenderRequest(4, chart, chart_files={name: "x"}))
 
 
-def test_two_hundred_requests_from_threads_get_their_own_answers(
+def test_each_of_two_hundred_parallel_requests_gets_its_own_answer(
     worker: RenderWorker, helm_3: Helm, helm_4: Helm, chart: Path, tmp_path: Path
 ) -> None:
     small = write(tmp_path, {"templates/a.yaml": "a: {{ .Capabilities.APIVersions | toJson }}"})
@@ -506,7 +512,7 @@ def test_two_hundred_requests_from_threads_get_their_own_answers(
     assert list(map(comparable, answers)) == [comparable(expected[index]) for index in order]
 
 
-def test_a_worker_that_is_killed_says_so_once_and_for_all(binary: Path, chart: Path) -> None:
+def test_all_requests_to_a_killed_worker_fail_with_its_signal(binary: Path, chart: Path) -> None:
     with RenderWorker(binary) as running:
         request = RenderRequest(4, chart, Values(overrides={"agents": {f"a-{n}": {} for n in range(300)}}))
         assert running.submit(request).result().ok
@@ -522,7 +528,7 @@ def test_a_worker_that_is_killed_says_so_once_and_for_all(binary: Path, chart: P
             running.submit(request)
 
 
-def test_a_closed_worker_has_answered_and_takes_no_more(binary: Path, chart: Path) -> None:
+def test_a_closed_worker_has_answered_all_requests_and_refuses_new_requests(binary: Path, chart: Path) -> None:
     with RenderWorker(binary) as running:
         asked = [running.submit(RenderRequest(engine, chart)) for engine in ENGINES * 5]
         pid = running.pid
@@ -533,7 +539,7 @@ def test_a_closed_worker_has_answered_and_takes_no_more(binary: Path, chart: Pat
         running.submit(RenderRequest(4, chart))
 
 
-def test_the_worker_ends_with_whoever_started_it(binary: Path) -> None:
+def test_the_worker_ends_with_the_process_that_started_it(binary: Path) -> None:
     program = (
         "import sys, time; sys.path.append(sys.argv[2])\n"
         "from pathlib import Path; from render_worker import RenderWorker\n"
@@ -552,14 +558,14 @@ def test_the_worker_ends_with_whoever_started_it(binary: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether there is such a process; one that nobody has reaped yet is dead."""
+    """Whether the process exists. A zombie process counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_what_is_no_request_is_answered_and_the_next_is_served(binary: Path, chart: Path) -> None:
+def test_an_invalid_request_gets_an_error_and_the_next_request_is_served(binary: Path, chart: Path) -> None:
     good = {"id": 3, "engine": 4, "chart": str(chart), "release": "a", "kubeVersion": "1.36.0", "namespace": "b"}
     lines = ["no json", '{"id": 1, "engine": 2}', '{"id": 2, "engine": 4, "valuse": []}', "", json.dumps(good)]
     process = subprocess.run([binary], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=60)
@@ -572,6 +578,6 @@ def test_what_is_no_request_is_answered_and_the_next_is_served(binary: Path, cha
     assert process.stderr == ""
 
 
-def test_a_worker_that_cannot_be_started(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RenderWorkerError, match=r"No such file.*cannot be started"), RenderWorker(tmp_path / "none"):
         pass

@@ -1,4 +1,4 @@
-"""The risk budget: the templates find in a tier what the catalogue finds in Python, and refuse what nobody accepted."""
+"""Risks of tiers: the templates and Python find the same risks, and the chart refuses risks that are not accepted."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from support.risks import (
 
 
 class Probe:
-    """The chart's own templates, asked for what they find in many lists of rules at once, by one helm process."""
+    """Evaluates the chart's templates for many lists of rules in one Helm process."""
 
     def __init__(self, helm: Helm, chart: Path, folder: Path) -> None:
         shutil.copytree(chart / "files", folder / "files")
@@ -38,12 +38,12 @@ class Probe:
         self.helm, self.folder = helm, folder
 
     def findings(self, asked: Sequence[tuple[Rules, str | None]]) -> list[Findings]:
-        """Risk and number of the rule, for the rules held in each place."""
+        """The risks and the indexes of their rules, for each list of rules in its namespace."""
         found = [answer["met"] for answer in self._ask(asked)]
         return [[(risk, number) for risk in RISKS for number in met.get(risk, ())] for met in found]
 
     def refused(self, asked: Sequence[tuple[Rules, str | None]]) -> list[set[str]]:
-        """The risks that a tier with these rules is refused for."""
+        """The risks for which the chart refuses a tier with these rules."""
         texts = [" ".join(text for _, text in answer["refused"]) for answer in self._ask(asked)]
         return [{risk for risk in RISKS if f" risk {risk}: " in f" {text}"} for text in texts]
 
@@ -58,7 +58,7 @@ def probe(request: pytest.FixtureRequest, chart: Path, tmp_path_factory: pytest.
     return Probe(request.getfixturevalue(request.param), chart, tmp_path_factory.mktemp("probe"))
 
 
-def test_the_templates_find_what_python_finds_in_every_bad_rule_and_its_neighbours(probe: Probe) -> None:
+def test_templates_and_python_find_the_same_risks_in_the_rules_of_the_catalogue_and_similar_rules(probe: Probe) -> None:
     lists = [rules for risk in RISKS.values() if resource_rules(risk.bad) for rules in near(risk.bad)]
     asked = [(rules, place) for rules in lists for place in PLACES]
     assert probe.findings(asked) == [expected(rules, place) for rules, place in asked]
@@ -66,7 +66,7 @@ def test_the_templates_find_what_python_finds_in_every_bad_rule_and_its_neighbou
 
 
 def choices(field: str, *more: str) -> st.SearchStrategy[tuple[str, ...]]:
-    """One to three of what the catalogue's own rules and patterns name in a field."""
+    """One to three of the values that the rules and patterns of the catalogue contain in a field."""
     risks = RISKS.values()
     named = {item for risk in risks for rule in risk.bad for item in getattr(rule, field)}
     named |= {item for risk in risks for part in risk.parts for pattern in part for item in getattr(pattern, field)}
@@ -84,7 +84,9 @@ rules = st.builds(
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(asked=st.lists(st.tuples(st.lists(rules, max_size=3), st.sampled_from(PLACES)), min_size=60, max_size=80))
-def test_the_templates_find_what_python_finds_in_any_rules(probe: Probe, asked: list[tuple[Rules, str | None]]) -> None:
+def test_templates_and_python_find_the_same_risks_in_generated_rules(
+    probe: Probe, asked: list[tuple[Rules, str | None]]
+) -> None:
     assert probe.findings(asked) == [expected(rules, place) for rules, place in asked]
 
 
@@ -100,13 +102,13 @@ def refusal(renderer: Renderer, target: Target | None = None, **values: Any) -> 
     return str(error.value)
 
 
-def test_just_the_critical_and_the_high_are_refused(probe: Probe) -> None:
+def test_only_critical_and_high_risks_are_refused(probe: Probe) -> None:
     severe = {risk.id for risk in RISKS.values() if risk.severity in ("critical", "high")}
     asked = [(risk.bad, None) for risk in RISKS.values() if resource_rules(risk.bad)]
     assert probe.refused(asked) == [{risk for risk, _ in expected(*each)} & severe for each in asked]
 
 
-def test_whatever_is_accepted_is_rendered(renderer: Renderer) -> None:
+def test_tiers_with_accepted_risks_are_rendered(renderer: Renderer) -> None:
     bad = [rules for risk in RISKS.values() if resource_rules(rules := risk.bad)]
     tiers = {
         f"t{number}": {
@@ -120,32 +122,32 @@ def test_whatever_is_accepted_is_rendered(renderer: Renderer) -> None:
     assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 75
 
 
-def test_urls_are_not_in_the_reach_of_a_tier(renderer: Renderer) -> None:
+def test_a_tier_with_non_resource_urls_is_refused(renderer: Renderer) -> None:
     rule = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
     assert "nonResourceURLs" in refusal(renderer, tiers={"t": {"scope": "Cluster", "rules": [rule]}})
 
 
-def test_a_refusal_names_rule_severity_reason_and_the_line_that_accepts(renderer: Renderer) -> None:
+def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(renderer: Renderer) -> None:
     message = refusal(renderer, tiers={"t": {"rules": [WRITE_CONFIG, READ_SECRETS, WRITE_SERVICES]}})
-    assert "tiers.t.rules[1]: critical risk secret-read: get, list or watch each show the contents" in message
-    assert "tiers.t.rules[2]: high risk service-write: takes over traffic" in message
+    assert "tiers.t.rules[1]: critical risk secret-read: get, list and watch each return the contents" in message
+    assert "tiers.t.rules[2]: high risk service-write: intercepts traffic" in message
     assert 'acceptRisks: {secret-read: "why it is needed", service-write: "why it is needed"}' in message
 
 
-def test_a_risk_of_two_rules_names_both(renderer: Renderer) -> None:
+def test_the_message_names_both_rules_of_a_risk(renderer: Renderer) -> None:
     rules = [WRITE_CONFIG, *(rule.to_manifest() for rule in RISKS["csr-sign"].bad)]
     assert "tiers.t.rules[1] and rules[2]: critical risk csr-sign" in refusal(
         renderer, tiers={"t": {"scope": "Cluster", "rules": rules}}
     )
 
 
-def test_the_central_role_has_a_budget_too(renderer: Renderer) -> None:
+def test_the_central_role_must_accept_its_risks(renderer: Renderer) -> None:
     assert "proxy.rules[0]: critical risk secret-read" in refusal(renderer, proxy={"rules": [READ_SECRETS]})
     accepted = {"rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}}
     assert renderer.render(Values(overrides={"proxy": accepted})).objects.of_kind("Role")
 
 
-def test_an_agents_own_objects_are_judged_by_their_names(renderer: Renderer) -> None:
+def test_rules_with_the_agents_name_are_evaluated_as_rules_for_one_object(renderer: Renderer) -> None:
     own: dict[str, Any] = {"rules": [WRITE_CONFIG | {"resourceNames": ["{agent}-state"]}]}
     values: dict[str, Any] = {"tiers": {"own": own}, "agents": {"a": {"tiers": ["own"]}}}
     assert renderer.render(Values(overrides=values)).objects.find("Role", "a:own-role")
@@ -160,19 +162,19 @@ def granted_in(namespace: str, **agent: Any) -> dict[str, Any]:
     }
 
 
-def test_a_tier_is_judged_in_every_namespace_it_is_granted_in(renderer: Renderer) -> None:
+def test_risks_of_a_tier_are_evaluated_in_every_namespace_where_it_is_granted(renderer: Renderer) -> None:
     assert renderer.render(Values(overrides=granted_in("team-a"))).objects.of_kind("Role")
     assert f"tiers.t.rules[0]: critical risk {SYSTEM}" in refusal(renderer, **granted_in("kube-system"))
 
 
-def test_a_tier_is_judged_in_the_agents_own_namespace(renderer: Renderer) -> None:
+def test_risks_of_a_tier_are_evaluated_in_the_agents_namespace(renderer: Renderer) -> None:
     values: dict[str, Any] = {"tiers": {"t": {"rules": [WRITE_CONFIG]}}}
     assert SYSTEM in refusal(renderer, Target(namespace="kube-system"), **values)
     assert SYSTEM in refusal(renderer, **values, namespaceOverride="kube-system")
 
 
 @pytest.mark.parametrize("change", [{"quarantined": True}, {"namespaces": {"team-a": ["t"]}}])
-def test_to_take_an_agent_out_of_a_namespace_makes_no_acceptance_stale(
+def test_an_accepted_risk_stays_valid_if_the_agent_leaves_the_namespace(
     renderer: Renderer, change: dict[str, Any]
 ) -> None:
     values = granted_in("kube-system", **change)
@@ -180,7 +182,7 @@ def test_to_take_an_agent_out_of_a_namespace_makes_no_acceptance_stale(
     assert renderer.render(Values(overrides=values)).objects.of_kind("Role")
 
 
-def test_an_accepted_risk_stands_on_the_role(renderer: Renderer) -> None:
+def test_the_role_has_an_annotation_with_its_accepted_risks(renderer: Renderer) -> None:
     risks = {"service-write": "it steers the mesh: on purpose", "secret-read": "it rotates them"}
     tiers = {"t": {"rules": [WRITE_SERVICES, READ_SECRETS], "acceptRisks": risks}, "plain": {"rules": [WRITE_CONFIG]}}
     objects = renderer.render(Values(overrides={"tiers": tiers})).objects
@@ -196,15 +198,17 @@ def test_an_accepted_risk_stands_on_the_role(renderer: Renderer) -> None:
 @pytest.mark.parametrize(
     ("tier", "problem"),
     [
-        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules here meet: secret-read."),
-        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule here meets this risk"),
+        ({"acceptRisks": {"secrets-read": "why"}}, "no such risk. The rules of this tier match: secret-read."),
+        ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "no rule of this tier matches this risk"),
         (
             {"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secret-read": "why"}},
-            "no rule here meets this risk. The rules meet: none.",
+            "no rule of this tier matches this risk. The rules match: none.",
         ),
     ],
 )
-def test_what_is_not_there_cannot_be_accepted(renderer: Renderer, tier: dict[str, Any], problem: str) -> None:
+def test_accepting_a_risk_that_the_rules_do_not_match_is_refused(
+    renderer: Renderer, tier: dict[str, Any], problem: str
+) -> None:
     whole = {key: value for key, value in ({"rules": [READ_SECRETS]} | tier).items() if value}
     message = refusal(renderer, tiers={"t": whole})
     place = f"tiers.t.acceptRisks.{list(tier['acceptRisks'])[-1]}: "

@@ -1,4 +1,4 @@
-"""values/seed.yaml prints exactly the objects that the idea began with."""
+"""values/seed.yaml, the smallest complete example, renders a fixed set of objects."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def seed(request: pytest.FixtureRequest, chart: Path) -> Objects:
     return renderer.render(values, Target(namespace=NAMESPACE)).objects
 
 
-def test_the_seed_renders_these_objects_and_no_others(seed: Objects) -> None:
+def test_the_seed_renders_exactly_these_objects(seed: Objects) -> None:
     assert {(key.kind, key.namespace, key.name) for key in seed} == {
         ("ServiceAccount", NAMESPACE, "agent-proxy"),
         ("Role", NAMESPACE, "agent-proxy-role"),
@@ -36,7 +36,7 @@ def test_the_central_role_reads_pods_services_and_configmaps(seed: Objects) -> N
 
 
 @pytest.mark.parametrize("account", ["agent-proxy", "agent-worker-1"])
-def test_both_accounts_are_bound_to_the_central_role(seed: Objects, account: str) -> None:
+def test_both_service_accounts_are_bound_to_the_central_role(seed: Objects, account: str) -> None:
     binding = seed.find("RoleBinding", f"{account}-binding")
     assert binding is not None
     assert thaw(binding.body["roleRef"]) == TO_PROXY_ROLE

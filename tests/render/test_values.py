@@ -1,4 +1,4 @@
-"""The values are an interface: schema, defaults and comments say the same, and every value is used."""
+"""The schema, the defaults and the comments of the values agree, and the chart uses every value."""
 
 import json
 import re
@@ -23,25 +23,25 @@ LEAVES: Final = list(SCHEMA.leaves(EVERYTHING))
 FOR_PARENTS: Final = {"enabled", "global"}
 
 
-def test_the_schema_is_draft_07_and_takes_the_defaults() -> None:
+def test_the_schema_is_draft_07_and_accepts_the_defaults() -> None:
     assert SCHEMA.document["$schema"] == "http://json-schema.org/draft-07/schema#"
     jsonschema.Draft7Validator.check_schema(SCHEMA.document)
     jsonschema.Draft7Validator(SCHEMA.document).validate(DEFAULTS)
 
 
-def test_the_schema_uses_only_keywords_whose_errors_name_the_place() -> None:
+def test_the_schema_uses_only_keywords_with_errors_that_contain_the_path() -> None:
     vague = {"oneOf", "anyOf", "allOf", "not", "if", "propertyNames"}
     assert [pointer for pointer, node in SCHEMA.nodes() if node.keys() & vague] == []
 
 
-def test_the_schema_refers_to_itself_alone() -> None:
+def test_the_schema_refers_only_to_its_own_definitions() -> None:
     references = [(pointer, node) for pointer, node in SCHEMA.nodes() if "$ref" in node]
     assert [pointer for pointer, node in references if not node["$ref"].startswith("#/definitions/")] == []
-    # draft-07 ignores what stands beside $ref.
+    # draft-07 ignores keywords next to $ref.
     assert [pointer for pointer, node in references if node.keys() != {"$ref"}] == []
 
 
-def test_every_object_is_closed_unless_it_is_a_map_or_an_object_of_kubernetes() -> None:
+def test_every_object_is_closed_except_maps_and_kubernetes_objects() -> None:
     def is_open(node: Node) -> bool:
         entries = node.get("additionalProperties", True)
         return "object" in node.get("type", ()) and entries is not False and not isinstance(entries, dict)
@@ -56,20 +56,20 @@ def test_every_object_is_closed_unless_it_is_a_map_or_an_object_of_kubernetes() 
     }
 
 
-def test_every_property_is_described() -> None:
+def test_every_property_has_a_description() -> None:
     def description(node: Node) -> str:
         return str(node.get("description") or SCHEMA.resolve(node).get("description", ""))
 
     assert [path for path, node in OURS.items() if not description(node).endswith((".", "..."))] == []
 
 
-def test_every_property_stands_in_values_yaml_or_its_comments() -> None:
+def test_values_yaml_or_its_comments_contain_every_property() -> None:
     of_kubernetes = re.compile(r"matchExpressions|[.]ports[.]\[\]|ipBlock|^enabled$")
     unsaid = [path for path in OURS if not re.search(rf"\b{path.rsplit('.', 1)[-1]}\b", TEXT)]
     assert [path for path in unsaid if not of_kubernetes.search(path)] == []
 
 
-def test_every_property_is_set_in_the_values_file_that_sets_everything() -> None:
+def test_everything_yaml_sets_every_property() -> None:
     set_there = [f"{leaf.pattern}." for leaf in LEAVES]
     missing = [path for path in OURS if not any(pattern.startswith(f"{path}.") for pattern in set_there)]
     assert set(missing) == FOR_PARENTS
@@ -79,12 +79,12 @@ def test_every_top_level_value_has_a_default() -> None:
     assert SCHEMA.document["properties"].keys() - {"enabled"} == DEFAULTS.keys()
 
 
-def test_nothing_is_null_by_default() -> None:
+def test_no_default_is_null() -> None:
     assert "null" not in json.dumps(DEFAULTS)
 
 
 def with_examples(text: str) -> str:
-    """values.yaml with the examples in its comments in force: lines after "#   ", and keys with a map after "# "."""
+    """values.yaml with the examples in its comments as values: lines after "#   ", and keys with a map after "# "."""
     lines = text.splitlines()
     examples = [re.sub(r"^( *)#(?:(?=   (?!kubectl))| (?=\w+: \{))", r"\1", line) for line in lines]
     given = [line != example for line, example in zip(lines, examples, strict=True)]
@@ -95,7 +95,7 @@ def with_examples(text: str) -> str:
 
 
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_the_examples_in_the_comments_are_taken(request: pytest.FixtureRequest, engine: str) -> None:
+def test_the_examples_in_the_comments_are_accepted(request: pytest.FixtureRequest, engine: str) -> None:
     examples = yaml.load(with_examples(TEXT), name="values.yaml with its examples")
     examples["network"] |= {"enabled": True, "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [443]}}
     examples["network"]["cloud"] |= {name: {"cidrs": ["192.0.2.2/32"], "ports": [443]} for name in ("aws", "azure")}
@@ -112,11 +112,11 @@ def test_the_examples_in_the_comments_are_taken(request: pytest.FixtureRequest, 
     assert {"triage-1", "triage-3", "shopper", "legacy-bot", "suspect", "agent-worker-1"} <= policies
 
 
-# Every value is used. What can carry a mark is marked, all at once, and looked for in the output; the rest is changed
-# one by one.
+# The chart uses every value. Values that can have a mark are marked at once, and each mark must be in the output. The
+# other values are changed one at a time.
 
 TIED: Final = ("tiers", "egress", "ingress", "instances", "quarantined", "agents", "namespaces.*", "cidr", "except")
-"""Keys whose values go with others, as the name of a tier does: a mark would name what is not there."""
+"""Keys with values that refer to other values, such as the name of a tier. A mark would break the reference."""
 
 SHAPES: Final = {
     "cidrs": "10.0.{0}.0/24",
@@ -128,7 +128,7 @@ SHAPES: Final = {
 
 
 def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
-    """The value with a mark, and the mark; None where it can carry none."""
+    """The value with a mark, and the mark; None if the value cannot have a mark."""
     key = leaf.pattern.rsplit(".", 1)[-1]
     text, figure = SHAPES.get(key, "mark{0}x").format(number), 4000 + number
     node = leaf.node
@@ -158,7 +158,7 @@ def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
 
 
 def changed(leaf: Leaf) -> Any:
-    """Another value that the schema takes; None to leave it out."""
+    """Another value that the schema accepts; None to remove the value."""
     items = leaf.node.get("items", {})
     match leaf.value:
         case bool() if "enum" not in leaf.node:
@@ -175,7 +175,7 @@ def changed(leaf: Leaf) -> Any:
 
 
 def with_value(values: Any, steps: Steps, value: Any) -> Any:
-    values = json.loads(json.dumps(values))  # a copy without the anchors' sharing
+    values = json.loads(json.dumps(values))  # a copy in which anchors do not share objects
     place = values
     for step in steps[:-1]:
         place = place[step]
@@ -203,7 +203,7 @@ def everything(renderer: Renderer) -> str:
     return text_of(renderer, EVERYTHING)
 
 
-def test_every_value_that_can_be_marked_is_found_in_the_output(renderer: Renderer) -> None:
+def test_every_value_that_can_have_a_mark_is_in_the_output(renderer: Renderer) -> None:
     values: Any = EVERYTHING
     for leaf, (value, _) in MARKS.items():
         values = with_value(values, leaf.steps, value)
@@ -215,11 +215,11 @@ def test_every_value_that_can_be_marked_is_found_in_the_output(renderer: Rendere
 
 
 @pytest.mark.parametrize("leaf", ONE_BY_ONE, ids=map(path_of, ONE_BY_ONE))
-def test_every_other_value_makes_a_difference(renderer: Renderer, everything: str, leaf: Leaf) -> None:
+def test_every_other_value_changes_the_output(renderer: Renderer, everything: str, leaf: Leaf) -> None:
     try:
         text = text_of(renderer, with_value(EVERYTHING, leaf.steps, changed(leaf)))
     except HelmError as refused:
         text = str(refused)
-        if "in the values:" not in text:  # not the templates' word but the schema's
+        if "in the values:" not in text:  # the schema refused the values, not the templates
             raise
     assert text != everything

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import Line
 from agent_identities.audit.trace import Limits, Trace, Tracer
 
@@ -57,14 +57,14 @@ def issue(account: str, by: str = "admin", id_: str = "") -> Json:
 
 def traced(
     events: Iterable[Json],
-    agents: Agents | None = None,
+    agents: AgentAccounts | None = None,
     limits: Limits | None = None,
     *,
     since: str = "",
     until: str = "",
 ) -> Trace:
     """The trace of events; without agents, every ServiceAccount of the namespace team is one."""
-    tracer = Tracer(agents or Agents.of_namespaces(["team"]), since=since, until=until, limits=limits)
+    tracer = Tracer(agents or AgentAccounts.of_namespaces(["team"]), since=since, until=until, limits=limits)
     made = (Line(number, json.dumps(each).encode()) for number, each in enumerate(events, 1))
     for _ in tracer.read("audit.log", made):
         pass

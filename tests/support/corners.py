@@ -311,7 +311,7 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
                 "zz": _opens({"podSelector": {}}, ports=[*PORTS, {"port": 90, "endPort": 80}]),
             }
         ),
-        ("network.destinations.zz.ports[1]", "no range"),
+        ("network.destinations.zz.ports[1]", "not a range"),
     ),
     (
         _network(
@@ -320,7 +320,7 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
                 "zz": _opens({"podSelector": {}}, ports=[{"port": "http", "endPort": 80}]),
             }
         ),
-        ("network.destinations.zz.ports[0]", "http to 80 is no range"),
+        ("network.destinations.zz.ports[0]", "http to 80 is not a range"),
     ),
     (
         _network(
@@ -346,27 +346,27 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
     ),
     (
         _network(destinations={"d": _opens(_block("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/16"))}),
-        ("network.destinations.d.to[0].ipBlock", "11.0.0.0/16, which is no part of 10.0.0.0/8"),
+        ("network.destinations.d.to[0].ipBlock", "11.0.0.0/16, which is not part of 10.0.0.0/8"),
     ),
     (
         _network(destinations={"d": _opens(_block("10.0.0.0/8", "2001:db8::/32"))}),
-        ("network.destinations.d.to[0].ipBlock", "2001:db8::/32, which is no part of 10.0.0.0/8"),
+        ("network.destinations.d.to[0].ipBlock", "2001:db8::/32, which is not part of 10.0.0.0/8"),
     ),
     (
         _network(destinations={"d": _opens(_block("0.0.0.0/0", "169.254.169.254/32", "2001:db8::/32"))}),
-        ("network.destinations.d.to[0].ipBlock", "2001:db8::/32, which is no part of 0.0.0.0/0"),
+        ("network.destinations.d.to[0].ipBlock", "2001:db8::/32, which is not part of 0.0.0.0/0"),
     ),
     (
         _network(destinations={"d": _opens(_block("10.0.0.0/8", "10.0.0.0/8"))}),
-        ("network.destinations.d.to[0].ipBlock", "10.0.0.0/8, which is no part of 10.0.0.0/8"),
+        ("network.destinations.d.to[0].ipBlock", "10.0.0.0/8, which is not part of 10.0.0.0/8"),
     ),
     (
         _network(destinations={"d": _opens(_block("0.0.0.0/0", "192.0.2.0/24", "198.51.100.0/24"))}),
-        ("network.destinations.d.to[0].ipBlock", "0.0.0.0/0 holds 169.254.169.254"),
+        ("network.destinations.d.to[0].ipBlock", "0.0.0.0/0 includes 169.254.169.254"),
     ),
     (
         _network(destinations={"d": _opens(_block("::/0", "2001:db8::/32", "fd00:ec2::23/128"))}),
-        ("network.destinations.d.to[0].ipBlock", "::/0 holds fd00:ec2::254"),
+        ("network.destinations.d.to[0].ipBlock", "::/0 includes fd00:ec2::254"),
     ),
     (
         {
@@ -409,36 +409,36 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
     # clouds that nobody reaches
     (
         _network(agents=agent(cloud=AWS, network={"egress": []})["agents"], egress=["memory"]),
-        ("agents.a.cloud.aws", "reaches no endpoint"),
+        ("agents.a.cloud.aws", "allows no endpoint"),
     ),
     (
         _network(agents=agent(cloud={**AWS, **AZURE})["agents"], cloud={"aws": {"cidrs": ["192.0.2.0/28"]}}),
-        ("agents.a.cloud.azure", "reaches no endpoint"),
+        ("agents.a.cloud.azure", "allows no endpoint"),
     ),
     (
         _network(agents=agent(cloud={"gcp": {}})["agents"], cloud={"gcp": {"cidrs": []}}),
-        ("agents.a.cloud.gcp", "reaches no endpoint"),
+        ("agents.a.cloud.gcp", "allows no endpoint"),
     ),
     (
         _network(agents=agent(cloud={"awsPodIdentity": True})["agents"], cloud={"awsPodIdentity": {"cidrs": []}}),
-        ("agents.a.cloud.awsPodIdentity", "reaches no endpoint"),
+        ("agents.a.cloud.awsPodIdentity", "allows no endpoint"),
     ),
     # names
-    ({"agents": {"default": {"quarantined": True}}}, ("agents.default", "no agent may be it")),
-    ({"agents": {"a": {}, "default": {}}}, ("agents.default", "no agent may be it")),
+    ({"agents": {"default": {"quarantined": True}}}, ("agents.default", "an agent must not use it")),
+    ({"agents": {"a": {}, "default": {}}}, ("agents.default", "an agent must not use it")),
     (
         {"tiers": {"t": {"existingRole": {"name": "u-role"}}, "u": {"rules": RULES}}},
-        ("tiers.u", 'is the role "u-role"', 'so is the tier "t"'),
+        ("tiers.u", 'is the role "u-role"', 'as the tier "t" is'),
     ),
-    ({"tiers": THEIRS | {"thier": THEIRS["theirs"]}}, ("tiers.thier", 'so is the tier "theirs"')),
+    ({"tiers": THEIRS | {"thier": THEIRS["theirs"]}}, ("tiers.thier", 'as the tier "theirs" is')),
     (
         agent(tiers=["root"]) | {"tiers": {name: {"rules": RULES} for name in MANY}},
         ("agents.a.tiers[0]", "Known tiers: aa, bb, cc, dd, ee, ff, gg, hh, proxy"),
     ),
-    # what YAML cannot hold: toYaml prints nothing of it
+    # characters that YAML does not allow: toYaml renders an empty string
     (
         _network(destinations={"d": _opens({"podSelector": {"matchLabels": {"app": "a\x82"}}})}),
-        ("network.destinations.d.to[0].podSelector.matchLabels.app", "that YAML cannot", "Take it out"),
+        ("network.destinations.d.to[0].podSelector.matchLabels.app", "that YAML does not allow", "Remove it"),
     ),
     (
         agent(workload=IMAGE | {"command": ["ok", "b\x9fd"], "env": [{"name": "A", "value": "\x7f"}]}),
@@ -446,11 +446,14 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
     ),
     (
         {"agents": {"a": {}, "b": {"annotations": dict.fromkeys([*MANY, "b\x84"], "x")}}},
-        ("agents.b.annotations", 'cannot: "aa, bb, b\\u0084, cc, dd, ee, ff, gg, hh"'),
+        ("agents.b.annotations", 'does not allow: "aa, bb, b\\u0084, cc, dd, ee, ff, gg, hh"'),
     ),
-    (agent(annotations={"a": "\x85"}), ("agents.a.annotations.a", "that YAML cannot")),
-    (agent(annotations={"a": "\uffff"}), ("agents.a.annotations.a", "that YAML cannot")),
-    ({"proxy": {"rules": [RULES[0] | {"verbs": ["get", "\ufffe"]}]}}, ("proxy.rules[0].verbs[1]", "that YAML cannot")),
+    (agent(annotations={"a": "\x85"}), ("agents.a.annotations.a", "that YAML does not allow")),
+    (agent(annotations={"a": "\uffff"}), ("agents.a.annotations.a", "that YAML does not allow")),
+    (
+        {"proxy": {"rules": [RULES[0] | {"verbs": ["get", "\ufffe"]}]}},
+        ("proxy.rules[0].verbs[1]", "that YAML does not allow"),
+    ),
     # crowds of problems
     (
         agent(tiers=[f"root-{number}" for number in range(25)]),
@@ -467,12 +470,12 @@ _WRONG: Final[list[tuple[Json, tuple[str, ...]]]] = [
         {"tiers": {name: {"rules": RISKY, "acceptRisks": ACCEPTED | {"nothing": "why"}} for name in MANY}},
         (
             "tiers.hh.acceptRisks.nothing",
-            f"The rules here meet: {', '.join(sorted([*ACCEPTED, 'create-unbounded']))}. Name",
+            f"The rules of this tier match: {', '.join(sorted([*ACCEPTED, 'create-unbounded']))}. Use",
         ),
     ),
     (
         tier(scope="Cluster", rules=RULES, acceptRisks={"configmap-write-kube-system": "why"}),
-        ("tiers.t.acceptRisks.configmap-write-kube-system", "no rule here meets this risk"),
+        ("tiers.t.acceptRisks.configmap-write-kube-system", "no rule of this tier matches this risk"),
     ),
 ]
 

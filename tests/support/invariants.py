@@ -13,13 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from agent_identities import checks
 from agent_identities.bundled import chart_path
 from agent_identities.chart import values, yaml
 from agent_identities.chart.helm import Target, Values
 from agent_identities.chart.objects import KubeObject, Objects, thaw
+from agent_identities.checks import registry as checks
 from agent_identities.declaration import Declaration, declare
 from agent_identities.rbac import Catalogue
+from agent_identities.report import Severity
 from support import probes, promised
 from support.corners import DIGITS, DIGITS_TARGET, corners
 from support.mistakes import refused, taken
@@ -79,7 +80,7 @@ def _by(check: checks.Check) -> Invariant:
     def broken(case: Case, objects: Objects) -> Iterator[str]:
         install = checks.Install(objects, case.declaration, _catalogue())
         for found in check.run(install):
-            if found.severity is checks.Severity.ERROR:
+            if found.severity is Severity.ERROR:
                 yield str(found.message)
 
     return Invariant(f"check:{check.id}", check.title, broken)

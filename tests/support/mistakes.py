@@ -40,23 +40,27 @@ CASES = [
     ),
     Case(
         {"agents": {"triage": {"instances": 2}, "triage-2": {}}},
-        ("agents.triage-2", 'ServiceAccount "triage-2"', "so does agents.triage", "Rename"),
+        ("agents.triage-2", 'ServiceAccount "triage-2"', "as agents.triage does", "Rename"),
         {"agents": {"triage": {"instances": 2}, "triage-b": {}}},
     ),
     Case(
         {"agents": {"a": {"serviceAccount": {"name": "b"}}, "b": {}}},
-        ("agents.b", 'ServiceAccount "b"', "so does agents.a", "Rename"),
+        ("agents.b", 'ServiceAccount "b"', "as agents.a does", "Rename"),
         {"agents": {"a": {"serviceAccount": {"name": "c"}}, "b": {}}},
     ),
-    Case({"agents": {"default": {}}}, ("agents.default", "no agent may be it", "another name"), {"agents": {"b": {}}}),
+    Case(
+        {"agents": {"default": {}}},
+        ("agents.default", "an agent must not use it", "another name"),
+        {"agents": {"b": {}}},
+    ),
     Case(
         agent(serviceAccount={"create": False, "name": "default"}),
-        ("agents.a", "no agent may be it", "another name"),
+        ("agents.a", "an agent must not use it", "another name"),
         agent(serviceAccount={"create": False, "name": "made-before"}),
     ),
     Case(
         {"agents": {"agent-proxy": {}}},
-        ("agents.agent-proxy", "which is the proxy's", "Rename the agent"),
+        ("agents.agent-proxy", "the ServiceAccount of the proxy", "Rename the agent"),
         {"agents": {"agent-proxy": {}}, "proxy": {"name": "gateway"}},
     ),
     Case(
@@ -71,7 +75,7 @@ CASES = [
     ),
     Case(
         agent(token=AUTOMOUNT | {"expirationSeconds": 900}),
-        ("agents.a.token", "automount takes neither", "mode: projected"),
+        ("agents.a.token", "automount allows neither", "mode: projected"),
         agent(token={"mode": "projected", "expirationSeconds": 900}),
     ),
     Case(
@@ -113,12 +117,12 @@ CASES = [
     ),
     Case(
         agent(namespaces={"agent-system": ["proxy"]}),
-        ("agents.a.namespaces.agent-system", "agents' own namespace", "tiers: [proxy]"),
+        ("agents.a.namespaces.agent-system", "the namespace of the agents", "tiers: [proxy]"),
         agent(tiers=["proxy"]),
     ),
     Case(
         agent(namespaces={"agents": ["proxy"]}) | {"namespaceOverride": "agents"},
-        ("agents.a.namespaces.agents", "agents' own namespace", "tiers: [proxy]"),
+        ("agents.a.namespaces.agents", "the namespace of the agents", "tiers: [proxy]"),
         agent(namespaces={"agent-system": ["proxy"]}) | {"namespaceOverride": "agents"},
     ),
     Case(
@@ -128,7 +132,7 @@ CASES = [
     ),
     Case(
         agent(namespaces={"team-a": ["nodes"]}) | {"tiers": NODES},
-        ("agents.a.namespaces.team-a[0]", "scope: Cluster", "List it under agents.a.tiers"),
+        ("agents.a.namespaces.team-a[0]", "scope: Cluster", "List the tier under agents.a.tiers"),
         agent(tiers=["nodes"]) | {"tiers": NODES},
     ),
     Case(
@@ -144,32 +148,32 @@ CASES = [
     Case(tier(), ("tiers.t", "neither rules nor existingRole", "rules: [{apiGroups"), tier(rules=RULES)),
     Case(
         tier(scope="Cluster", existingRole={"kind": "Role", "name": "theirs"}),
-        ("tiers.t.existingRole", "holds in one namespace", "kind: ClusterRole"),
+        ("tiers.t.existingRole", "applies to one namespace", "kind: ClusterRole"),
         tier(scope="Cluster", existingRole={"kind": "ClusterRole", "name": "theirs"}),
     ),
     Case(
         agent(access="proxied", token={"expirationSeconds": 900}),
-        ("agents.a.token", "a proxied agent holds no token", "access: direct"),
+        ("agents.a.token", "a proxied agent has no token", "access: direct"),
         agent(access="direct", token={"expirationSeconds": 900}),
     ),
     Case(
         agent(access="proxied", workload=IMAGE),
-        ("agents.a.workload", "a proxied agent holds no token and runs no pod", "access: direct"),
+        ("agents.a.workload", "a proxied agent has no token and runs no pods", "access: direct"),
         agent(access="direct", workload=IMAGE),
     ),
     Case(
         agent(access="proxied", tiers=["theirs"]) | {"tiers": THEIRS},
-        ("agents.a.tiers[0]", "its verbs are not known here", "access: direct"),
+        ("agents.a.tiers[0]", "does not know its verbs", "access: direct"),
         agent(tiers=["theirs"]) | {"tiers": THEIRS},
     ),
     Case(
         agent(access="proxied", namespaces={"team-a": ["theirs"]}) | {"tiers": THEIRS},
-        ("agents.a.namespaces.team-a[0]", "its verbs are not known here", "Give the tier rules"),
+        ("agents.a.namespaces.team-a[0]", "does not know its verbs", "Give the tier rules"),
         agent(access="proxied", namespaces={"team-a": ["theirs"]}) | {"tiers": {"theirs": {"rules": RULES}}},
     ),
     Case(
         agent(serviceAccount={"create": False}),
-        ("agents.a.serviceAccount", "no name says which", "{create: false, name: a}"),
+        ("agents.a.serviceAccount", "requires the name", "{create: false, name: a}"),
         agent(serviceAccount={"create": False, "name": "a"}),
     ),
     Case(
@@ -199,12 +203,17 @@ CASES = [
     ),
     Case(
         tier(rules=READ_SECRETS, acceptRisks={"secret-read": "why", "secrets": "why"}),
-        ("tiers.t.acceptRisks.secrets", "no such risk", "The rules here meet: secret-read", "remove this line"),
+        (
+            "tiers.t.acceptRisks.secrets",
+            "no such risk",
+            "The rules of this tier match: secret-read",
+            "remove this line",
+        ),
         tier(rules=READ_SECRETS, acceptRisks={"secret-read": "why"}),
     ),
     Case(
         tier(rules=RULES, acceptRisks={"secret-read": "why"}),
-        ("tiers.t.acceptRisks.secret-read", "no rule here meets", "Remove this line"),
+        ("tiers.t.acceptRisks.secret-read", "no rule of this tier matches", "Remove this line"),
         tier(rules=RULES),
     ),
     Case({"agnts": {}}, ("agnts",), {"agents": {}}),
@@ -261,7 +270,7 @@ NETWORK: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     (
         {"sources": {"s": {"from": [{"podSelector": {}}], "ports": [{"port": 90, "endPort": 80}]}}},
         {},
-        ("network.sources.s.ports[0]", "no range", "endPort: 8010"),
+        ("network.sources.s.ports[0]", "not a range", "endPort: 8010"),
     ),
     (
         {"destinations": {"d": {"to": [{"ipBlock": {"cidr": "203.0.113.7/24"}}], "ports": PORTS}}},
@@ -271,7 +280,7 @@ NETWORK: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     (
         {"sources": {"s": {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}], "ports": PORTS}}},
         {},
-        ("network.sources.s.from[0].ipBlock", "11.0.0.0/16, which is no part of 10.0.0.0/8", "Remove"),
+        ("network.sources.s.from[0].ipBlock", "11.0.0.0/16, which is not part of 10.0.0.0/8", "Remove"),
     ),
     ({"dns": {"cidrs": ["10.0.0.1/8"]}}, {}, ("network.dns.cidrs[0]", "10.0.0.1/8")),
     ({"cloud": {"aws": {"cidrs": ["10.0.0.1/8"]}}}, {}, ("network.cloud.aws.cidrs[0]", "10.0.0.1/8")),
@@ -289,7 +298,7 @@ NETWORK: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     (
         {},
         {"agents": {"a": {"cloud": {"aws": {"roleArn": "arn:aws:iam::111122223333:role/a"}}}}},
-        ("agents.a.cloud.aws", "reaches no endpoint", "network.cloud.aws.cidrs"),
+        ("agents.a.cloud.aws", "allows no endpoint", "network.cloud.aws.cidrs"),
     ),
     ({"destinations": {"d": {"to": [{}], "ports": PORTS}}}, {}, ("/network/destinations/d/to/0",)),
     ({"destinations": {"d": {"to": [], "ports": PORTS}}}, {}, ("/network/destinations/d/to",)),
@@ -331,9 +340,12 @@ GUARDS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"deployers": [{"kind": "User", "name": "u", "agents": ["b"]}]}, ("guards.deployers[0].agents[0]", 'agent "b"')),
     ({"deployers": [{"kind": "ServiceAccount", "name": "u"}]}, ("guards.deployers[0]", "namespace: <namespace>")),
     ({"deployers": [{"kind": "User", "name": "u", "namespace": "n"}]}, ("guards.deployers[0].namespace", "Remove")),
-    ({"deployers": [{"kind": "User", "name": "u"}] * 2}, ("guards.deployers[1]", "so is guards.deployers[0]")),
+    (
+        {"deployers": [{"kind": "User", "name": "u"}] * 2},
+        ("guards.deployers[1]", "which guards.deployers[0] also lists"),
+    ),
     *(
-        ({"deployers": [{"kind": "Group", "name": name}]}, ("guards.deployers[0]", "every agent is in it"))
+        ({"deployers": [{"kind": "Group", "name": name}]}, ("guards.deployers[0]", "which includes every agent"))
         for name in ("system:authenticated", "system:serviceaccounts", "system:serviceaccounts:agent-system")
     ),
 ]
@@ -353,7 +365,7 @@ CLOUD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         {"cloud": {"aws": {"roleArn": ROLE}}, "serviceAccount": {"create": False, "name": "a"}},
-        ("agents.a.cloud.aws", "somebody else makes", "aws: {}"),
+        ("agents.a.cloud.aws", "does not create", "aws: {}"),
     ),
     (
         {"cloud": {"aws": {"roleArn": ROLE}}, "annotations": {"eks.amazonaws.com/role-arn": "x"}},

@@ -166,7 +166,6 @@ def binding_lists(each: st.SearchStrategy[Binding], least: int = 0) -> st.Search
 users = st.sampled_from(USERS)
 requests = st.builds(
     Request,
-    user=users,
     verb=st.sampled_from(["get", "list", "create", "*"]),
     api_group=st.sampled_from(["", "apps", "*"]),
     resource=st.sampled_from(["pods", "nodes", "namespaces", "*"]),
@@ -175,10 +174,14 @@ requests = st.builds(
     namespace=st.sampled_from(["", *NAMESPACES]),
 ) | st.builds(
     Request,
-    user=users,
     verb=st.sampled_from(["get", "list"]),
     path=st.sampled_from(["/", "/a", "/a/", "/a/b", "/ab", "/a*", "/c", "/c/b", "*"]),
 )
+
+
+Asked = tuple[User, Request]
+asked_by = st.tuples(users, requests)
+"""Who asks, and for what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +190,11 @@ class Case:
 
     roles: tuple[Role, ...]
     bindings: tuple[Binding, ...]
-    requests: tuple[Request, ...]
+    asked: tuple[Asked, ...]
 
 
 @st.composite
-def cases(draw: st.DrawFn, asked: int) -> Case:
+def cases(draw: st.DrawFn, number: int) -> Case:
     """Half of the requests aim at a rule that somebody is bound to; the others are about anything."""
     roles = draw(role_lists(plain_roles | plain_roles | aggregated_roles, least=5))
     bound = draw(binding_lists(bindings, least=4))
@@ -203,12 +206,12 @@ def cases(draw: st.DrawFn, asked: int) -> Case:
         if (role.kind, role.name) == (binding.role_ref.kind, binding.role_ref.name)
         for rule in role.rules
     ]
-    aimed = st.sampled_from(aims).flatmap(lambda aim: _aimed(*aim)) if aims else requests
-    each = [*(draw(aimed) for _ in range(asked // 2)), *(draw(requests) for _ in range(asked - asked // 2))]
+    aimed = st.sampled_from(aims).flatmap(lambda aim: _aimed(*aim)) if aims else asked_by
+    each = [*(draw(aimed) for _ in range(number // 2)), *(draw(asked_by) for _ in range(number - number // 2))]
     return Case(tuple(roles), tuple(bound), tuple(each))
 
 
-def _aimed(subject: Subject, namespace: str, rule: PolicyRule) -> st.SearchStrategy[Request]:
+def _aimed(subject: Subject, namespace: str, rule: PolicyRule) -> st.SearchStrategy[Asked]:
     """Requests of somebody who may be the subject, for what the rule may be about, where it may hold."""
     if subject.kind == "ServiceAccount":
         who = User.service_account(subject.namespace or namespace, subject.name)
@@ -216,16 +219,17 @@ def _aimed(subject: Subject, namespace: str, rule: PolicyRule) -> st.SearchStrat
         who = User(subject.name, ("dev",)) if subject.kind == "User" else User("bob", (subject.name,))
     if rule.non_resource_urls:
         path = st.sampled_from([*rule.non_resource_urls, *(url.replace("*", "b") for url in rule.non_resource_urls)])
-        return st.builds(Request, user=st.just(who), verb=st.just("get"), path=path)
+        return st.tuples(st.just(who), st.builds(Request, verb=st.just("get"), path=path))
     items = st.sampled_from(rule.resources).map(lambda item: item.replace("*", "pods").partition("/"))
-    return st.builds(
-        lambda item, **fields: Request(who, resource=item[0], subresource=item[2], **fields),
+    made = st.builds(
+        lambda item, **fields: Request(resource=item[0], subresource=item[2], **fields),
         items,
         verb=st.sampled_from(rule.verbs),
         api_group=st.sampled_from(rule.api_groups),
         name=st.sampled_from(rule.resource_names or ("", "a")),
         namespace=st.sampled_from([namespace or "n1", namespace]) | st.sampled_from(NAMESPACES),
     )
+    return st.tuples(st.just(who), made)
 
 
 def _some_of(owner: list[PolicyRule]) -> st.SearchStrategy[list[PolicyRule]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent_identities.declaration import EVERYWHERE, IMPERSONATION, Declaration, Identity, declare
+from agent_identities.declaration import EVERYWHERE, Declaration, Identity, declare
 from agent_identities.rbac import PolicyRule, RoleRef
 
 READ = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
@@ -73,7 +73,7 @@ def test_an_existing_account_is_the_agents_name() -> None:
 
 def test_the_proxy_acts_as_proxied_agents_with_their_verbs_only() -> None:
     agents = {"p": {"access": "proxied", "tiers": ["reader"], "namespaces": {"team-a": ["own"]}}, "d": {}}
-    acting = {grant.namespace: grant.rules for grant in promise(agents).proxy.grants if grant.tier == IMPERSONATION}
+    acting = {grant.namespace: grant.rules for grant in promise(agents).proxy.grants if grant.impersonation}
     who, what = acting["ns"]
     assert (who.verbs, who.resource_names) == (("impersonate:serviceaccount",), ("p",))
     assert what.verbs == ("impersonate-on:serviceaccount:get", "impersonate-on:serviceaccount:list")

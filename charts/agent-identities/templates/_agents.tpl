@@ -1,25 +1,25 @@
 {{/*
-Resolves the values once for all templates, checks them (agent-identities.validate), and leaves in .identities
+Resolves the values once for all templates, validates them (agent-identities.validate), and stores the result in .identities:
 
-  namespace    of the agents
-  prefix       of names outside it
-  labels       of every object, as text
-  impersonation  constrained or legacy: how the proxy may act as proxied agents
+  namespace    namespace of the agents
+  prefix       prefix of the names of objects outside that namespace
+  labels       labels of every object, as text
+  impersonation  constrained or legacy: how the proxy impersonates proxied agents
   tiers        name -> (dict name role kind rules scope perAgent existingRole acceptRisks
-               roleNames (namespace -> name of its role there, of those that bindings have asked for))
-  clusterTiers how many of them hold in the whole cluster
+               roleNames (namespace -> name of the tier's role there; a cache, filled by agentBinding))
+  clusterTiers number of tiers with scope: Cluster
   agents       ServiceAccount -> (dict name entry access tiers namespaces token workload labels annotations createAccount
-               ownLabels (as text: whose an object is) podLabels tokens audiences (of the clouds) cloud network)
-  quarantined  the same of those that are out
-  elsewhere    namespace -> tier -> true: what is granted outside the agents' namespace
+               ownLabels (text: labels that identify the agent) podLabels tokens audiences (of the clouds) cloud network)
+  quarantined  the same, for quarantined agents
+  elsewhere    namespace -> tier -> true: tiers granted outside the agents' namespace
   bindings     perAgent or perTier
   groups       with perTier: (dict tier namespace bucket subjects) of each binding
-  network      what the network policies open: (dict dns apiServer cloud destinations sources), as text
+  network      rules of the network policies: (dict dns apiServer cloud destinations sources), as text
   proxied      names of the proxied agents
-  proxiedTiers namespace -> tier -> true: what the proxy may act for; "" is the whole cluster
+  proxiedTiers namespace -> tier -> true: tiers of the proxied agents; "" is the whole cluster
 
-A file of templates begins with: include "agent-identities.resolve" .
-The first call does the work; the root context is one map for all files of the chart, so the others find it done.
+Every template file begins with: include "agent-identities.resolve" .
+The first call resolves the values. Later calls reuse the result: Helm passes the same root context to all files of the chart.
 */}}
 {{- define "agent-identities.resolve" -}}
 {{- if not (hasKey . "identities") }}
@@ -51,7 +51,7 @@ The first call does the work; the root context is one map for all files of the c
 {{- range $name, $tier := $root.Values.tiers }}
   {{- if kindIs "invalid" $tier }}{{ continue }}{{ end }}
   {{- if eq $name "proxy" }}
-    {{- include "agent-identities.problem" (list $problems "tiers.proxy" "is the name of the central role's tier. Move its rules to proxy.rules, or give this tier another name.") }}
+    {{- include "agent-identities.problem" (list $problems "tiers.proxy" "is reserved for the tier of the central role. Move the rules to proxy.rules, or rename the tier.") }}
     {{- continue }}
   {{- end }}
   {{- $scope := $tier.scope | default "Namespace" }}
@@ -103,7 +103,7 @@ The first call does the work; the root context is one map for all files of the c
   {{- end }}
   {{- range $index, $name := $names }}
     {{- if hasKey $seen $name }}
-      {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, and so does agents.%s. Rename one of the two." $name (get $seen $name))) }}
+      {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, as agents.%s does. Rename one of the two." $name (get $seen $name))) }}
     {{- end }}
     {{- $_ := set $seen $name $entry }}
     {{- $out := false }}
@@ -120,7 +120,7 @@ The first call does the work; the root context is one map for all files of the c
 {{- $_ := set $root.identities "quarantined" $quarantined }}
 {{- end }}
 
-{{/* Who is proxied, and which tiers are granted in which namespaces. Call: the root context */}}
+{{/* Collects the proxied agents, and the tiers that are granted in each namespace. Call: the root context */}}
 {{- define "agent-identities.resolveGrants" -}}
 {{- $identities := .identities }}
 {{- $elsewhere := dict }}
@@ -150,8 +150,8 @@ The first call does the work; the root context is one map for all files of the c
 {{- end }}
 
 {{/*
-With bindings: perTier, the agents that share a binding: sixteen a tier and namespace, by a hash of the name, so that an agent more or less
-changes one binding and moves nobody from one to another. Call: identities
+With bindings: perTier, groups the agents that share a binding: at most sixteen groups for each tier and namespace. The group is the first
+digit of a hash of the agent's name, so that adding or removing an agent changes one binding only. Call: identities
 */}}
 {{- define "agent-identities.resolveGroups" -}}
 {{- $identities := . }}

@@ -1,9 +1,9 @@
 {{/*
-What makes an agent somebody outside the cluster, too: the annotations of its ServiceAccount and the labels of its pods by which EKS, GKE and
-Azure know it, and tokens for audiences other than the API server. A cloud trusts system:serviceaccount:<namespace>:<name>: renaming an agent
-breaks that trust, nothing else does.
+Resolves the cloud identity of an agent: the ServiceAccount annotations and pod labels that EKS, GKE and Azure read, and tokens for audiences
+other than the API server. A cloud trusts system:serviceaccount:<namespace>:<name>: only renaming the agent breaks that trust.
 
-Fills (dict annotations podLabels tokens audiences), audiences of the clouds alone, the same for all instances of an entry. Call: (list that agent)
+Fills (dict annotations podLabels tokens audiences), the same for all instances of an entry; audiences lists the audiences of the clouds only.
+Call: (list that-dict agent)
 */}}
 {{- define "agent-identities.resolveCloud" -}}
 {{- $result := index . 0 }}
@@ -14,7 +14,7 @@ Fills (dict annotations podLabels tokens audiences), audiences of the clouds alo
     {{- $_ := set $result.tokens $name $token }}
   {{- end }}
 {{- end }}
-{{- /* aws/amazon-eks-pod-identity-webhook, pkg/annotations.go: it mounts the token by itself. */}}
+{{- /* aws/amazon-eks-pod-identity-webhook, pkg/annotations.go: the webhook mounts the token. */}}
 {{- if kindIs "map" $cloud.aws }}
   {{- $_ := set $result "audiences" (append $result.audiences ($cloud.aws.audience | default "sts.amazonaws.com")) }}
   {{- with $cloud.aws.roleArn }}{{ $_ := set $result.annotations "eks.amazonaws.com/role-arn" . }}{{ end }}
@@ -22,7 +22,7 @@ Fills (dict annotations podLabels tokens audiences), audiences of the clouds alo
   {{- with $cloud.aws.tokenExpirationSeconds }}{{ $_ := set $result.annotations "eks.amazonaws.com/token-expiration" (toString (int .)) }}{{ end }}
   {{- if hasKey $cloud.aws "stsRegionalEndpoints" }}{{ $_ := set $result.annotations "eks.amazonaws.com/sts-regional-endpoints" (toString $cloud.aws.stsRegionalEndpoints) }}{{ end }}
 {{- end }}
-{{- /* The association of account and role lives in the EKS API: nothing to annotate. */}}
+{{- /* The EKS API stores the association of ServiceAccount and role: no annotation is needed. */}}
 {{- if $cloud.awsPodIdentity }}
   {{- $_ := set $result "audiences" (append $result.audiences "pods.eks.amazonaws.com") }}
 {{- end }}
@@ -30,7 +30,7 @@ Fills (dict annotations podLabels tokens audiences), audiences of the clouds alo
   {{- with $cloud.gcp.serviceAccount }}{{ $_ := set $result.annotations "iam.gke.io/gcp-service-account" . }}{{ end }}
   {{- with $cloud.gcp.workloadPool }}{{ $_ := set $result "audiences" (append $result.audiences .) }}{{ end }}
 {{- end }}
-{{- /* Azure/azure-workload-identity, pkg/webhook/consts.go: without the label of the pod nothing happens. */}}
+{{- /* Azure/azure-workload-identity, pkg/webhook/consts.go: the webhook ignores pods without this label. */}}
 {{- if kindIs "map" $cloud.azure }}
   {{- $_ := set $result "audiences" (append $result.audiences "api://AzureADTokenExchange") }}
   {{- $_ := set $result.podLabels "azure.workload.identity/use" "true" }}
@@ -41,7 +41,7 @@ Fills (dict annotations podLabels tokens audiences), audiences of the clouds alo
 {{- end }}
 
 {{/*
-What is wrong with an agent's cloud identities and extra tokens. Call: (list problems identities entry agent)
+Validates the cloud identities and additional tokens of an agent. Call: (list problems identities entry agent)
 */}}
 {{- define "agent-identities.validateCloud" -}}
 {{- $problems := index . 0 }}
@@ -53,12 +53,12 @@ What is wrong with an agent's cloud identities and extra tokens. Call: (list pro
 {{- if eq ($agent.access | default "direct") "proxied" }}
   {{- range $key := list "cloud" "tokens" }}
     {{- if get $agent $key }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.%s" $path $key) "a proxied agent holds no token, and a cloud knows it by its token. Remove this, or write: access: direct") }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.%s" $path $key) "a proxied agent has no token, and a cloud identifies an agent by its token. Remove this field, or write: access: direct") }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if and (kindIs "map" $cloud.aws) $cloud.awsPodIdentity }}
-  {{- include "agent-identities.problem" (list $problems (printf "%s.cloud" $path) "has both aws and awsPodIdentity: two ways to a role, and the SDK decides which. Keep one.") }}
+  {{- include "agent-identities.problem" (list $problems (printf "%s.cloud" $path) "sets both aws and awsPodIdentity; the AWS SDK would choose one of the two. Keep one.") }}
 {{- end }}
 {{- $made := ne (toString $account.create) "false" }}
 {{- $keys := dict "aws" "roleArn" "gcp" "serviceAccount" "azure" "clientId" }}
@@ -68,10 +68,10 @@ What is wrong with an agent's cloud identities and extra tokens. Call: (list pro
   {{- if kindIs "map" $given }}
     {{- $place := printf "%s.cloud.%s" $path $provider }}
     {{- if and $made (hasKey $examples $provider) (not (get $given $key)) }}
-      {{- include "agent-identities.problem" (list $problems $place (printf "has no %s, by which the cloud knows the agent. Write: %s: {%s: %q}" $key $provider $key (get $examples $provider))) }}
+      {{- include "agent-identities.problem" (list $problems $place (printf "has no %s, which identifies the agent in the cloud. Write: %s: {%s: %q}" $key $provider $key (get $examples $provider))) }}
     {{- end }}
     {{- if and (not $made) (omit $given "audience" "workloadPool") }}
-      {{- include "agent-identities.problem" (list $problems $place (printf "%s would be annotations of the ServiceAccount, which somebody else makes (serviceAccount.create: false). Annotate it there, and write: %s: {}" (omit $given "audience" "workloadPool" | keys | sortAlpha | join ", ") $provider)) }}
+      {{- include "agent-identities.problem" (list $problems $place (printf "%s would be annotations of a ServiceAccount that the chart does not create (serviceAccount.create: false). Annotate the existing ServiceAccount, and write: %s: {}" (omit $given "audience" "workloadPool" | keys | sortAlpha | join ", ") $provider)) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -79,12 +79,12 @@ What is wrong with an agent's cloud identities and extra tokens. Call: (list pro
 {{- include "agent-identities.resolveCloud" (list $cloudy $agent) }}
 {{- range $key, $_ := $cloudy.annotations }}
   {{- if hasKey ($agent.annotations | default dict) $key }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.annotations" $path) (printf "%q is what cloud writes. Keep one of the two." $key)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.annotations" $path) (printf "%q is also set by cloud. Keep one of the two." $key)) }}
   {{- end }}
 {{- end }}
 {{- range $key, $_ := $cloudy.podLabels }}
   {{- if hasKey (($agent.workload | default dict).podLabels | default dict) $key }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.workload.podLabels" $path) (printf "%q is what cloud writes. Remove it here." $key)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.workload.podLabels" $path) (printf "%q is also set by cloud. Remove it from podLabels." $key)) }}
   {{- end }}
 {{- end }}
 {{- $files := dict }}
@@ -92,7 +92,7 @@ What is wrong with an agent's cloud identities and extra tokens. Call: (list pro
   {{- $place := printf "%s.tokens.%s" $path $name }}
   {{- $file := $token.path | default $name }}
   {{- if hasKey $files $file }}
-    {{- include "agent-identities.problem" (list $problems $place (printf "is the file %q, and so is %s.tokens.%s. Give one of them another path." $file $path (get $files $file))) }}
+    {{- include "agent-identities.problem" (list $problems $place (printf "writes the file %q, as %s.tokens.%s does. Give one of the two another path." $file $path (get $files $file))) }}
   {{- end }}
   {{- $_ := set $files $file $name }}
   {{- include "agent-identities.validateToken" (list $problems $place $token) }}

@@ -1,4 +1,4 @@
-{{/* The name of the FlowSchema and of its PriorityLevelConfiguration. Both are cluster-scoped; a namespace has no dots in its name. */}}
+{{/* Name of the FlowSchema and of the PriorityLevelConfiguration. Both are cluster-scoped; the name of a namespace has no dots, so the names are unique. */}}
 {{- define "agent-identities.fairShareName" -}}
 agent-identities.{{ .identities.namespace }}.{{ .Release.Name }}
 {{- end }}
@@ -7,6 +7,6 @@ agent-identities.{{ .identities.namespace }}.{{ .Release.Name }}
 {{- define "agent-identities.validateFairShare" -}}
 {{- $queuing := (index . 1).queuing }}
 {{- if gt (int $queuing.handSize) (int $queuing.queues) }}
-  {{- include "agent-identities.problem" (list (index . 0) "priorityAndFairness.queuing.handSize" (printf "is %d, and there are %d queues to deal an agent from. Write: handSize: %d" (int $queuing.handSize) (int $queuing.queues) (int $queuing.queues))) }}
+  {{- include "agent-identities.problem" (list (index . 0) "priorityAndFairness.queuing.handSize" (printf "is %d, greater than queues: %d. Write: handSize: %d" (int $queuing.handSize) (int $queuing.queues) (int $queuing.queues))) }}
 {{- end }}
 {{- end }}

@@ -1,19 +1,19 @@
 {{/*
-Guards: admission policies of the cluster that judge what is written to the agents' namespace, whoever writes it. Each is cluster-scoped, so
-its name is <release>.<namespace>.<guard>.
+A guard is an admission policy that validates or changes requests to the agents' namespace, for every user. Admission policies are
+cluster-scoped, so the name of a guard is <release>.<namespace>.<guard>.
 
-Helm applies admission policies last: during an upgrade the guards of before judge the objects of after. So they hold names only, never what a
-name may hold, and whoever may delete a guard is not held by it: that is whoever installs this chart.
+Helm applies admission policies last: during an upgrade, the guards of the previous revision validate the objects of the new revision. So guards
+contain the names of agents only, never their permissions, and exempt users who can delete the guard: the user who installs the chart can.
 
-An expression of CEL holds 100,000 characters at most. So names are cut into maps of a thousand, each a variable of its own; a map, since
-looking a name up in it costs the same for any number of agents.
+A CEL expression has at most 100,000 characters, so names are split into maps of at most a thousand, one variable each. A lookup in a map has
+a constant cost.
 
-Leaves in .identities.guards, once:
-  accounts     the names of all agents and of the proxy, as a list of CEL maps name -> 0
-  seconds      as a list of CEL maps: name -> how long its tokens may live at most; 0: it has none
-  audiences    as a list of CEL maps: name -> audience -> the same for tokens that are for others than the API server
-  quarantined  the names of the quarantined, as a list of CEL maps name -> 0
-  entries      as a list of CEL maps: name -> key in .Values.agents, where that is another
+Stores once in .identities.guards, each a list of CEL maps:
+  accounts     name -> 0, for all agents and the proxy
+  seconds      name -> maximum lifetime of a token in seconds; 0 for an agent without tokens
+  audiences    name -> audience -> maximum lifetime, for audiences other than the API server
+  quarantined  name -> 0, for quarantined agents
+  entries      name -> key in .Values.agents, where the two differ
 */}}
 {{- define "agent-identities.resolveGuards" -}}
 {{- if not (hasKey .identities "guards") }}
@@ -48,8 +48,8 @@ Leaves in .identities.guards, once:
 {{- end }}
 
 {{/*
-How long the tokens of one account may live, and whom else they may be for. What the values say of an agent is its limit; where they say
-nothing, guards.tokens.maxSeconds is. The token that a cloud's webhook mounts lives for a day.
+Maximum lifetime and audiences of the tokens of one account. The limit is the lifetime in the agent's values, or else
+guards.tokens.maxSeconds. The token that the webhook of a cloud mounts is valid for a day.
 Call: (list name values-of-the-agent audiences longest seconds audiences-by-name); fills the last two
 */}}
 {{- define "agent-identities.guardedTokens" -}}
@@ -67,7 +67,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 {{- if $limits }}{{ $_ := set (index . 5) $name (toJson $limits) }}{{ end }}
 {{- end }}
 
-{{/* Names as CEL maps name -> 0, a thousand in each, as a JSON array of texts. Call: a list of names */}}
+{{/* CEL maps name -> 0, of at most a thousand names each, as a JSON array of strings. Call: a list of names */}}
 {{- define "agent-identities.celSets" -}}
 {{- $maps := list }}
 {{- range chunk 1000 . }}
@@ -76,7 +76,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 {{- toJson $maps }}
 {{- end }}
 
-{{/* The same with values. Call: (list names values-by-name), values as CEL */}}
+{{/* CEL maps name -> value, as a JSON array of strings. Call: (list names values-by-name), values as CEL */}}
 {{- define "agent-identities.celMaps" -}}
 {{- $values := index . 1 }}
 {{- $maps := list }}
@@ -98,7 +98,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 {{- toJson $maps }}
 {{- end }}
 
-{{/* Maps of .identities.guards as variables of a policy: <name>0, <name>1, ... Call: (list identities key name) */}}
+{{/* CEL maps of .identities.guards as variables of a policy: <name>0, <name>1, ... Call: (list identities key name) */}}
 {{- define "agent-identities.celVariables" -}}
 {{- $name := index . 2 }}
 {{- range $number, $map := get (index . 0).guards (index . 1) }}
@@ -107,7 +107,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 {{- end }}
 {{- end }}
 
-{{/* CEL: whether one of these maps holds a key. Call: (list identities key name expression) */}}
+{{/* CEL: true if one of these maps has the key. Call: (list identities key name expression) */}}
 {{- define "agent-identities.celIn" -}}
 {{- $parts := list }}
 {{- range $number, $_ := get (index . 0).guards (index . 1) }}
@@ -116,7 +116,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 ({{ join " || " $parts | default "false" }})
 {{- end }}
 
-{{/* CEL: what these maps hold for a key, as a list of one or none. Call: (list identities key name expression) */}}
+{{/* CEL: the value of a key in these maps, as a list of one item; an empty list without the key. Call: (list identities key name expression) */}}
 {{- define "agent-identities.celFind" -}}
 {{- $parts := list }}
 {{- range $number, $_ := get (index . 0).guards (index . 1) }}
@@ -125,14 +125,14 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 [{{ join ", " $parts }}]{{ if $parts }}.filter(m, {{ index . 3 }} in m).map(m, m[{{ index . 3 }}]){{ end }}
 {{- end }}
 
-{{/* A variable entry: the key in .Values.agents of variables.account, for messages. Call: identities */}}
+{{/* Variable "entry": the key of variables.account in .Values.agents, for messages. Call: identities */}}
 {{- define "agent-identities.celEntry" -}}
 {{- include "agent-identities.celVariables" (list . "entries" "entries") | trim }}
 - name: entry
   expression: {{ printf "(%s + [variables.account])[0]" (include "agent-identities.celFind" (list . "entries" "entries" "variables.account")) | quote }}
 {{- end }}
 
-{{/* The name of a guard's policy and binding; nothing where the guard is off. Call: (list root key name) */}}
+{{/* Name of the policy and binding of a guard; empty if the guard is disabled. Call: (list root key name) */}}
 {{- define "agent-identities.guard" -}}
 {{- $root := index . 0 }}
 {{- $guards := $root.Values.guards }}
@@ -142,7 +142,7 @@ Call: (list name values-of-the-agent audiences longest seconds audiences-by-name
 {{- end }}
 {{- end }}
 
-{{/* Kind and metadata of a policy, and of what puts it into force. Call: (list root kind name) */}}
+{{/* Kind and metadata of a policy or of its binding. Call: (list root kind name) */}}
 {{- define "agent-identities.guardHead" }}
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -163,14 +163,14 @@ spec:
     {{- toYaml (get $root.Values.guards (index . 1)).validationActions | nindent 4 }}
 {{- end }}
 
-{{/* Only the agents' namespace; the API server keeps this label, nobody can change it. Call: the root context */}}
+{{/* Selects the agents' namespace. The API server sets this label; users cannot change it. Call: the root context */}}
 {{- define "agent-identities.guardNamespace" -}}
 namespaceSelector:
   matchLabels:
     kubernetes.io/metadata.name: {{ .identities.namespace | quote }}
 {{- end }}
 
-{{/* The nine kinds that make pods, or are pods. */}}
+{{/* Pods, and the eight resources with a pod template. */}}
 {{- define "agent-identities.podKinds" -}}
 - apiGroups: [""]
   apiVersions: [v1]
@@ -186,24 +186,24 @@ namespaceSelector:
   resources: [jobs, cronjobs]
 {{- end }}
 
-{{/* They make pods of templates that have been judged, and know nothing of who wrote these. */}}
+{{/* Controllers create pods from pod templates that were already validated; the author of the template is not the user of their request. */}}
 {{- define "agent-identities.notAController" -}}
 - name: not-a-controller
   expression: >-
     !('system:serviceaccounts:kube-system' in request.userInfo.groups) && request.userInfo.username != 'system:kube-controller-manager'
 {{- end }}
 
-{{/* CEL: whether the author holds the verb use on all ServiceAccounts of the namespace. Call: identities */}}
+{{/* CEL: true if the user has the verb use on all ServiceAccounts of the namespace. Call: identities */}}
 {{- define "agent-identities.mayUseAll" -}}
 authorizer.group('').resource('serviceaccounts').namespace('{{ .namespace }}').check('use').allowed()
 {{- end }}
 
 {{/*
-Variables for the nine kinds:
-  template  the pod template; of a Pod, itself
-  account   the ServiceAccount it names. The deprecated serviceAccount needs no look: the API server copies one field into the other
-  changed   whether this request says what runs: an update of labels, scale or status does not. Of a Pod, only containers can be changed
-dyn() since the nine kinds have no type in common.
+Variables for the nine resources of podKinds:
+  template  the pod template; for a Pod, the Pod
+  account   its serviceAccountName. The API server copies the deprecated field serviceAccount into serviceAccountName
+  changed   true if the request changes the pod template, not only labels, replicas or status. In a Pod, only containers can change
+dyn(), because the nine resources have no common type.
 */}}
 {{- define "agent-identities.podVariables" -}}
 - name: template
@@ -224,24 +224,24 @@ dyn() since the nine kinds have no type in common.
 request.resource.resource == 'pods' ? {{ . }} : request.resource.resource == 'podtemplates' ? {{ . }}.template : request.resource.resource == 'cronjobs' ? {{ . }}.spec.jobTemplate.spec.template : {{ . }}.spec.template
 {{- end }}
 
-{{/* CEL: whether the author holds a verb on the ServiceAccount variables.account. Call: (list identities verb) */}}
+{{/* CEL: true if the user has a verb on the ServiceAccount variables.account. Call: (list identities verb) */}}
 {{- define "agent-identities.mayDo" -}}
 authorizer.group('').resource('serviceaccounts').namespace('{{ (index . 0).namespace }}').name(variables.account).check('{{ index . 1 }}').allowed()
 {{- end }}
 
-{{/* CEL: whether the author is the ServiceAccount variables.account itself. Call: identities */}}
+{{/* CEL: true if the user is the ServiceAccount variables.account. Call: identities */}}
 {{- define "agent-identities.isItself" -}}
 request.userInfo.username == 'system:serviceaccount:{{ .namespace }}:' + variables.account
 {{- end }}
 
-{{/* CEL: whether the author may delete the guard: who could remove it is not held by it. Call: the guard's name */}}
+{{/* CEL: true if the user can delete the guard: users who can delete a guard can bypass it. Call: the guard's name */}}
 {{- define "agent-identities.mayDelete" -}}
 authorizer.group('admissionregistration.k8s.io').resource('validatingadmissionpolicies').name('{{ . }}').check('delete').allowed()
 {{- end }}
 
 {{/*
-CEL: whether this request lifts a quarantine. Helm then makes the agent's objects first and removes the guard last; so objects of the chart,
-known by their label, pass if their author may remove the guard. The author's own orders do not pass without the label.
+CEL: true if the request belongs to an upgrade that ends a quarantine. Helm then creates the objects of the agent first and removes the guard
+last. So the guard admits objects with the chart's label, if the user can delete the guard; it denies other objects to the same user.
 Call: the guard's name
 */}}
 {{- define "agent-identities.lifts" -}}
@@ -249,8 +249,8 @@ Call: the guard's name
 {{- end }}
 
 {{/*
-CEL: the subjects of a binding that are new in this request and name one of these accounts, in any spelling of RBAC: as ServiceAccount (of
-the binding's namespace where it names none), as User, and as one of the Groups that they are members of.
+CEL: the subjects that this request adds to a binding and that refer to one of these accounts: a ServiceAccount (by default of the binding's
+namespace), the User name of a ServiceAccount, or a Group of ServiceAccounts.
 Call: (list identities key name groups), groups as a CEL list
 */}}
 {{- define "agent-identities.boundSubjects" -}}
@@ -265,7 +265,7 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
 ).filter(s, request.operation == 'CREATE' || !has(oldObject.subjects) || !(s in oldObject.subjects))
 {{- end }}
 
-{{/* The accounts that a deployer may use: of each agent named by its key, all instances. Call: (list root agents), as a JSON array */}}
+{{/* ServiceAccounts that a deployer may use, as a JSON array; for a key of .Values.agents, all instances. Call: (list root agents) */}}
 {{- define "agent-identities.deployedAccounts" -}}
 {{- $root := index . 0 }}
 {{- $identities := $root.identities }}
@@ -290,15 +290,15 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
 {{- range $key, $guard := $guards }}
   {{- if kindIs "map" $guard }}
     {{- if and (has "Deny" ($guard.validationActions | default list)) (has "Warn" $guard.validationActions) }}
-      {{- include "agent-identities.problem" (list $problems (printf "guards.%s.validationActions" $key) "lists Deny and Warn: the API server takes one of the two. Write: validationActions: [Deny]") }}
+      {{- include "agent-identities.problem" (list $problems (printf "guards.%s.validationActions" $key) "lists both Deny and Warn; the API server accepts only one of the two. Write: validationActions: [Deny]") }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if eq (int $guards.tokens.maxSeconds) 3607 }}
-  {{- include "agent-identities.problem" (list $problems "guards.tokens.maxSeconds" "is 3607, the one lifetime that the API server extends to a year. Write: maxSeconds: 3600") }}
+  {{- include "agent-identities.problem" (list $problems "guards.tokens.maxSeconds" "is 3607, the lifetime that the API server extends to a year. Write: maxSeconds: 3600") }}
 {{- end }}
 {{- if and $guards.enabled (eq (toString $guards.shortTokens.enabled) "true") (semverCompare "<1.36.0-0" $root.Capabilities.KubeVersion.Version) }}
-  {{- include "agent-identities.problem" (list $problems "guards.shortTokens.enabled" (printf "is true, and Kubernetes %s has no MutatingAdmissionPolicy v1, which came with 1.36. Write: shortTokens: {enabled: auto}" $root.Capabilities.KubeVersion.Version)) }}
+  {{- include "agent-identities.problem" (list $problems "guards.shortTokens.enabled" (printf "is true, but Kubernetes %s has no MutatingAdmissionPolicy v1 (available since 1.36). Write: shortTokens: {enabled: auto}" $root.Capabilities.KubeVersion.Version)) }}
 {{- end }}
 {{- $everyAgent := list (printf "system:serviceaccounts:%s" $identities.namespace) "system:serviceaccounts" "system:authenticated" }}
 {{- $seen := dict }}
@@ -306,21 +306,21 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
   {{- $path := printf "guards.deployers[%d]" $index }}
   {{- $key := printf "%s/%s/%s" .kind (.namespace | default "") .name }}
   {{- if hasKey $seen $key }}
-    {{- include "agent-identities.problem" (list $problems $path (printf "is the %s %q, and so is %s. Keep one, with the agents of both." .kind .name (get $seen $key))) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is the %s %q, which %s also lists. Keep one entry, with the agents of both." .kind .name (get $seen $key))) }}
   {{- end }}
   {{- $_ := set $seen $key $path }}
   {{- if and (eq .kind "ServiceAccount") (not .namespace) }}
     {{- include "agent-identities.problem" (list $problems $path (printf "is a ServiceAccount without a namespace. Write: {kind: ServiceAccount, name: %s, namespace: <namespace>}" .name)) }}
   {{- end }}
   {{- if and (ne .kind "ServiceAccount") .namespace }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.namespace" $path) (printf "a %s has no namespace. Remove it." .kind)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.namespace" $path) (printf "a %s has no namespace. Remove this field." .kind)) }}
   {{- end }}
   {{- if and (eq .kind "Group") (has .name $everyAgent) }}
-    {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, and every agent is in it: each could run pods as every other. Name who deploys: {kind: Group, name: platform-team}" .name)) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, which includes every agent: each agent could run pods as every other agent. List the users or groups that deploy agents: {kind: Group, name: platform-team}" .name)) }}
   {{- end }}
   {{- range $place, $agent := .agents }}
     {{- if not (or (eq $agent $root.Values.proxy.name) (hasKey $identities.agents $agent) (hasKey $identities.quarantined $agent) (kindIs "map" (get $root.Values.agents $agent))) }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.agents[%d]" $path $place) (printf "there is no agent %q. Name one that is there, or leave agents out for all of them." $agent)) }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.agents[%d]" $path $place) (printf "there is no agent %q. Use a defined agent, or remove agents to allow all of them." $agent)) }}
     {{- end }}
   {{- end }}
 {{- end }}

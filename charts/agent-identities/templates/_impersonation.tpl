@@ -1,10 +1,10 @@
 {{/*
-The proxy may act as the proxied agents, and only with the verbs of their tiers (KEP-5284, Kubernetes 1.36): one rule says as whom, these say
-what for. The agent must hold the right itself, too, so that the proxy never gets beyond it. Below 1.36, and nowhere else, the old
-verb `impersonate`, pinned to the names; never both, since the server falls back to the old one.
+The proxy may impersonate the proxied agents, for the verbs of their tiers only (KEP-5284, Kubernetes 1.36): one rule lists the agents, the rules
+of this template list the verbs. The API server also requires the permission of the agent, so the proxy never exceeds it. Before 1.36, the
+proxy has the verb `impersonate`, limited to the names of the agents; never both, because the API server falls back to that verb.
 
-The rules of one tier, each verb as impersonate-on:serviceaccount:<verb>, as a JSON array.
-Call: (list identities tier namespace); the namespace is "" for a tier that holds in the whole cluster
+Renders the rules of one tier, with each verb as impersonate-on:serviceaccount:<verb>, as a JSON array.
+Call: (list identities tier namespace); the namespace is "" for a tier with scope: Cluster
 */}}
 {{- define "agent-identities.impersonateOn" -}}
 {{- $identities := index . 0 }}
@@ -34,7 +34,7 @@ Call: (list identities tier namespace); the namespace is "" for a tier that hold
 {{- toJson $rules }}
 {{- end }}
 
-{{/* A role of the proxy and its binding. Call: (list root name namespace rules); the namespace is "" for the whole cluster */}}
+{{/* A role of the proxy, and its binding. Call: (list root name namespace rules); the namespace is "" for the whole cluster */}}
 {{- define "agent-identities.impersonation" }}
 {{- $root := index . 0 }}
 {{- $identities := $root.identities }}

@@ -1,4 +1,4 @@
-{{/* The labels of every object; computed once by agent-identities.resolve and kept in .identities.labels. */}}
+{{/* Labels of every object; agent-identities.resolve stores them in .identities.labels. */}}
 {{- define "agent-identities.labels" -}}
 app.kubernetes.io/name: agent-identities
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -10,9 +10,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end }}
 
 {{/*
-The labels that say whose an object is. Selectors and network policies may rely on agent-identities/agent: unlike
-app.kubernetes.io/instance, no deployment tool rewrites it. Kept as ownLabels of each agent.
-Call: an identity, as agent-identities.resolve makes them
+Labels that identify the agent of an object. Selectors and network policies use agent-identities/agent: unlike app.kubernetes.io/instance, no
+deployment tool rewrites it. agent-identities.resolve stores them in ownLabels of each agent.
+Call: an agent, as in .identities.agents
 */}}
 {{- define "agent-identities.agentLabels" -}}
 agent-identities/agent: {{ .name | quote }}

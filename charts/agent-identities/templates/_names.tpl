@@ -1,22 +1,23 @@
 {{/*
-Names. Kubernetes allows ":" in the names of Roles and bindings and not in those of ServiceAccounts and namespaces, so that "agent:role"
-can be read in one way only.
+Names. Kubernetes allows ":" in the names of Roles and bindings, but not in the names of ServiceAccounts and namespaces, so "agent:role" is
+unambiguous.
 
-A binding's roleRef is immutable. So the Role is part of the binding's name: a change of tiers is a new binding, never a failed upgrade.
+The roleRef of a binding is immutable. So the name of a binding contains the Role: a change of tiers creates a new binding, and the upgrade
+does not fail.
 */}}
 
-{{/* The namespace of the agents. */}}
+{{/* Namespace of the agents. */}}
 {{- define "agent-identities.namespace" -}}
 {{ .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}
 
-{{/* What the names of objects outside the agents' namespace begin with, so that two releases never meet there. */}}
+{{/* Prefix of the names of objects outside the agents' namespace; unique for each release. */}}
 {{- define "agent-identities.prefix" -}}
 {{ include "agent-identities.namespace" . }}:{{ .Release.Name }}
 {{- end }}
 
 {{/*
-The name of the role that gives a tier to an agent in a namespace; "" is the whole cluster.
+Name of the role that grants a tier to an agent in a namespace; "" is the whole cluster.
 Call: (list identities tier agent namespace); tier as in .identities.tiers, agent by name
 */}}
 {{- define "agent-identities.roleName" -}}
@@ -30,7 +31,7 @@ Call: (list identities tier agent namespace); tier as in .identities.tiers, agen
 {{- end }}
 
 {{/*
-The binding of an agent to a role. The central role under its usual name goes without saying.
+Name of the binding of an agent to a role. It omits the role if the role is agent-proxy-role, the default central role.
 Call: (list identities role agent namespace)
 */}}
 {{- define "agent-identities.bindingName" -}}

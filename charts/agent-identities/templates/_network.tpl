@@ -1,9 +1,9 @@
 {{/*
-Network policies add up and know no "deny": an agent may reach what one of them opens. So each agent has one, under its own name, which opens
-names (DNS), the API server and the destinations that it lists, and no more; a quarantined agent has one that opens nothing. The API server
-and the clouds' endpoints are not pods: only addresses can name them.
+NetworkPolicies are additive and cannot deny traffic: a connection is allowed if one policy allows it. So each agent has one policy, named after
+the agent, which allows DNS, the API server and the listed destinations only. The policy of a quarantined agent allows nothing. The API server
+and the endpoints of clouds are not pods: a policy can select them by address only.
 
-Leaves in .identities.network the rules as text, each written once for all agents. Call: (list root problems)
+Stores the rules in .identities.network as text, rendered once for all agents. Call: (list root problems)
 */}}
 {{- define "agent-identities.resolveNetwork" -}}
 {{- $root := index . 0 }}
@@ -33,7 +33,7 @@ Leaves in .identities.network the rules as text, each written once for all agent
           kubernetes.io/metadata.name: {{ .namespace | quote }}
       podSelector:
         matchLabels:
-          {{- /* A null removes a label of the defaults; one that was never there is none either. */}}
+          {{- /* A null removes a label of the defaults. */}}
           {{- $labels := dict }}
           {{- range $label, $value := .podLabels }}{{ if kindIs "string" $value }}{{ $_ := set $labels $label $value }}{{ end }}{{ end }}
           {{- toYaml $labels | nindent 10 }}
@@ -75,7 +75,7 @@ Leaves in .identities.network the rules as text, each written once for all agent
 {{- end }}
 
 {{/*
-The one policy of an agent, or of the proxy. Call: (list identities name labels-as-text ingress egress); the last two are rules as text
+The NetworkPolicy of an agent, or of the proxy. Call: (list identities name labels-as-text ingress egress); the last two are rules as text
 */}}
 {{- define "agent-identities.networkPolicy" }}
 {{- $identities := index . 0 }}
@@ -104,7 +104,7 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* What an agent may reach. Call: (list root network clouds access); network and clouds are the agent's */}}
+{{/* Egress rules of an agent. Call: (list root network clouds access); network and clouds of the agent */}}
 {{- define "agent-identities.egressRules" -}}
 {{- $root := index . 0 }}
 {{- $opened := $root.identities.network }}
@@ -120,7 +120,7 @@ spec:
 {{- join "\n" $rules }}
 {{- end }}
 
-{{/* Who may reach an agent. Call: (list root network) */}}
+{{/* Ingress rules of an agent. Call: (list root network) */}}
 {{- define "agent-identities.ingressRules" -}}
 {{- $root := index . 0 }}
 {{- $network := index . 1 }}
@@ -131,7 +131,7 @@ spec:
 {{- join "\n" $rules }}
 {{- end }}
 
-{{/* What is wrong with the network's values, and with what agents say of it. Call: (list problems root) */}}
+{{/* Validates network, and the network of each agent and of the proxy. Call: (list problems root) */}}
 {{- define "agent-identities.validateNetwork" -}}
 {{- $problems := index . 0 }}
 {{- $root := index . 1 }}
@@ -148,13 +148,13 @@ spec:
   {{- if and $agent.cloud (not (hasKey ($agent.network | default dict) "egress" | ternary ($agent.network | default dict).egress $network.egress)) }}
     {{- range $provider, $given := $agent.cloud }}
       {{- if and (or $given (kindIs "map" $given)) (not (dig $provider "cidrs" (list) $network.cloud)) }}
-        {{- include "agent-identities.problem" (list $problems (printf "agents.%s.cloud.%s" $entry $provider) (printf "the agent's network reaches no endpoint that would take its token. Write network.cloud.%s.cidrs (a private endpoint's addresses), or name a destination in agents.%s.network.egress" $provider $entry)) }}
+        {{- include "agent-identities.problem" (list $problems (printf "agents.%s.cloud.%s" $entry $provider) (printf "the network policy of the agent allows no endpoint for its cloud token. Set network.cloud.%s.cidrs (the addresses of a private endpoint), or list a destination in agents.%s.network.egress" $provider $entry)) }}
       {{- end }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if and $network.enabled $noServer (not $network.apiServer.cidrs) }}
-  {{- include "agent-identities.problem" (list $problems "network.apiServer.cidrs" (printf "is empty: %s could not reach the API server. It is no pod, so its addresses are needed, before and behind its Service:\n      kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIPs}'\n      kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes\n    Write: cidrs: [10.96.0.1/32, 192.0.2.10/32], with the ports of both; or, for an agent that needs none: network: {apiServer: false}" $noServer)) }}
+  {{- include "agent-identities.problem" (list $problems "network.apiServer.cidrs" (printf "is empty: %s could not reach the API server. The API server is not a pod: list the addresses of its Service and of its endpoints:\n      kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIPs}'\n      kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes\n    Write: cidrs: [10.96.0.1/32, 192.0.2.10/32], with the ports of both; or, for an agent that does not use the API server: network: {apiServer: false}" $noServer)) }}
 {{- end }}
 {{- range $place, $endpoint := merge (dict "dns" $network.dns "apiServer" $network.apiServer) $network.cloud }}
   {{- $path := hasKey $network.cloud $place | ternary (printf "network.cloud.%s" $place) (printf "network.%s" $place) }}
@@ -179,7 +179,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Names that agents use must be there. Call: (list problems network path given) */}}
+{{/* Refuses names of destinations and sources that are not defined. Call: (list problems network path given) */}}
 {{- define "agent-identities.validateAgentNetwork" -}}
 {{- $problems := index . 0 }}
 {{- $network := index . 1 }}
@@ -202,12 +202,12 @@ spec:
 {{- $path := index . 1 }}
 {{- $peer := index . 2 }}
 {{- if and $peer.ipBlock (or (hasKey $peer "podSelector") (hasKey $peer "namespaceSelector")) }}
-  {{- include "agent-identities.problem" (list $problems $path "has ipBlock and a selector: addresses or pods, a peer is one of them. Make two items of it.") }}
+  {{- include "agent-identities.problem" (list $problems $path "has both ipBlock and a selector; a peer is either addresses or pods. Split the peer into two items.") }}
 {{- end }}
 {{- with $peer.ipBlock }}{{ include "agent-identities.validateBlock" (list $problems (printf "%s.ipBlock" $path) .) }}{{ end }}
 {{- end }}
 
-{{/* What the API server refuses in IPv4. Call: (list problems path ipBlock) */}}
+{{/* Refuses IPv4 blocks that the API server refuses. Call: (list problems path ipBlock) */}}
 {{- define "agent-identities.validateBlock" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
@@ -217,7 +217,7 @@ spec:
     {{- $parts := splitList "/" $cidr }}
     {{- $rest := mod (include "agent-identities.ipv4" (index $parts 0)) (include "agent-identities.ipv4Size" (index $parts 1)) }}
     {{- if $rest }}
-      {{- include "agent-identities.problem" (list $problems $path (printf "%s has bits set beyond its prefix of %s. Write the first address of the block, or /32 for this one address." $cidr (index $parts 1))) }}
+      {{- include "agent-identities.problem" (list $problems $path (printf "%s has bits set beyond its prefix of %s. Write the first address of the block, or /32 for a single address." $cidr (index $parts 1))) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -229,7 +229,7 @@ spec:
     {{- $within := and (not (contains ":" $cidr)) (gt (int (index $inner 1)) (int (index $parts 1))) }}
     {{- if $within }}{{ $within = eq (div (include "agent-identities.ipv4" (index $inner 0)) $size) (div (include "agent-identities.ipv4" (index $parts 0)) $size) }}{{ end }}
     {{- if not $within }}
-      {{- include "agent-identities.problem" (list $problems $path (printf "except holds %s, which is no part of %s. Remove it." $cidr $block.cidr)) }}
+      {{- include "agent-identities.problem" (list $problems $path (printf "except lists %s, which is not part of %s. Remove it." $cidr $block.cidr)) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -242,7 +242,7 @@ spec:
 {{- $number }}
 {{- end }}
 
-{{/* How many IPv4 addresses a block holds. Call: the length of its prefix */}}
+{{/* Number of IPv4 addresses in a block. Call: the length of its prefix */}}
 {{- define "agent-identities.ipv4Size" -}}
 {{- $size := 1 }}
 {{- range until (sub 32 (min 32 (int .)) | int) }}{{ $size = mul $size 2 }}{{ end }}
@@ -253,13 +253,14 @@ spec:
 {{- define "agent-identities.validatePorts" -}}
 {{- range $index, $port := index . 2 }}
   {{- if and (hasKey $port "endPort") (or (kindIs "string" $port.port) (lt (int $port.endPort) (int $port.port))) }}
-    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.ports[%d]" (index $ 1) $index) (printf "%v to %d is no range of numbers. Write: {port: 8000, endPort: 8010}" $port.port (int $port.endPort))) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.ports[%d]" (index $ 1) $index) (printf "%v to %d is not a range of port numbers. Write: {port: 8000, endPort: 8010}" $port.port (int $port.endPort))) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-The metadata service of a cloud gives out the credentials of the node. Only who names its very address gets there, never by a wide block.
+The metadata service of a cloud serves the credentials of the node. Refuses a block that includes its address, unless the block is that
+address or excludes it.
 Call: (list problems path ipBlock)
 */}}
 {{- define "agent-identities.validateMetadata" -}}
@@ -269,14 +270,14 @@ Call: (list problems path ipBlock)
   {{- $closed := false }}
   {{- range (index . 2).except }}{{ if include "agent-identities.holdsMetadata" . }}{{ $closed = true }}{{ end }}{{ end }}
   {{- if not $closed }}
-    {{- include "agent-identities.problem" (list (index . 0) (index . 1) (printf "%s holds %s, where clouds give out the credentials of the node. Write: except: [%s]; or name that address, if it is meant." $cidr (trimSuffix "/32" $address | trimSuffix "/128") $address)) }}
+    {{- include "agent-identities.problem" (list (index . 0) (index . 1) (printf "%s includes %s, where clouds serve the credentials of the node. Write: except: [%s]; or, to allow it, list that address alone." $cidr (trimSuffix "/32" $address | trimSuffix "/128") $address)) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-"true" if a block holds the metadata address: 169.254.169.254 (AWS, GCP, Azure), fd00:ec2::254 (AWS). A block is a number divided by its size;
-of IPv6 the first 32 bits decide. Call: a CIDR
+"true" if a block includes the metadata address: 169.254.169.254 (AWS, GCP, Azure), fd00:ec2::254 (AWS). Compares the addresses divided by the
+size of the block; for IPv6, the first 32 bits. Call: a CIDR
 */}}
 {{- define "agent-identities.holdsMetadata" -}}
 {{- $parts := splitList "/" . }}

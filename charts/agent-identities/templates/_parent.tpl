@@ -1,5 +1,5 @@
 {{/*
-For charts that depend on this one and run the agents' pods themselves. In a pod template of such a chart:
+Templates for parent charts that run the pods of agents. In a pod template of a parent chart:
 
   metadata:
     labels:
@@ -11,15 +11,15 @@ For charts that depend on this one and run the agents' pods themselves. In a pod
         volumeMounts:
           {{- include "agent-identities.volumeMounts" (dict "root" $ "agent" "triage-1") | nindent 10 }}
 
-  root     the context of the parent chart; for a dependency of a dependency, that of the chart between
-  agent    the ServiceAccount: with instances, one of them
+  root     the context of the chart that depends on this chart
+  agent    the name of the ServiceAccount; with instances, of one instance
   chart    the alias of the dependency, if it has one
-  volumes  podSpec only: a list of the pod's other volumes
+  volumes  podSpec only: a list of additional volumes
 
-Or all parts at once: $pod := include "agent-identities.pod" (dict "root" $ "agent" "triage-1") | fromYaml
+Or all parts in one call: $pod := include "agent-identities.pod" (dict "root" $ "agent" "triage-1") | fromYaml
 gives labels, namespace, serviceAccountName, automountServiceAccountToken, volumes and volumeMounts.
 
-A quarantined agent runs no pods, and these templates refuse it. What they stand in is left out, instead, by
+A quarantined agent runs no pods, and these templates fail for it. To omit a workload while its agent is quarantined:
 {{- if include "agent-identities.runs" (dict "root" $ "agent" "triage-1") }} ... {{- end }}
 */}}
 
@@ -69,7 +69,7 @@ volumes:
 {{- include "agent-identities.tokenMounts" (list $found.agent.token $found.agent.tokens) | trim }}
 {{- end }}
 
-{{/* "true" if the agent is to run, nothing if it is quarantined. */}}
+{{/* "true" if the agent may run pods; empty if the agent is quarantined. */}}
 {{- define "agent-identities.runs" -}}
 {{- $found := dict }}{{ include "agent-identities.findIdentities" (list $found . "runs") }}
 {{- if not (hasKey $found.identities.quarantined (toString .agent)) }}
@@ -85,20 +85,20 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{/* Sets identities, those of the dependency, resolved. Call: (list found arguments template-name) */}}
+{{/* Sets found.identities: the resolved identities of the dependency. Call: (list found arguments template-name) */}}
 {{- define "agent-identities.findIdentities" -}}
 {{- $found := index . 0 }}
 {{- $arguments := index . 1 }}
 {{- $chart := $arguments.chart | default "agent-identities" }}
 {{- $context := index ($arguments.root.Subcharts | default dict) $chart }}
 {{- if not $context }}
-  {{- fail (printf "\n\nagent-identities.%s: %s has no enabled dependency %q. Its dependencies: %s. With an alias, name it: (dict \"root\" $ \"agent\" %q \"chart\" \"the-alias\")\n" (index . 2) $arguments.root.Chart.Name $chart (keys ($arguments.root.Subcharts | default dict) | sortAlpha | join ", " | default "none") (toString $arguments.agent)) }}
+  {{- fail (printf "\n\nagent-identities.%s: %s has no enabled dependency %q. Its dependencies: %s. For a dependency with an alias, pass the alias: (dict \"root\" $ \"agent\" %q \"chart\" \"the-alias\")\n" (index . 2) $arguments.root.Chart.Name $chart (keys ($arguments.root.Subcharts | default dict) | sortAlpha | join ", " | default "none") (toString $arguments.agent)) }}
 {{- end }}
 {{- include "agent-identities.resolve" $context }}
 {{- $_ := set $found "identities" $context.identities }}
 {{- end }}
 
-{{/* Sets agent, too, or says why no pod may run as it. Call: (list found arguments template-name) */}}
+{{/* Sets found.identities and found.agent; fails if no pod may run as the agent. Call: (list found arguments template-name) */}}
 {{- define "agent-identities.findAgent" -}}
 {{- include "agent-identities.findIdentities" . }}
 {{- $found := index . 0 }}
@@ -108,12 +108,12 @@ volumes:
 {{- $call := printf "(dict \"root\" $ \"agent\" %q%s)" $name (ne $chart "agent-identities" | ternary (printf " \"chart\" %q" $chart) "") }}
 {{- $agent := get $found.identities.agents $name }}
 {{- if hasKey $found.identities.quarantined $name }}
-  {{- fail (printf "\n\nagent-identities.%s: the agent %q is quarantined, and runs no pods. Lift it, or leave out what runs as it:\n  {{- if include \"agent-identities.runs\" %s }} ... {{- end }}\n" (index . 2) $name $call) }}
+  {{- fail (printf "\n\nagent-identities.%s: the agent %q is quarantined and runs no pods. End the quarantine, or omit the workloads of the agent:\n  {{- if include \"agent-identities.runs\" %s }} ... {{- end }}\n" (index . 2) $name $call) }}
 {{- else if not $agent }}
   {{- $known := keys $found.identities.agents | sortAlpha }}
   {{- fail (printf "\n\nagent-identities.%s: there is no agent %q. Known agents: %s. Use one of them, or define it:\n  %s:\n    agents:\n      %s: {}\n" (index . 2) $name (slice $known 0 (min 20 (len $known) | int) | join ", " | default "none") $chart $name) }}
 {{- else if eq $agent.access "proxied" }}
-  {{- fail (printf "\n\nagent-identities.%s: the agent %q is proxied: it holds no token, and the proxy acts as it. For a pod of its own, write:\n  %s:\n    agents:\n      %s: {access: direct}\n" (index . 2) $name $chart $agent.entry) }}
+  {{- fail (printf "\n\nagent-identities.%s: the agent %q is proxied: it has no token, and the proxy impersonates it. To run pods as the agent, write:\n  %s:\n    agents:\n      %s: {access: direct}\n" (index . 2) $name $chart $agent.entry) }}
 {{- end }}
 {{- $_ := set $found "agent" $agent }}
 {{- end }}

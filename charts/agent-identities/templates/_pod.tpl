@@ -110,9 +110,9 @@ spec:
 {{- end }}
 
 {{/*
-The agent's token: short-lived, renewed by the kubelet, at the path where every Kubernetes client looks for it, together with the
-certificate of the API server and the namespace. It is what automounting gives, but for the lifetime: the API server extends the
-3607 seconds that it injects itself to a year.
+The agent's token: short-lived, renewed by the kubelet, at the default path of Kubernetes clients, with the CA certificate of the API server and
+the namespace. The volume equals the volume that Kubernetes injects, except for the lifetime: the API server extends the injected 3607 seconds
+to a year.
 Call: a token (dict "expirationSeconds" 3600 "audience" "")
 */}}
 {{- define "agent-identities.tokenVolume" -}}
@@ -145,7 +145,7 @@ Call: a token (dict "expirationSeconds" 3600 "audience" "")
 {{- end }}
 
 {{/*
-All token volumes of a pod: the agent's own, and one with a file for each token that is for somebody else.
+All token volumes of a pod: the volume of the agent's token, and a volume with one file for each token for another audience.
 Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path)
 */}}
 {{- define "agent-identities.tokenVolumes" -}}
@@ -165,7 +165,7 @@ Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path
 {{- end }}
 {{- end }}
 
-{{/* The mounts of these volumes. Call: (list token tokens) */}}
+{{/* Mounts of the token volumes. Call: (list token tokens) */}}
 {{- define "agent-identities.tokenMounts" -}}
 {{- if eq (index . 0).mode "projected" }}
 {{- include "agent-identities.tokenMount" . }}
@@ -177,7 +177,7 @@ Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path
 {{- end }}
 {{- end }}
 
-{{/* What Pod Security "restricted" asks of a pod. Call: a workload (dict "runAsUser" 65532) */}}
+{{/* Pod security context that Pod Security "restricted" requires. Call: a workload (dict "runAsUser" 65532) */}}
 {{- define "agent-identities.podSecurityContext" -}}
 {{- $user := .runAsUser | default 65532 | int -}}
 runAsNonRoot: true

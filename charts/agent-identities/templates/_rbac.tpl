@@ -1,5 +1,5 @@
 {{/*
-The Role of a tier in a namespace; a ClusterRole where the namespace is "". {agent} in resourceNames becomes the agent's name.
+The Role of a tier in a namespace; a ClusterRole if the namespace is "". The agent's name replaces {agent} in resourceNames.
 Call: (list identities tier agent namespace)
 */}}
 {{- define "agent-identities.role" }}
@@ -27,7 +27,7 @@ metadata:
   {{- end }}
 rules:
   {{- if $tier.perAgent }}
-  {{- /* In JSON, where every name is quoted: in YAML 1{agent} could become a number. */}}
+  {{- /* Replaced in JSON, which quotes every name: in YAML, 1{agent} could become a number. */}}
   {{- toJson $tier.rules | replace "{agent}" $agent | fromJsonArray | toYaml | nindent 2 }}
   {{- else }}
   {{- toYaml $tier.rules | nindent 2 }}
@@ -35,7 +35,7 @@ rules:
 {{- end }}
 
 {{/*
-The binding of subjects to a role in a namespace; a ClusterRoleBinding where the namespace is "".
+The binding of subjects to a role in a namespace; a ClusterRoleBinding if the namespace is "".
 Call: (dict "identities" "name" "namespace" "kind" (of the role) "role" "labels" (text, or "") "subjects" (list of names))
 */}}
 {{- define "agent-identities.binding" }}
@@ -66,8 +66,8 @@ subjects:
 {{- end }}
 
 {{/*
-The binding of one agent to one tier in a namespace ("" the whole cluster). Prints nothing for a tier of another scope, nor, with
-bindings: perTier, for one that agents share.
+The binding of one agent to one tier in a namespace; "" is the whole cluster. Empty for a tier of another scope and, with bindings: perTier, for
+a tier whose binding agents share.
 Call: (list identities agent tier-name namespace)
 */}}
 {{- define "agent-identities.agentBinding" }}
@@ -87,7 +87,7 @@ Call: (list identities agent tier-name namespace)
 {{- end }}
 {{- end }}
 
-{{/* The binding of many agents to one tier. Call: (list identities group), a group as agent-identities.resolveGroups makes them */}}
+{{/* The shared binding of agents to one tier. Call: (list identities group), a group of .identities.groups */}}
 {{- define "agent-identities.groupBinding" }}
 {{- $identities := index . 0 }}
 {{- $group := index . 1 }}

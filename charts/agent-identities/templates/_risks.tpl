@@ -1,6 +1,6 @@
 {{/*
-The risk budget: a tier that meets a critical or high risk of files/risk-catalogue.json says so itself, with the reason, or it is refused.
-The catalogue's `about` tells what its patterns mean; agent_identities.rbac.catalogue reads them in Python, and a test holds the two together.
+Refuses a tier that matches a critical or high risk of files/risk-catalogue.json, unless the tier accepts the risk with a reason. The field
+`about` of the catalogue defines the patterns; agent_identities.rbac.catalogue evaluates them in Python, and a test compares the results.
 
 Call: (list problems root)
 */}}
@@ -27,7 +27,7 @@ Call: (list problems root)
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
   {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
   {{- if $accepted }}
-    {{- /* A risk of kube-system may stay accepted while nobody is granted the tier there: else to quarantine that agent would be refused. */}}
+    {{- /* A risk of kube-system may stay accepted without a grant there: otherwise, quarantining the agent with the grant would be refused. */}}
     {{- $possible := dict }}
     {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
     {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
@@ -35,7 +35,7 @@ Call: (list problems root)
 {{- end }}
 {{- end }}
 
-{{/* Refuses what is critical or high and not accepted. Call: (list problems path index met accepted), met as agent-identities.findRisks leaves it */}}
+{{/* Refuses critical and high risks that are not accepted. Call: (list problems path index met accepted), met from agent-identities.findRisks */}}
 {{- define "agent-identities.refuseRisks" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
@@ -50,7 +50,7 @@ Call: (list problems root)
 {{- range $number, $risk := $open }}
   {{- $text := printf "%s risk %s: %s." .severity .id .why }}
   {{- if eq (add1 $number) (len $open | int64) }}
-    {{- $text = printf "%s Narrow the rule, or take the risk on purpose; write into %s:\n      acceptRisks: {%s}" $text $path (join ", " $lines) }}
+    {{- $text = printf "%s Narrow the rule, or accept the risk in %s:\n      acceptRisks: {%s}" $text $path (join ", " $lines) }}
   {{- end }}
   {{- $rules := list }}
   {{- range get $met .id }}{{ $rules = append $rules (printf "rules[%d]" (int .)) }}{{ end }}
@@ -59,7 +59,7 @@ Call: (list problems root)
 {{- end }}
 
 {{/*
-Refuses to accept what is not there: such a line would take the risk in silence, should a rule ever bring it.
+Refuses accepted risks that no rule matches: the acceptance would apply silently to a rule that is added later.
 Call: (list problems path index met accepted)
 */}}
 {{- define "agent-identities.validateAcceptance" -}}
@@ -70,24 +70,25 @@ Call: (list problems path index met accepted)
 {{- $here := keys $met | sortAlpha | join ", " | default "none" }}
 {{- range $id, $reason := index . 4 }}
   {{- if not (hasKey $known $id) }}
-    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "there is no such risk. The rules here meet: %s. Name one of them, or remove this line." $here)) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "there is no such risk. The rules of this tier match: %s. Use one of these risks, or remove this line." $here)) }}
   {{- else if not (hasKey $met $id) }}
-    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "no rule here meets this risk. The rules meet: %s. Remove this line." $here)) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "no rule of this tier matches this risk. The rules match: %s. Remove this line." $here)) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-Sorts the catalogue by what its patterns ask for, so that a rule is compared with those few that can concern it; patterns for resources that no rule names are left out. Fills index with
+Indexes the catalogue by resource, so that a rule is compared only with patterns that can match. Omits patterns of resources that no rule names.
+Fills index with
 
   verbs         as in the catalogue
   risks         as in the catalogue
-  unbound       (dict "risk" "part" (its number, where the risk takes all its patterns) "pattern") of each pattern that names no resource
-  byResource    resource -> the same of those that name it
-  subresources  (dict "item" "resource" "subresource") of each resource/subresource that a pattern names
-  namespaces    namespace -> true, of those that a pattern names
+  unbound       (dict "risk" "part" (number of the pattern, if the risk requires all patterns) "pattern") of each pattern without resources
+  byResource    resource -> the same, of each pattern with that resource
+  subresources  (dict "item" "resource" "subresource") of each resource/subresource in a pattern
+  namespaces    namespace -> true, of each namespace in a pattern
 
-Call: (list catalogue index named), named: resource -> true, of all resources in the rules
+Call: (list catalogue index named), named: resource -> true, of each resource in the rules
 */}}
 {{- define "agent-identities.indexRisks" -}}
 {{- $index := index . 1 }}
@@ -119,8 +120,8 @@ Call: (list catalogue index named), named: resource -> true, of all resources in
 {{- end }}
 
 {{/*
-Which risks a list of rules meets, where they are held in these namespaces, or in the whole cluster: fills met with risk -> numbers of the
-rules that take part in it.
+Finds the risks that a list of rules matches when granted in these namespaces, or in the whole cluster. Fills met with risk -> numbers of the
+matching rules.
 Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met")
 */}}
 {{- define "agent-identities.findRisks" -}}
@@ -147,7 +148,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
   {{- end }}
   {{- if $everyResource }}{{ $items = $index.byResource }}{{ end }}
   {{- range $item, $_ := $items }}{{ with get $index.byResource $item }}{{ $candidates = concat $candidates . }}{{ end }}{{ end }}
-  {{- /* With every resource, the wildcard risks already tell what the API verbs reach; the others look at the verbs beyond. */}}
+  {{- /* For "*" in resources, the wildcard risks cover the API verbs; other risks consider the remaining verbs only. */}}
   {{- $counted := list }}
   {{- range $verb := .verbs }}
     {{- if not (and $everyResource (or (eq . "*") (has . $index.verbs.api))) }}{{ $counted = append $counted . }}{{ end }}
@@ -173,7 +174,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
 {{- end }}
 
 {{/*
-Prints true if a rule meets all fields of a pattern but its resources, which brought the two together.
+Prints true if a rule matches all fields of a pattern; the index already matched its resources.
 Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide namespaces)
 */}}
 {{- define "agent-identities.patternMet" -}}
@@ -210,7 +211,7 @@ Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide na
 {{- if $met }}true{{ end }}
 {{- end }}
 
-{{/* Prints true if a field of a rule holds one of these items, or all. Call: (list field items) */}}
+{{/* Prints true if a field of a rule has one of these items, or "*". Call: (list field items) */}}
 {{- define "agent-identities.holds" -}}
 {{- $field := index . 0 }}
 {{- if has "*" $field -}}
@@ -220,7 +221,7 @@ true
 {{- end }}
 {{- end }}
 
-{{/* The risks that a tier takes on purpose, one a line, sorted. Call: a tier, as in .identities.tiers */}}
+{{/* The accepted risks of a tier, sorted, one on each line. Call: a tier, as in .identities.tiers */}}
 {{- define "agent-identities.acceptedRisks" -}}
 {{- $lines := list }}
 {{- range $id, $reason := .acceptRisks }}{{ $lines = append $lines (printf "%s: %s" $id $reason) }}{{ end }}

@@ -1,6 +1,6 @@
 {{/*
-What the schema cannot see: the relations between values. Every problem is collected, with its path in the values, what is wrong and what
-to write instead; one message names them all.
+Validates relations between values, which the schema cannot express. Collects all problems, each with the path in the values, the error and
+the remediation, and fails with one message.
 Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has filled .identities
 */}}
 {{- define "agent-identities.validate" -}}
@@ -12,25 +12,25 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- include "agent-identities.validateText" (list $problems "" $values) }}
 {{- include "agent-identities.validateLabels" (list $problems "extraLabels" $values.extraLabels dict) }}
 {{- if eq $values.proxy.name "default" }}
-  {{- include "agent-identities.problem" (list $problems "proxy.name" "is \"default\", the ServiceAccount that every pod without one of its own runs as. Write: name: agent-proxy") }}
+  {{- include "agent-identities.problem" (list $problems "proxy.name" "is \"default\", the ServiceAccount of every pod that names no other. Write: name: agent-proxy") }}
 {{- end }}
 {{- include "agent-identities.validateLabels" (list $problems "proxy.labels" $values.proxy.labels $values.extraLabels) }}
 {{- include "agent-identities.validateKeys" (list $problems "proxy.annotations" $values.proxy.annotations) }}
 {{- if contains "{agent}" (toJson $values.proxy.rules) }}
-  {{- include "agent-identities.problem" (list $problems "proxy.rules" "has {agent}, and the central role is one for all agents. Make it a tier:\n      tiers:\n        own:\n          rules: [{apiGroups: [\"\"], resources: [configmaps], resourceNames: [\"{agent}-state\"], verbs: [get]}]") }}
+  {{- include "agent-identities.problem" (list $problems "proxy.rules" "has {agent}, but all agents share the central role. Define a tier instead:\n      tiers:\n        own:\n          rules: [{apiGroups: [\"\"], resources: [configmaps], resourceNames: [\"{agent}-state\"], verbs: [get]}]") }}
 {{- end }}
 {{- if and $identities.proxied (eq $values.proxy.impersonation "constrained") (semverCompare "<1.35.0-0" $root.Capabilities.KubeVersion.Version) }}
-  {{- include "agent-identities.problem" (list $problems "proxy.impersonation" (printf "is constrained, and Kubernetes %s has no constrained impersonation, which came with 1.36: the proxy could act as nobody. Write: impersonation: auto" $root.Capabilities.KubeVersion.Version)) }}
+  {{- include "agent-identities.problem" (list $problems "proxy.impersonation" (printf "is constrained, but Kubernetes %s has no constrained impersonation (available since 1.36): the proxy could impersonate no agent. Write: impersonation: auto" $root.Capabilities.KubeVersion.Version)) }}
 {{- end }}
 {{- include "agent-identities.validateToken" (list $problems "proxy.token" $values.proxy.token) }}
 {{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload) }}
 {{- $roles := dict }}
 {{- range $name, $tier := $identities.tiers }}
   {{- if ne $name "proxy" }}{{ include "agent-identities.validateTier" (list $problems $identities $tier) }}{{ end }}
-  {{- /* Bindings are named after the role: two tiers with one would write the same binding. The central role has its own message. */}}
+  {{- /* Bindings are named after the role: two tiers with the same role would render the same binding. The central role has its own message. */}}
   {{- $role := printf "%s/%s" $tier.scope (dig "name" $tier.role ($tier.existingRole | default dict)) }}
   {{- if and (hasKey $roles $role) (or $tier.existingRole (ne $tier.role $identities.tiers.proxy.role)) }}
-    {{- include "agent-identities.problem" (list $problems (printf "tiers.%s" $name) (printf "is the role %q, and so is the tier %q. Keep one of the two." (base $role) (get $roles $role))) }}
+    {{- include "agent-identities.problem" (list $problems (printf "tiers.%s" $name) (printf "is the role %q, as the tier %q is. Keep one of the two." (base $role) (get $roles $role))) }}
   {{- end }}
   {{- $_ := set $roles $role $name }}
 {{- end }}
@@ -64,15 +64,15 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- end }}
 {{- end }}
 
-{{/* Notes one problem. Call: (list problems path text) */}}
+{{/* Records one problem. Call: (list problems path text) */}}
 {{- define "agent-identities.problem" -}}
 {{- $problems := index . 0 }}
 {{- $_ := set $problems "list" (append ($problems.list | default list) (rest .)) }}
 {{- end }}
 
 {{/*
-Refuses characters that YAML cannot hold: Helm's toYaml prints nothing of a value that has one, and a NetworkPolicy without peers would open
-all. Of U+0085 it makes a blank. Call: (list problems path value)
+Refuses characters that YAML does not allow: Helm's toYaml renders a value with such a character as an empty string, and a NetworkPolicy
+without peers would allow all traffic. It renders U+0085 as a space. Call: (list problems path value)
 */}}
 {{- define "agent-identities.validateText" -}}
 {{- $problems := index . 0 }}
@@ -88,22 +88,22 @@ all. Of U+0085 it makes a blank. Call: (list problems path value)
     {{- range $index, $below := $value }}{{ include "agent-identities.validateText" (list $problems (printf "%s[%d]" $path $index) $below) }}{{ end }}
   {{- end }}
   {{- if eq $before (len ($problems.list | default list)) }}
-    {{- include "agent-identities.problem" (list $problems $path (printf "holds a character that YAML cannot: %q. Take it out." $shown)) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "has a character that YAML does not allow: %q. Remove it." $shown)) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses keys that no label or annotation may have (k8s.io/apimachinery, pkg/api/validate/content). Call: (list problems path map) */}}
+{{/* Refuses invalid label and annotation keys (k8s.io/apimachinery, pkg/api/validate/content). Call: (list problems path map) */}}
 {{- define "agent-identities.validateKeys" -}}
 {{- range $key, $value := index . 2 }}
   {{- if not (regexMatch "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key) }}
-    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is no key: letters, digits, '-', '_' and '.', 63 at most, after an optional DNS name and '/'. Write: example.com/team" $key)) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is not a valid key. A key has letters, digits, '-', '_' and '.', at most 63, after an optional DNS name and '/'. Write: example.com/team" $key)) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-Refuses labels that the object has already, from the chart or from extraLabels: twice the same key is no valid object.
+Refuses labels that the chart or extraLabels already set: an object with a duplicate key is invalid.
 Call: (list problems path labels extraLabels)
 */}}
 {{- define "agent-identities.validateLabels" -}}
@@ -112,9 +112,9 @@ Call: (list problems path labels extraLabels)
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
 {{- range $label, $value := index . 2 }}
   {{- if hasKey $extra $label }}
-    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is a label of extraLabels, too: an object has it once. Remove one of the two." $label)) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is also set in extraLabels. Remove one of the two." $label)) }}
   {{- else if or (has $label $own) (hasPrefix "agent-identities/" $label) }}
-    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is a label that the chart sets itself. Choose another key." $label)) }}
+    {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is set by the chart. Choose another key." $label)) }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -126,19 +126,19 @@ Call: (list problems path labels extraLabels)
 {{- $tier := index . 2 }}
 {{- $path := printf "tiers.%s" $tier.name }}
 {{- if eq $tier.role $identities.tiers.proxy.role }}
-  {{- include "agent-identities.problem" (list $problems $path (printf "would be the Role %q, which is the central role's. Give this tier another name." $tier.role)) }}
+  {{- include "agent-identities.problem" (list $problems $path (printf "would create the Role %q, which is the central role. Give this tier another name." $tier.role)) }}
 {{- end }}
 {{- if and $tier.rules $tier.existingRole }}
-  {{- include "agent-identities.problem" (list $problems $path "has both rules and existingRole. Keep one: the chart writes the rules, or somebody else does.") }}
+  {{- include "agent-identities.problem" (list $problems $path "has both rules and existingRole. Keep one: rules for a role that the chart creates, existingRole for a role that it does not.") }}
 {{- end }}
 {{- if not (or $tier.rules $tier.existingRole) }}
   {{- include "agent-identities.problem" (list $problems $path "has neither rules nor existingRole. Write:\n      rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch]}]") }}
 {{- end }}
 {{- if and $tier.perAgent (eq $tier.scope "Cluster") }}
-  {{- include "agent-identities.problem" (list $problems $path "has scope: Cluster and {agent} in its rules: an agent's own objects are in namespaces. Remove one of the two.") }}
+  {{- include "agent-identities.problem" (list $problems $path "has scope: Cluster and {agent} in its rules, but {agent} is for objects in namespaces. Remove one of the two.") }}
 {{- end }}
 {{- if and (eq $tier.scope "Cluster") (eq $tier.kind "Role") }}
-  {{- include "agent-identities.problem" (list $problems (printf "%s.existingRole" $path) "is a Role, which holds in one namespace, and scope is Cluster. Write: kind: ClusterRole") }}
+  {{- include "agent-identities.problem" (list $problems (printf "%s.existingRole" $path) "is a Role, which applies to one namespace, but scope is Cluster. Write: kind: ClusterRole") }}
 {{- end }}
 {{- end }}
 
@@ -155,35 +155,35 @@ Call: (list problems path labels extraLabels)
 {{- end }}
 {{- range $namespace, $tiers := $agent.namespaces }}
   {{- if eq $namespace $identities.namespace }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.namespaces.%s" $path $namespace) (printf "is the agents' own namespace. Write: tiers: [%s]" (join ", " $tiers))) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.namespaces.%s" $path $namespace) (printf "is the namespace of the agents. Write: tiers: [%s]" (join ", " $tiers))) }}
   {{- end }}
   {{- range $index, $tier := $tiers }}
     {{- $place := printf "%s.namespaces.%s[%d]" $path $namespace $index }}
     {{- include "agent-identities.validateGrant" (list $problems $identities $place $tier $proxied) }}
     {{- if eq (dig $tier "scope" "Namespace" $identities.tiers) "Cluster" }}
-      {{- include "agent-identities.problem" (list $problems $place (printf "the tier %q has scope: Cluster and holds in every namespace. List it under agents.%s.tiers." $tier $entry)) }}
+      {{- include "agent-identities.problem" (list $problems $place (printf "the tier %q has scope: Cluster and applies to every namespace. List the tier under agents.%s.tiers." $tier $entry)) }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if $proxied }}
   {{- range $key := list "token" "workload" }}
     {{- if hasKey $agent $key }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.%s" $path $key) "a proxied agent holds no token and runs no pod: the proxy acts as it. Remove this, or write: access: direct") }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.%s" $path $key) "a proxied agent has no token and runs no pods: the proxy impersonates it. Remove this field, or write: access: direct") }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- with $agent.serviceAccount }}
   {{- if and (eq (toString .create) "false") (not .name) }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount" $path) (printf "create is false, and no name says which ServiceAccount is meant. Write: {create: false, name: %s}" $entry)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount" $path) (printf "create is false, which requires the name of an existing ServiceAccount. Write: {create: false, name: %s}" $entry)) }}
   {{- end }}
   {{- if and .name (hasKey $agent "instances") }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount.name" $path) "is one name for several instances: they would share one identity. Remove it, or remove instances.") }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.serviceAccount.name" $path) "is one name for several instances, which would share one identity. Remove the name, or remove instances.") }}
   {{- end }}
 {{- end }}
 {{- if kindIs "slice" $agent.quarantined }}
   {{- range $index, $number := $agent.quarantined }}
     {{- if gt (int $number) (int ($agent.instances | default 0)) }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.quarantined[%d]" $path $index) (printf "there is no instance %d of %d. Name one that is there, or write: quarantined: true" (int $number) (int ($agent.instances | default 0)))) }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.quarantined[%d]" $path $index) (printf "there is no instance %d of %d. List an existing instance, or write: quarantined: true" (int $number) (int ($agent.instances | default 0)))) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -193,23 +193,23 @@ Call: (list problems path labels extraLabels)
 {{- if $agent.workload }}{{ include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}{{ end }}
 {{- end }}
 
-{{/* What no ServiceAccount of an agent may be called. Call: (list problems path name proxy-name) */}}
+{{/* Refuses names that the ServiceAccount of an agent must not have. Call: (list problems path name proxy-name) */}}
 {{- define "agent-identities.validateName" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
 {{- $name := index . 2 }}
 {{- if eq $name "default" }}
-  {{- include "agent-identities.problem" (list $problems $path "\"default\" is the ServiceAccount that every pod without one of its own runs as: no agent may be it. Choose another name.") }}
+  {{- include "agent-identities.problem" (list $problems $path "\"default\" is the ServiceAccount of every pod that names no other: an agent must not use it. Choose another name.") }}
 {{- end }}
 {{- if eq $name (index . 3) }}
-  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q, which is the proxy's. Rename the agent, or set proxy.name." $name)) }}
+  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q, which is the ServiceAccount of the proxy. Rename the agent, or set proxy.name." $name)) }}
 {{- end }}
 {{- if gt (len $name) 63 }}
-  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q of %d characters; a label holds 63. Shorten the name." $name (len $name))) }}
+  {{- include "agent-identities.problem" (list $problems $path (printf "expands to the ServiceAccount %q of %d characters; a label value has at most 63. Shorten the name." $name (len $name))) }}
 {{- end }}
 {{- end }}
 
-{{/* One tier that one agent is given. Call: (list problems identities path tier-name proxied) */}}
+{{/* Validates one tier of one agent. Call: (list problems identities path tier-name proxied) */}}
 {{- define "agent-identities.validateGrant" -}}
 {{- $problems := index . 0 }}
 {{- $identities := index . 1 }}
@@ -217,7 +217,7 @@ Call: (list problems path labels extraLabels)
 {{- if not (hasKey $identities.tiers $tier) }}
   {{- include "agent-identities.problem" (list $problems (index . 2) (printf "there is no tier %q. Known tiers: %s. Use one of them, or define it:\n      tiers:\n        %s:\n          rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch]}]" $tier (keys $identities.tiers | sortAlpha | join ", ") $tier)) }}
 {{- else if and (index . 4) (get $identities.tiers $tier).existingRole (eq $identities.impersonation "constrained") }}
-  {{- include "agent-identities.problem" (list $problems (index . 2) (printf "the tier %q is an existingRole: its verbs are not known here, so the proxy cannot be limited to them. Give the tier rules, or write: access: direct" $tier)) }}
+  {{- include "agent-identities.problem" (list $problems (index . 2) (printf "the tier %q is an existingRole: the chart does not know its verbs, so it cannot limit the proxy to them. Give the tier rules, or write: access: direct" $tier)) }}
 {{- end }}
 {{- end }}
 
@@ -227,10 +227,10 @@ Call: (list problems path labels extraLabels)
 {{- $path := index . 1 }}
 {{- with index . 2 }}
   {{- if eq (int .expirationSeconds) 3607 }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.expirationSeconds" $path) "is 3607, the one lifetime that the API server extends to a year. Write: expirationSeconds: 3600") }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.expirationSeconds" $path) "is 3607, the lifetime that the API server extends to a year. Write: expirationSeconds: 3600") }}
   {{- end }}
   {{- if and (eq (.mode | default "projected") "automount") (or .expirationSeconds .audience) }}
-    {{- include "agent-identities.problem" (list $problems $path "mode automount takes neither expirationSeconds nor audience: Kubernetes mounts its own token. Remove them, or write: mode: projected") }}
+    {{- include "agent-identities.problem" (list $problems $path "mode automount allows neither expirationSeconds nor audience: Kubernetes mounts its own token. Remove these fields, or write: mode: projected") }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -244,7 +244,7 @@ Call: (list problems path labels extraLabels)
   {{- include "agent-identities.validateKeys" (list $problems (printf "%s.podAnnotations" $path) .podAnnotations) }}
   {{- range $index, $volume := .volumes }}
     {{- if has $volume.name (list "agent-token" "agent-tokens") }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) (printf "%q is the volume of the agent's own tokens. Give this volume another name." $volume.name)) }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) (printf "%q is the name of the chart's token volume. Give this volume another name." $volume.name)) }}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"helm.sh/helm/v4/pkg/ignore"
@@ -21,66 +22,111 @@ type file struct {
 	data []byte
 }
 
-// charts keeps the files of each chart that one engine has loaded, until something about them changes on disk.
-type charts struct {
-	mutex sync.Mutex
-	known map[string]kept
+// charts keeps what one engine has loaded of each chart, until something about it changes on disk.
+type charts[Chart any] struct {
+	read     func(place string) ([]file, error)
+	build    func([]file) (*Chart, error)
+	sharable func(*Chart) bool // whether renders of copies of a chart leave all that the copies share as it was
+	mutex    sync.Mutex
+	known    map[string]*kept[Chart]
 }
 
-type kept struct {
-	stamp string
+// kept holds the files of a chart and, if it is sharable, the chart that they make. Neither is ever written to.
+type kept[Chart any] struct {
+	marks []mark
+	seen  atomic.Pointer[time.Time] // the disk was as the marks say at some time after this
 	files []file
+	chart *Chart
+}
+
+// mark is the state of a file or folder on disk. The time of a folder tells of files that come and go.
+type mark struct {
+	path     string
+	modified time.Time
+	size     int64
 }
 
 // A file that changes twice within the clock's tick keeps its time, so nothing that changed just now is kept.
 const settled = time.Second
 
-// files returns those of the chart at place; load reads them if they are not known as they are now.
-func (c *charts) files(place string, load func() ([]file, error)) ([]file, error) {
-	stamp, newest, err := stampOf(place)
-	if err != nil {
-		return load() // and let it say what is wrong
-	}
+// find returns what is kept of the chart at place, as it was when it was asked for or later; it reads the chart if it is
+// not known as it is now. One look at the disk serves all who had asked before.
+func (c *charts[Chart]) find(place string, asked time.Time) (*kept[Chart], error) {
 	c.mutex.Lock()
-	entry, found := c.known[place]
+	known := c.known[place]
 	c.mutex.Unlock()
-	if found && entry.stamp == stamp {
-		return entry.files, nil
-	}
 	began := time.Now()
-	files, err := load()
-	if err == nil && began.Sub(newest) > settled {
+	if known != nil && known.seen.Load().After(asked) {
+		return known, nil
+	}
+	if known != nil && unchanged(known.marks) {
+		known.seen.Store(&began)
+		return known, nil
+	}
+	marks, newest, unmarked := marksOf(place) // before the files are read: a change meanwhile shows the next time
+	files, err := c.read(place)
+	if err != nil {
+		return nil, err
+	}
+	found := &kept[Chart]{marks: marks, files: files}
+	found.seen.Store(&began)
+	if unmarked == nil && began.Sub(newest) > settled {
+		if chart, err := c.build(files); err == nil && c.sharable(chart) {
+			found.chart = chart
+		}
 		c.mutex.Lock()
 		if c.known == nil {
-			c.known = map[string]kept{}
+			c.known = map[string]*kept[Chart]{}
 		}
-		c.known[place] = kept{stamp, files}
+		c.known[place] = found
 		c.mutex.Unlock()
 	}
-	return files, err
+	return found, nil
 }
 
-// stampOf names the state of a chart on disk: path, time of change and size of each file.
-func stampOf(place string) (stamp string, newest time.Time, err error) {
-	var lines strings.Builder
+// chart returns what is kept, with the changes made to its files, for one render to change as Helm does.
+func (c *charts[Chart]) chart(found *kept[Chart], changes map[string]*string) (*Chart, error) {
+	if len(changes) == 0 && found.chart != nil {
+		chart := *found.chart
+		return &chart, nil
+	}
+	files, err := with(found.files, changes)
+	if err != nil {
+		return nil, err
+	}
+	return c.build(files)
+}
+
+// marksOf returns the marks of all files and folders of a chart, and the time of the last change.
+func marksOf(place string) (marks []mark, newest time.Time, err error) {
 	err = filepath.WalkDir(place, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil {
 			return err
 		}
 		info, err := os.Stat(name) // Helm follows links, too
 		if err != nil {
 			return err
 		}
-		if info.IsDir() {
+		if info.IsDir() && !entry.IsDir() {
 			return fmt.Errorf("%s: a link to a folder, whose files are not looked at here", name)
 		}
 		if info.ModTime().After(newest) {
 			newest = info.ModTime()
 		}
-		fmt.Fprintf(&lines, "%s\x00%d\x00%d\x00", name, info.ModTime().UnixNano(), info.Size())
+		marks = append(marks, mark{name, info.ModTime(), info.Size()})
 		return nil
 	})
-	return lines.String(), newest, err
+	return marks, newest, err
+}
+
+func unchanged(marks []mark) bool {
+	for _, each := range marks {
+		info, err := os.Stat(each.path)
+		if err != nil || info.Size() != each.size || !info.ModTime().Equal(each.modified) {
+			return false
+		}
+	}
+	return true
 }
 
 // changeable refuses what with cannot do as if it had been written to disk.

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	charts3   charts
+	charts3   = charts[chart.Chart]{read: read3, build: build3, sharable: alone3}
 	sets3     = sets{functions: func(set *template.Template) { functions3(engine.Engine{}, set) }}
 	settings3 = cli.New()
 )
@@ -66,7 +66,7 @@ func template3(asked *request, stubs bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	loaded, err := load3(place, asked.ChartFiles)
+	loaded, err := load3(place, asked)
 	if err != nil {
 		return "", err
 	}
@@ -74,9 +74,12 @@ func template3(asked *request, stubs bool) (string, error) {
 		return "", err
 	}
 	client.SkipSchemaValidation = accepted3(loaded, given)
-	stubs = stubs && client.SkipSchemaValidation && stub3(loaded, given)
+	var set *clone
+	if stubs && client.SkipSchemaValidation {
+		set = stub3(loaded, given)
+	}
 	rendered, err := client.RunWithContext(context.Background(), loaded, given)
-	if err != nil && stubs {
+	if err != nil && set != nil {
 		return "", errStubbed
 	}
 	if err != nil {
@@ -84,6 +87,9 @@ func template3(asked *request, stubs bool) (string, error) {
 			return "", notYAML(err)
 		}
 		return "", err
+	}
+	if set != nil {
+		set.release()
 	}
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.TrimSpace(rendered.Manifest))
@@ -109,25 +115,28 @@ func values3(given sources) (map[string]any, error) {
 	return merged, nil
 }
 
-// load3 loads afresh what a render changes, the chart's structure, from files that are read once.
-func load3(place string, changes map[string]*string) (*chart.Chart, error) {
-	files, err := charts3.files(place, func() ([]file, error) {
-		loaded, err := loader.Load(place)
-		if err != nil {
-			return nil, err
-		}
-		files := make([]file, 0, len(loaded.Raw))
-		for _, raw := range loaded.Raw {
-			files = append(files, file{raw.Name, raw.Data})
-		}
-		return files, nil
-	})
+// load3 gives each render a chart of its own, from files that are read once.
+func load3(place string, asked *request) (*chart.Chart, error) {
+	found, err := charts3.find(place, asked.received)
 	if err != nil {
 		return nil, err
 	}
-	if files, err = with(files, changes); err != nil {
+	return charts3.chart(found, asked.ChartFiles)
+}
+
+func read3(place string) ([]file, error) {
+	loaded, err := loader.Load(place)
+	if err != nil {
 		return nil, err
 	}
+	files := make([]file, 0, len(loaded.Raw))
+	for _, raw := range loaded.Raw {
+		files = append(files, file{raw.Name, raw.Data})
+	}
+	return files, nil
+}
+
+func build3(files []file) (*chart.Chart, error) {
 	buffered := make([]*loader.BufferedFile, 0, len(files))
 	for _, each := range files {
 		buffered = append(buffered, &loader.BufferedFile{Name: each.name, Data: each.data})
@@ -135,9 +144,14 @@ func load3(place string, changes map[string]*string) (*chart.Chart, error) {
 	return loader.LoadFiles(buffered)
 }
 
+// alone3 tells that a chart has no subcharts, as alone4 does.
+func alone3(chart *chart.Chart) bool {
+	return chart.Metadata.Dependencies == nil && len(chart.Dependencies()) == 0
+}
+
 // accepted3 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
 func accepted3(loaded *chart.Chart, given map[string]any) bool {
-	if loaded.Metadata.Dependencies != nil || len(loaded.Dependencies()) > 0 {
+	if !alone3(loaded) {
 		return false
 	}
 	if loaded.Schema == nil {
@@ -147,21 +161,23 @@ func accepted3(loaded *chart.Chart, given map[string]any) bool {
 	return err == nil && accepts(loaded.Schema, coalesced)
 }
 
-// stub3 puts stubs in the place of a chart's templates, if it can.
-func stub3(loaded *chart.Chart, given map[string]any) bool {
+// stub3 puts stubs in the place of a chart's templates, and returns the templates; nil if it cannot.
+func stub3(loaded *chart.Chart, given map[string]any) *clone {
 	templates := make([]file, 0, len(loaded.Templates))
 	stubs := make([]*chart.File, 0, len(loaded.Templates))
 	for _, each := range loaded.Templates {
 		templates = append(templates, file{path.Join(loaded.ChartFullPath(), each.Name), each.Data})
-		stubs = append(stubs, &chart.File{Name: each.Name, Data: stub(each.Name)})
+		if prints(each.Name) {
+			stubs = append(stubs, &chart.File{Name: each.Name, Data: []byte(stubbed)})
+		}
 	}
 	set := sets3.clone(templates)
 	if set == nil || given[printKey] != nil || loaded.Values[printKey] != nil {
-		return false
+		return nil
 	}
 	loaded.Templates = stubs
 	given[printKey] = printer[chartutil.Values](set)
-	return true
+	return set
 }
 
 // functions3 gives a set the functions of Helm's engine, which exports them in no other way.

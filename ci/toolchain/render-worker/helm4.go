@@ -32,7 +32,7 @@ import (
 )
 
 var (
-	charts4   charts
+	charts4   = charts[chartv2.Chart]{read: read4, build: build4, sharable: alone4}
 	sets4     = sets{functions: func(set *template.Template) { functions4(engine.Engine{}, context.Background(), set) }}
 	settings4 = cli.New()
 )
@@ -75,7 +75,7 @@ func template4(asked *request, stubs bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	loaded, err := load4(place, asked.ChartFiles)
+	loaded, err := load4(place, asked)
 	if err != nil {
 		return "", err
 	}
@@ -83,10 +83,13 @@ func template4(asked *request, stubs bool) (string, error) {
 		return "", err
 	}
 	client.SkipSchemaValidation = accepted4(loaded, given)
-	stubs = stubs && client.SkipSchemaValidation && stub4(loaded, given)
+	var set *clone
+	if stubs && client.SkipSchemaValidation {
+		set = stub4(loaded, given)
+	}
 	outcome, err := client.RunWithContext(context.Background(), loaded, given)
 	rendered, _ := outcome.(*release.Release)
-	if err != nil && stubs {
+	if err != nil && set != nil {
 		return "", errStubbed
 	}
 	if err != nil {
@@ -94,6 +97,9 @@ func template4(asked *request, stubs bool) (string, error) {
 			return "", notYAML(err)
 		}
 		return "", err
+	}
+	if set != nil {
+		set.release()
 	}
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.TrimSpace(rendered.Manifest))
@@ -119,42 +125,55 @@ func values4(given sources) (map[string]any, error) {
 	return merged, nil
 }
 
-// load4 loads afresh what a render changes, the chart's structure, from files that are read once.
-func load4(place string, changes map[string]*string) (chart.Charter, error) {
-	var other chart.Charter // a chart of another apiVersion, which is not kept
-	files, err := charts4.files(place, func() ([]file, error) {
-		loaded, err := loader.Load(place)
-		if err != nil {
-			return nil, err
-		}
-		v2, ok := loaded.(*chartv2.Chart)
-		if !ok {
-			other = loaded
-			return nil, errors.New("not of apiVersion v1 or v2")
-		}
-		files := make([]file, 0, len(v2.Raw))
-		for _, raw := range v2.Raw {
-			files = append(files, file{raw.Name, raw.Data})
-		}
-		return files, nil
-	})
-	if other != nil && len(changes) == 0 {
-		return other, nil
+// load4 gives each render a chart of its own, from files that are read once.
+func load4(place string, asked *request) (chart.Charter, error) {
+	found, err := charts4.find(place, asked.received)
+	var other otherChart
+	if errors.As(err, &other) && len(asked.ChartFiles) == 0 {
+		return other.chart, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if files, err = with(files, changes); err != nil {
+	if err := supported4(place, asked.ChartFiles); err != nil {
 		return nil, err
 	}
-	if err := supported4(place, changes); err != nil {
+	return charts4.chart(found, asked.ChartFiles)
+}
+
+// otherChart is a chart of another apiVersion, which is not kept.
+type otherChart struct{ chart chart.Charter }
+
+func (otherChart) Error() string { return "not of apiVersion v1 or v2" }
+
+func read4(place string) ([]file, error) {
+	loaded, err := loader.Load(place)
+	if err != nil {
 		return nil, err
 	}
+	v2, ok := loaded.(*chartv2.Chart)
+	if !ok {
+		return nil, otherChart{loaded}
+	}
+	files := make([]file, 0, len(v2.Raw))
+	for _, raw := range v2.Raw {
+		files = append(files, file{raw.Name, raw.Data})
+	}
+	return files, nil
+}
+
+func build4(files []file) (*chartv2.Chart, error) {
 	buffered := make([]*archive.BufferedFile, 0, len(files))
 	for _, each := range files {
 		buffered = append(buffered, &archive.BufferedFile{Name: each.name, Data: each.data})
 	}
 	return loaderv2.LoadFiles(buffered)
+}
+
+// alone4 tells that a chart has no subcharts: those Helm enables and merges within the chart that it is given. Of a
+// chart alone it copies the values (util.CoalesceValues), and templates cannot change the rest.
+func alone4(chart *chartv2.Chart) bool {
+	return chart.Metadata.Dependencies == nil && len(chart.Dependencies()) == 0
 }
 
 // supported4 says of a changed Chart.yaml what loader.Load says of one on disk, before it chooses another loader.
@@ -182,7 +201,7 @@ func supported4(place string, changes map[string]*string) error {
 // accepted4 tells that the schema has nothing against values; where subcharts have a say, Helm has to ask them all.
 func accepted4(loaded chart.Charter, given map[string]any) bool {
 	v2, ok := loaded.(*chartv2.Chart)
-	if !ok || v2.Metadata.Dependencies != nil || len(v2.Dependencies()) > 0 {
+	if !ok || !alone4(v2) {
 		return false
 	}
 	if v2.Schema == nil {
@@ -192,25 +211,27 @@ func accepted4(loaded chart.Charter, given map[string]any) bool {
 	return err == nil && accepts(v2.Schema, coalesced)
 }
 
-// stub4 puts stubs in the place of a chart's templates, if it can.
-func stub4(loaded chart.Charter, given map[string]any) bool {
+// stub4 puts stubs in the place of a chart's templates, and returns the templates; nil if it cannot.
+func stub4(loaded chart.Charter, given map[string]any) *clone {
 	v2, ok := loaded.(*chartv2.Chart)
 	if !ok {
-		return false
+		return nil
 	}
 	templates := make([]file, 0, len(v2.Templates))
 	stubs := make([]*common.File, 0, len(v2.Templates))
 	for _, each := range v2.Templates {
 		templates = append(templates, file{path.Join(v2.ChartFullPath(), each.Name), each.Data})
-		stubs = append(stubs, &common.File{Name: each.Name, Data: stub(each.Name)})
+		if prints(each.Name) {
+			stubs = append(stubs, &common.File{Name: each.Name, Data: []byte(stubbed)})
+		}
 	}
 	set := sets4.clone(templates)
 	if set == nil || given[printKey] != nil || v2.Values[printKey] != nil {
-		return false
+		return nil
 	}
 	v2.Templates = stubs
 	given[printKey] = printer[common.Values](set)
-	return true
+	return set
 }
 
 // functions4 gives a set the functions of Helm's engine, which exports them in no other way.

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
@@ -36,6 +37,7 @@ type request struct {
 	Values      sources  `json:"values"`
 	// ChartFiles stand in for the chart's own, by path in the chart; null removes one. Nothing is written.
 	ChartFiles map[string]*string `json:"chartFiles"`
+	received   time.Time
 }
 
 // response holds what the command prints: on stdout if it is ok, else its error on stderr, without earlier warnings.
@@ -59,13 +61,20 @@ func main() {
 	debug.SetGCPercent(800)         // each render leaves all its memory behind: collect rarely,
 	debug.SetMemoryLimit(512 << 20) // but as often as need be once they are large
 
-	lines := make(chan []byte)
+	if len(os.Args) == 2 && os.Args[1] == "floor" {
+		if err := floor(os.Stdin, answers); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	lines := make(chan line, 64) // read ahead, so that one look at a chart on disk serves many requests
 	var done sync.WaitGroup
 	var writing sync.Mutex
 	for range runtime.GOMAXPROCS(0) {
 		done.Go(func() {
-			for line := range lines {
-				answer := encode(handle(line))
+			for each := range lines {
+				answer := encode(handle(each))
 				writing.Lock()
 				_, err := answers.Write(answer)
 				writing.Unlock()
@@ -77,9 +86,9 @@ func main() {
 	}
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	for {
-		line, err := in.ReadBytes('\n')
-		if len(bytes.TrimSpace(line)) > 0 {
-			lines <- line
+		text, err := in.ReadBytes('\n')
+		if len(bytes.TrimSpace(text)) > 0 {
+			lines <- line{text, time.Now()}
 		}
 		if err != nil {
 			break
@@ -87,6 +96,12 @@ func main() {
 	}
 	close(lines)
 	done.Wait()
+}
+
+// line is a request as it came in.
+type line struct {
+	text     []byte
+	received time.Time
 }
 
 func encode(answer response) []byte {
@@ -103,15 +118,15 @@ func encode(answer response) []byte {
 }
 
 // handle never panics: a template that brings an engine down is one bad answer, not the end of all the others.
-func handle(line []byte) (answer response) {
-	var asked request
+func handle(given line) (answer response) {
+	asked := request{received: given.received}
 	defer func() {
 		if cause := recover(); cause != nil {
 			fault := fmt.Sprintf("Helm %d panicked: %v\n%s", asked.Engine, cause, debug.Stack())
 			answer = response{ID: asked.ID, Fault: fault}
 		}
 	}()
-	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder := json.NewDecoder(bytes.NewReader(given.text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&asked); err != nil {
 		return response{ID: asked.ID, Fault: fmt.Sprintf("no request that this worker knows: %v", err)}

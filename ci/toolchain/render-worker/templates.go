@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"path"
 	"slices"
@@ -16,9 +17,9 @@ import (
 // message names the places and templates that Helm was in.
 
 const (
-	stubbed = "{{ call (index .Values `" + printKey + "`) . }}"
+	stubbed = "{{call .Values." + printKey + " .}}"
 	// printKey is where a stub finds the printer; a chart that has such a key of its own gets no stubs.
-	printKey = "render-worker: printer"
+	printKey = "renderWorkerPrinter"
 )
 
 // errStubbed is shown to nobody.
@@ -28,45 +29,68 @@ var errStubbed = errors.New("a render with stubs failed")
 type sets struct {
 	functions func(*template.Template)
 	mutex     sync.Mutex
-	parsed    map[string]*template.Template // by names and texts; nil for what only Helm can judge
+	parsed    []*parsed
 }
+
+// parsed is a set, of which each render has a clone for itself, since include counts how deep it is; clones that renders
+// are done with serve the next ones. To execute a template changes nothing else: tpl makes clones of its own.
+type parsed struct {
+	of   []file
+	set  *template.Template // nil for templates that only Helm can judge
+	idle sync.Pool
+}
+
+// clone is the one of a set that a render has for itself.
+type clone struct {
+	*template.Template
+	from *parsed
+}
+
+// release lets another render have it. One that did not get to the end of its templates may have left counts behind.
+func (c *clone) release() { c.from.idle.Put(c) }
 
 // Mutants of templates come by the thousand, each for a few renders.
 const mostSets = 20
 
 // clone gives a set for one render of these templates, by their full names; nil if there can be none.
-func (s *sets) clone(templates []file) *template.Template {
-	var key strings.Builder
-	key.Grow(1 << 18)
-	for _, each := range templates {
-		key.WriteString(each.name)
-		key.WriteByte(0)
-		key.Write(each.data)
-		key.WriteByte(0)
-	}
-	s.mutex.Lock()
-	set, known := s.parsed[key.String()]
-	s.mutex.Unlock()
-	if !known {
-		set = s.parse(templates)
-		s.mutex.Lock()
-		if s.parsed == nil || len(s.parsed) >= mostSets {
-			s.parsed = map[string]*template.Template{}
-		}
-		s.parsed[key.String()] = set
-		s.mutex.Unlock()
-	}
-	if set == nil {
+func (s *sets) clone(templates []file) *clone {
+	parsed := s.find(templates)
+	if parsed.set == nil {
 		return nil
 	}
-	cloned, err := set.Clone()
+	if idle, found := parsed.idle.Get().(*clone); found {
+		return idle
+	}
+	cloned, err := parsed.set.Clone()
 	if err != nil {
 		return nil
 	}
 	cloned.Option("missingkey=zero")
 	s.functions(cloned)
-	return cloned
+	return &clone{cloned, parsed}
 }
+
+// find returns what is parsed of these templates. To compare texts costs nothing where they are the same in memory.
+func (s *sets) find(templates []file) *parsed {
+	s.mutex.Lock()
+	known := slices.Clone(s.parsed)
+	s.mutex.Unlock()
+	for _, each := range slices.Backward(known) {
+		if slices.EqualFunc(each.of, templates, same) {
+			return each
+		}
+	}
+	made := &parsed{of: templates, set: s.parse(templates)}
+	s.mutex.Lock()
+	if len(s.parsed) >= mostSets {
+		s.parsed = s.parsed[1:]
+	}
+	s.parsed = append(s.parsed, made)
+	s.mutex.Unlock()
+	return made
+}
+
+func same(a, b file) bool { return a.name == b.name && bytes.Equal(a.data, b.data) }
 
 // parse does as Helm's engines do, in their order: of definitions with one name, the last one counts.
 func (s *sets) parse(templates []file) *template.Template {
@@ -88,7 +112,7 @@ func deepestFirst(a, b file) int {
 }
 
 // printer is what the stubs of one render call. Table is the engine's type of values and contexts.
-func printer[Table ~map[string]any](set *template.Template) any {
+func printer[Table ~map[string]any](set *clone) any {
 	var print func(any) (string, error)
 	print = func(context any) (string, error) {
 		root, _ := context.(Table)
@@ -107,10 +131,5 @@ func printer[Table ~map[string]any](set *template.Template) any {
 	return print
 }
 
-// stub is the text that Helm parses in place of the template of this name.
-func stub(name string) []byte {
-	if strings.HasPrefix(path.Base(name), "_") {
-		return nil // it prints nothing
-	}
-	return []byte(stubbed)
-}
+// prints tells whether Helm prints the template of this name, rather than leave it to those that include it.
+func prints(name string) bool { return !strings.HasPrefix(path.Base(name), "_") }

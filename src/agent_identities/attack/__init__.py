@@ -1,0 +1,1 @@
+"""The attack job: the requests of an attacker with an agent's token, and what stops them."""

@@ -10,17 +10,18 @@ from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Literal
 
-from agent_identities.declaration import EVERYWHERE, PROXY_TIER, Declaration, Identity
-from agent_identities.rbac import Catalogue, PolicyRule
-from agent_identities.rbac.request_info import RequestInfo, request_info
+from agent_identities.chart.names import binding_name
+from agent_identities.declaration import EVERYWHERE, Declaration, Identity
+from agent_identities.kube.reviews import SELF_REVIEWS
+from agent_identities.rbac import VERBS, Catalogue, PolicyRule, Request
+from agent_identities.rbac.match import ALL
+from agent_identities.rbac.request_info import request_info
 
 ABSENT = "agent-identities-absent"
 """The name that no object has."""
 
-_ALL = "*"
 _ANYTHING = "anything"  # a resource, subresource or verb that only a wildcard reaches
 _ANY_GROUP = "anything.example"
-_EVERY_VERB = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 _METHODS = {
     "get": "GET",
     "list": "GET",
@@ -40,7 +41,6 @@ _DELETE = json.dumps(
     {"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"], "preconditions": {"uid": _NO_UID}}
 )
 _NEW = {"bindings": json.dumps({"metadata": {"name": ABSENT}, "target": {"kind": "Node", "name": ABSENT}})}
-_OTHERS = ("default", "kube-public", "kube-system", "kube-node-lease")
 
 
 class Token(StrEnum):
@@ -70,10 +70,10 @@ class Move:
     target: str = ""
     control: Literal["", "rules", "identity"] = ""
     token: Token = Token.OWN
-    asks: RequestInfo | None = None
+    asks: Request | None = None
 
     @property
-    def info(self) -> RequestInfo:
+    def info(self) -> Request:
         """What the API server authorizes; for a question what it is about."""
         return self.asks or request_info(self.method, self.path)
 
@@ -93,29 +93,16 @@ class Place:
         return {
             "namespace": self.identity.namespace,
             "account": self.identity.name,
-            "binding": binding_name(self.declaration, self.identity),
+            "binding": likely_binding(self.declaration, self.identity),
             "sibling": siblings[0].name if siblings else ABSENT,
             "elsewhere": self.elsewhere,
             "absent": ABSENT,
         }
 
 
-def elsewhere(declaration: Declaration) -> str:
-    """A namespace of every cluster in which these values grant nothing."""
-    granted = {declaration.namespace, *(grant.namespace for one in declaration.identities for grant in one.grants)}
-    return next((name for name in _OTHERS if name not in granted), ABSENT)
-
-
-def binding_name(declaration: Declaration, identity: Identity) -> str:
+def likely_binding(declaration: Declaration, identity: Identity) -> str:
     """A RoleBinding that the chart makes for it; a likely name where it makes none."""
-    roles = [role_name(declaration, tier) for tier in identity.tiers]
-    plain = identity == declaration.proxy or not roles or roles[0] == "agent-proxy-role"  # the chart's _names.tpl
-    return f"{identity.name}-binding" if plain else f"{identity.name}:{roles[0]}"
-
-
-def role_name(declaration: Declaration, tier: str) -> str:
-    """The Role that the chart makes of a tier."""
-    return f"{declaration.proxy.name if tier == PROXY_TIER else tier}-role"
+    return binding_name(identity.name, declaration.role_name(identity), proxy=declaration.proxy.name)
 
 
 # ---- the moves of the file
@@ -158,12 +145,12 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
 # ---- from one right to the request that uses it
 
 
-def try_right(right: RequestInfo, *, id: str, why: str, rule: str = "", target: str = "") -> Move:  # noqa: A002 # it fills Move.id
+def try_right(right: Request, *, id: str, why: str, rule: str = "", target: str = "") -> Move:  # noqa: A002 # it fills Move.id
     """The request that a right would be used for, harmless; a question where no request uses just this right."""
     headers: dict[str, str] = {}
     info = right
     if right.verb in ("get", "update", "patch", "delete", "create") and not right.name and _needs_name(right):
-        info = replace(right, name=ABSENT)
+        info = right._replace(name=ABSENT)
     if not _has_request(info):
         return _question(right, id=id, why=why, rule=rule, target=target)
     query, body = "", ""
@@ -171,7 +158,7 @@ def try_right(right: RequestInfo, *, id: str, why: str, rule: str = "", target: 
         case "list" | "watch":
             asked = ["limit=1"] if info.verb == "list" else ["watch=1", "timeoutSeconds=1"]
             query = "&".join([*asked, *([f"fieldSelector=metadata.name%3D{info.name}"] if info.name else [])])
-            info = replace(info, name="")
+            info = info._replace(name="")
         case "create":
             query, body = _DRY_RUN, _NEW.get(info.resource, "{}")  # an object without a name is never made
         case "update":
@@ -186,11 +173,11 @@ def try_right(right: RequestInfo, *, id: str, why: str, rule: str = "", target: 
     return Move(id, _METHODS[info.verb], path, why, headers, body, rule, target)
 
 
-def _needs_name(right: RequestInfo) -> bool:
+def _needs_name(right: Request) -> bool:
     return right.verb != "create" or bool(right.subresource)
 
 
-def _has_request(info: RequestInfo) -> bool:
+def _has_request(info: Request) -> bool:
     """Whether some method and path mean just this."""
     if info.verb not in _METHODS:
         return False
@@ -199,7 +186,7 @@ def _has_request(info: RequestInfo) -> bool:
     return not (info.name and not info.subresource and info.verb in ("create", "deletecollection"))
 
 
-def _path(info: RequestInfo) -> str:
+def _path(info: Request) -> str:
     if info.path:
         return info.path
     start = f"/apis/{info.api_group}/v1" if info.api_group else "/api/v1"
@@ -208,25 +195,8 @@ def _path(info: RequestInfo) -> str:
     return "/".join([start, *within, *filter(None, (info.resource, info.name, info.subresource))])
 
 
-def _question(right: RequestInfo, *, id: str, why: str, rule: str, target: str) -> Move:  # noqa: A002 # it fills Move.id
-    spec = {"spec": review_attributes(right)}
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    return Move(id, "POST", path, why, {}, json.dumps(spec), rule, target, asks=right)
-
-
-def review_attributes(right: RequestInfo) -> dict[str, dict[str, str]]:
-    """What a SubjectAccessReview takes to ask about a right."""
-    if right.path:
-        return {"nonResourceAttributes": {"path": right.path, "verb": right.verb}}
-    attributes = {
-        "verb": right.verb,
-        "group": right.api_group,
-        "resource": right.resource,
-        "subresource": right.subresource,
-        "name": right.name,
-        "namespace": right.namespace,
-    }
-    return {"resourceAttributes": {key: value for key, value in attributes.items() if value}}
+def _question(right: Request, *, id: str, why: str, rule: str, target: str) -> Move:  # noqa: A002 # it fills Move.id
+    return Move(id, "POST", SELF_REVIEWS, why, {}, json.dumps(right.review()), rule, target, asks=right)
 
 
 # ---- the catalogue: what every risk is about
@@ -240,7 +210,7 @@ def catalogue_moves(catalogue: Catalogue, namespace: str) -> Iterator[Move]:
                 PolicyRule(
                     pattern.verbs,
                     pattern.api_groups or ("",),
-                    pattern.resources or (_ALL,),
+                    pattern.resources or (ALL,),
                 ),
                 pattern.namespaces,
             )
@@ -251,31 +221,29 @@ def catalogue_moves(catalogue: Catalogue, namespace: str) -> Iterator[Move]:
         for rule, namespaces in (*((rule, ()) for rule in risk.bad), *patterns):
             for place in ("",) if risk.scope == "cluster" else (namespaces or (namespace,)):
                 for right in _rights(rule, place):
-                    at_home = replace(right, namespace=namespace) if _about_namespaces(right) else right
+                    at_home = right._replace(namespace=namespace) if _about_namespaces(right) else right
                     yield try_right(at_home, id=f"risk-{risk.id}", why=risk.why, rule=risk.id)
 
 
-def _about_namespaces(right: RequestInfo) -> bool:
+def _about_namespaces(right: Request) -> bool:
     return right.resource == "namespaces" and bool(right.name)
 
 
-def _rights(rule: PolicyRule, namespace: str) -> Iterator[RequestInfo]:
+def _rights(rule: PolicyRule, namespace: str) -> Iterator[Request]:
     """Single rights of a rule; for a wildcard, something that only it reaches."""
-    verbs = [each for verb in rule.verbs for each in ((*_EVERY_VERB, _ANYTHING) if verb == _ALL else (verb,))]
+    verbs = [each for verb in rule.verbs for each in ((*VERBS, _ANYTHING) if verb == ALL else (verb,))]
     for verb in dict.fromkeys(verbs):
         for url in rule.non_resource_urls:
-            yield RequestInfo(verb, path=f"/{_ANYTHING}" if url == _ALL else url.replace(_ALL, _ANYTHING))
+            yield Request(verb, path=f"/{_ANYTHING}" if url == ALL else url.replace(ALL, _ANYTHING))
         for group in rule.api_groups:
             for item in rule.resources:
                 resource, _, subresource = item.partition("/")
-                resource = resource.replace(_ALL, _ANYTHING)
-                subresource = subresource.replace(_ALL, _ANYTHING)
+                resource = resource.replace(ALL, _ANYTHING)
+                subresource = subresource.replace(ALL, _ANYTHING)
                 for name in rule.resource_names or ("",):
                     if resource == "namespaces" and (subresource or verb not in _NAMELESS):
                         name = namespace  # a Namespace is in itself
-                    yield RequestInfo(
-                        verb, _ANY_GROUP if group == _ALL else group, resource, subresource, name, namespace
-                    )
+                    yield Request(verb, _ANY_GROUP if group == ALL else group, resource, subresource, name, namespace)
 
 
 # ---- sideways: into other namespaces, and against the other agents
@@ -304,7 +272,7 @@ def lateral_moves(place: Place, sibling: Identity, pod: str) -> Iterator[Move]:
     role = {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "Role",
-        "name": role_name(place.declaration, (*sibling.tiers, PROXY_TIER)[0]),
+        "name": place.declaration.role_name(sibling),
     }
 
     def move(
@@ -356,7 +324,7 @@ def lateral_moves(place: Place, sibling: Identity, pod: str) -> Iterator[Move]:
     binding = {"metadata": {"name": ABSENT}, "roleRef": role, "subjects": [subject]}
     yield write("role-bind", "POST", f"{rbac}/rolebindings", "takes its rights", binding)
     joined = [{"op": "add", "path": "/subjects/-", "value": subject}]
-    path = f"{rbac}/rolebindings/{binding_name(place.declaration, sibling)}"
+    path = f"{rbac}/rolebindings/{likely_binding(place.declaration, sibling)}"
     yield write("binding-join", "PATCH", path, "takes its rights", joined, content_type="application/json-patch+json")
     yield from _own_objects(sibling)
 

@@ -7,30 +7,26 @@ counts, moves.py for what is tried, holders.py for where the tokens come from.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
-from itertools import chain
 
 from agent_identities.attack import requests
 from agent_identities.attack.requests import Move, Place
 from agent_identities.attack.tokens import Hideout, Holder, Standing, dead_account, holders
 from agent_identities.attack.verdict import Outcome, Verdict, guard, judge, rights_needed, troubled
-from agent_identities.declaration import Declaration, Identity, Token
+from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
-from agent_identities.rbac import Catalogue
-from agent_identities.rbac.request_info import RequestInfo
-from agent_identities.verify.access import with_existing_roles
+from agent_identities.kube.fanout import Progress, fan_out, no_progress
+from agent_identities.kube.reviews import ask_self
+from agent_identities.kube.roles import role_rules
+from agent_identities.rbac import Catalogue, Request
+from agent_identities.report.model import Report, Result
 
-_CHUNK = 16  # moves between two reports of progress
 _PATIENCE_SECONDS = 15.0  # a deleted account's token dies as soon as every API server has seen the deletion
 _PAUSE_SECONDS = 0.25
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many moves are made, from the thread that called `attack`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Result):
     """A whole run on one API server.
 
     ``pairs``: how many ordered pairs of siblings were played out, of ``possible_pairs`` whose attacker had a token.
@@ -86,6 +82,12 @@ class Attack:
         good = (Outcome.EVERYONE, Outcome.UNEXPECTED)
         return tuple(each for each in self.attempts if each.move.control and each.outcome not in good)
 
+    def report(self, *, listing: bool = False) -> Report:
+        """The run in words and tables; ``listing`` adds every request."""
+        from agent_identities.attack.report import build
+
+        return build(self, listing=listing)
+
     @property
     def unarmed(self) -> tuple[Holder, ...]:
         """Identities that could not be attacked from, though they should have been."""
@@ -97,10 +99,10 @@ class Attack:
         return bool(self.failed_controls) or not any(one.standing is Standing.READY for one in self.holders)
 
     @property
-    def clean(self) -> bool:
+    def ok(self) -> bool:
         """Whether everything was tried, and all that was not declared was stopped."""
         wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
-        return not (self.void or self.unarmed or wrong)
+        return not (self.void or self.unarmed or self.leftovers or wrong)
 
 
 def attack(
@@ -110,7 +112,7 @@ def attack(
     *,
     only: Collection[str] = (),
     concurrency: int = DEFAULT_CONCURRENCY,
-    on_progress: Progress = lambda _done, _total: None,
+    on_progress: Progress = no_progress,
 ) -> Attack:
     """Try every move with the token of every identity (``only``: of these ServiceAccounts), and judge each answer.
 
@@ -119,7 +121,7 @@ def attack(
     in ``only`` that the values do not declare.
     """
     started = time.monotonic()
-    declaration = with_existing_roles(api, declaration)
+    declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
     hideout = Hideout(api)
     leftovers: tuple[str, ...] = ()
@@ -169,9 +171,9 @@ class _Run:
         self._on_progress = on_progress
         self.ready = [one for one in armed if one.standing is Standing.READY]
         self._pods = {one.identity.name: one.pod for one in self.ready if one.pod}
-        self._places = [Place(declaration, one.identity, requests.elsewhere(declaration)) for one in self.ready]
+        elsewhere = declaration.ungranted_namespace
+        self._places = [Place(declaration, one.identity, elsewhere) for one in self.ready]
         self._catalogue = catalogue
-        self._stop = threading.Event()
         self._lost = threading.Lock()
         self._gone = ""
 
@@ -192,23 +194,13 @@ class _Run:
         return attempts + self._all(others, len(controls), total)
 
     def _all(self, jobs: Sequence[tuple[Holder, Move]], before: int, total: int) -> list[Attempt]:
-        played: list[list[Attempt]] = [[]] * len(range(0, len(jobs), _CHUNK))
-        done = before
-
-        def play_chunk(start: int) -> list[Attempt]:
-            return [self._play(*job) for job in jobs[start : start + _CHUNK] if not self._stop.is_set()]
-
-        with self._api.workers(self._concurrency, "attack") as pool:
-            running = {pool.submit(play_chunk, start): start // _CHUNK for start in range(0, len(jobs), _CHUNK)}
-            try:
-                for future in as_completed(running):
-                    played[running[future]] = future.result()
-                    done += len(future.result())
-                    self._on_progress(done, total)
-            except BaseException:
-                self._stop.set()
-                raise
-        return list(chain.from_iterable(played))
+        return fan_out(
+            lambda job: self._play(*job),
+            jobs,
+            concurrency=self._concurrency,
+            abort=self._api.abort,
+            on_progress=lambda done, _: self._on_progress(before + done, total),
+        )
 
     def _play(self, holder: Holder, move: Move) -> Attempt:
         one, api = holder.identity, holder.api
@@ -261,14 +253,12 @@ def _asked(api: Api, move: Move) -> tuple[bool, str]:
     return False, reason
 
 
-def _may(api: Api, right: RequestInfo) -> tuple[bool, str]:
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+def _may(api: Api, right: Request) -> tuple[bool, str]:
     try:
-        review = api.post(path, {"spec": requests.review_attributes(right)}, repeatable=True)
+        status = ask_self(api, right)
     except ApiError:
         return False, ""
-    status = review.get("status") or {}
-    return bool(status.get("allowed")), str(status.get("reason") or "")
+    return status.allowed, status.reason
 
 
 def _with_a_dead_account(api: Api, declaration: Declaration, hideout: Hideout, run: _Run) -> list[Attempt]:
@@ -276,8 +266,8 @@ def _with_a_dead_account(api: Api, declaration: Declaration, hideout: Hideout, r
     if not run.ready:
         return []
     name, dead, note = dead_account(api, declaration.namespace, hideout)
-    nobody = Identity(name, declaration.namespace, "(a deleted ServiceAccount)", (), Token("none"))
-    place = Place(declaration, nobody, requests.elsewhere(declaration))
+    nobody = Identity(name, declaration.namespace, "(a deleted ServiceAccount)", (), TokenSettings("none"))
+    place = Place(declaration, nobody, declaration.ungranted_namespace)
     tried = [move for move in requests.listed_moves(place) if move.token is requests.Token.DELETED_ACCOUNT]
     if dead is None:
         return [Attempt(nobody, move, Verdict(Outcome.NOT_SENT, note)) for move in tried]

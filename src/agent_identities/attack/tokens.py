@@ -17,6 +17,7 @@ from typing import Any
 from agent_identities.attack.verdict import guard
 from agent_identities.declaration import Identity
 from agent_identities.kube.client import Answer, Api, ApiError
+from agent_identities.kube.fanout import fan_out
 
 ATTACK_LABEL = "agent-identities/attack"
 """On the pods and accounts that a run makes for itself; its value is the run."""
@@ -89,8 +90,7 @@ class Hideout:
 
     def clear(self, concurrency: int) -> tuple[str, ...]:
         """Removes everything; returns the commands that remove what would not go."""
-        with self.api.workers(concurrency, "clear") as pool:
-            list(pool.map(self.remove, list(self._made)))
+        fan_out(self.remove, list(self._made), concurrency=concurrency, abort=self.api.abort)
         return tuple(self._made.values())
 
 
@@ -110,8 +110,7 @@ def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurre
         except ApiError as error:
             return Holder(one, Standing.REFUSED, note=str(error))
 
-    with api.workers(concurrency, "tokens") as pool:
-        return list(pool.map(hold, identities))
+    return fan_out(hold, identities, concurrency=concurrency, abort=api.abort)
 
 
 def _pods(api: Api, namespace: str) -> Iterator[tuple[tuple[str, str], str]]:

@@ -14,27 +14,9 @@ from typing import Any
 from agent_identities.attack.requests import Move, Token
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity
 from agent_identities.kube.client import Answer
-from agent_identities.rbac import PolicyRule, Request, User, covers, rule_allows
-from agent_identities.rbac.request_info import RequestInfo
-from agent_identities.verify.access import BASELINE
+from agent_identities.rbac import PolicyRule, Request, ServiceAccount, User, covers, requests_of, rule_allows
+from agent_identities.rbac.default_grants import EVERY_SERVICE_ACCOUNT
 
-PUBLIC_URLS = PolicyRule(
-    ("get",),
-    non_resource_urls=(
-        *("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"),
-        *("/healthz", "/livez", "/readyz"),
-        *(
-            "/.well-known/openid-configuration",
-            "/.well-known/openid-configuration/",
-            "/openid/v1/jwks",
-            "/openid/v1/jwks/",
-        ),
-    ),
-)
-"""What ClusterRoles system:discovery, system:public-info-viewer and system:service-account-issuer-discovery give to
-every ServiceAccount (bootstrappolicy/policy.go)."""
-
-_EVERYONE = (*BASELINE, PUBLIC_URLS)
 _GUARD = re.compile(
     r"(?P<kind>ValidatingAdmissionPolicy) '(?P<name>[^']+)' with binding '[^']+' denied request: (?P<why>.*)"
 )
@@ -113,7 +95,7 @@ def judge(
 
 def _acting_as(move: Move, declaration: Declaration) -> Identity | None:
     """Which of the declared identities a move is sent as, other than its own."""
-    account = _account(impersonated(move.headers))
+    account = ServiceAccount.of_user(impersonated(move.headers))
     return declaration.find(*account) if account else None
 
 
@@ -140,7 +122,7 @@ def _of_rules(identity: Identity, answer: Answer) -> Verdict:
         PolicyRule.from_manifest(rule)
         for rule in chain(status.get("resourceRules") or (), status.get("nonResourceRules") or ())
     ]
-    beyond = covers((*_declared(identity, identity.namespace), *_EVERYONE), held)
+    beyond = covers((*_declared(identity, identity.namespace), *EVERY_SERVICE_ACCOUNT), held)
     if not beyond:
         return Verdict(Outcome.EVERYONE, f"{answer.status}: no rule beyond the values")
     return Verdict(Outcome.UNEXPECTED, "holds beyond the values: " + rules_text(beyond))
@@ -148,14 +130,7 @@ def _of_rules(identity: Identity, answer: Answer) -> Verdict:
 
 def rules_text(atoms: Iterable[PolicyRule]) -> str:
     """Single rights as ``kubectl auth can-i`` has them."""
-    texts: list[str] = []
-    for atom in atoms:
-        texts += [f"{atom.verbs[0]} {url}" for url in atom.non_resource_urls]
-        for item in atom.resources:
-            resource, _, subresource = item.partition("/")
-            right = RequestInfo(atom.verbs[0], atom.api_groups[0], resource, subresource)
-            texts.append(f"{right} named {atom.resource_names[0]!r}" if atom.resource_names else str(right))
-    return "; ".join(texts)
+    return "; ".join(str(request) for atom in atoms for request in requests_of(atom))
 
 
 def _of_identity(identity: Identity, answer: Answer) -> Verdict:
@@ -181,7 +156,7 @@ def refused_by_rbac(move: Move, user: User, answer: Answer) -> bool:
     return info is None or who + _words(info) in answer.message
 
 
-def _words(info: RequestInfo) -> str:
+def _words(info: Request) -> str:
     if info.path:
         return f'{info.verb} path "{info.path}"'
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
@@ -194,57 +169,51 @@ def impersonated(headers: Mapping[str, str]) -> str:
     return next((value for name, value in headers.items() if name.lower() == "impersonate-user"), "")
 
 
-def rights_needed(move: Move) -> tuple[tuple[RequestInfo, ...], ...]:
+def rights_needed(move: Move) -> tuple[tuple[Request, ...], ...]:
     """What the server asks its authorizer before it goes on: all rights of one of these alternatives."""
     user = impersonated(move.headers)
     if not user:
         return ((move.info,),)
-    who = _account(user)
+    who = ServiceAccount.of_user(user)
     legacy = [
-        RequestInfo("impersonate", "", "serviceaccounts", "", who[1], who[0])
+        Request("impersonate", "", "serviceaccounts", "", who.name, who.namespace)
         if who
-        else RequestInfo("impersonate", "", "users", "", user)
+        else Request("impersonate", "", "users", "", user)
     ]
     for name, value in move.headers.items():
         match name.lower().removeprefix("impersonate-"):
             case "group":
-                legacy.append(RequestInfo("impersonate", "", "groups", "", value))
+                legacy.append(Request("impersonate", "", "groups", "", value))
             case "uid":
-                legacy.append(RequestInfo("impersonate", "authentication.k8s.io", "uids", "", value))
+                legacy.append(Request("impersonate", "authentication.k8s.io", "uids", "", value))
             case extra if extra.startswith("extra-"):
                 key = extra.removeprefix("extra-")
-                legacy.append(RequestInfo("impersonate", "authentication.k8s.io", "userextras", key, value))
+                legacy.append(Request("impersonate", "authentication.k8s.io", "userextras", key, value))
     if not who or len(legacy) > 1:
         return (tuple(legacy),)
     # KEP-5284: who, and for which request.
     info = move.info
-    may = RequestInfo("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", who[1], who[0])
-    on = RequestInfo(
+    may = Request("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", who.name, who.namespace)
+    on = Request(
         f"impersonate-on:serviceaccount:{info.verb}",
         *(info.api_group, info.resource, info.subresource, info.name, info.namespace),
     )
     return (tuple(legacy), (may, on))
 
 
-def _account(user: str) -> tuple[str, str] | None:
-    """Namespace and name of a ServiceAccount's user."""
-    parts = user.split(":")
-    return (parts[2], parts[3]) if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"] else None
-
-
 def _standing(move: Move, identity: Identity) -> Outcome:
     """What a move is that the authorizer let pass."""
     alternatives = rights_needed(move)
-    if any(all(_allows(_EVERYONE, identity.user, right) for right in rights) for rights in alternatives):
+    if any(all(_allows(EVERY_SERVICE_ACCOUNT, right) for right in rights) for rights in alternatives):
         return Outcome.EVERYONE
     if any(all(declared(identity, right) for right in rights) for rights in alternatives):
         return Outcome.DECLARED
     return Outcome.UNEXPECTED
 
 
-def declared(identity: Identity, right: RequestInfo) -> bool:
+def declared(identity: Identity, right: Request) -> bool:
     """Whether the values give it this right, or Kubernetes gives it to every ServiceAccount."""
-    return _allows((*_declared(identity, right.namespace), *_EVERYONE), identity.user, right)
+    return _allows((*_declared(identity, right.namespace), *EVERY_SERVICE_ACCOUNT), right)
 
 
 def _declared(identity: Identity, namespace: str) -> tuple[PolicyRule, ...]:
@@ -252,15 +221,5 @@ def _declared(identity: Identity, namespace: str) -> tuple[PolicyRule, ...]:
     return (*identity.rules_in(EVERYWHERE), *here)
 
 
-def _allows(rules: Iterable[PolicyRule], user: User, right: RequestInfo) -> bool:
-    request = Request(
-        user,
-        right.verb,
-        right.api_group,
-        right.resource,
-        right.subresource,
-        name=right.name,
-        namespace=right.namespace,
-        path=right.path,
-    )
-    return any(rule_allows(rule, request) for rule in rules)
+def _allows(rules: Iterable[PolicyRule], right: Request) -> bool:
+    return any(rule_allows(rule, right) for rule in rules)

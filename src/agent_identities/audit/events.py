@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
+
+from agent_identities.rbac import Request
 
 API_VERSION = "audit.k8s.io/v1"
 
@@ -24,6 +24,7 @@ _DECISION = "authorization.k8s.io/decision"
 _REASON = "authorization.k8s.io/reason"
 
 _NONE: Mapping[str, Any] = {}
+_PLAIN = frozenset({str, int, bool, Request})
 
 
 class NotAnEventError(ValueError):
@@ -34,9 +35,9 @@ class Event(NamedTuple):
     """One stage of one request. Texts are empty where the event does not say.
 
     ``caller`` authenticated with ``credential`` (``JTI=...``, ``X509SHA256=...``) and, where ``acted_as`` is not empty,
-    impersonated that user, by the verb ``constraint`` where that was constrained (KEP-5284). ``name`` is the object's
-    as the log has it: for a create it may come from the body. ``path`` is set for non-resource requests only.
-    ``issued`` is the id of the token that the request made.
+    impersonated that user, by the verb ``constraint`` where that was constrained (KEP-5284). The name of ``request`` is
+    the object's as the log has it: for a create it may come from the body. ``issued`` is the id of the token that the
+    request made.
     """
 
     id: str
@@ -45,13 +46,7 @@ class Event(NamedTuple):
     caller: str
     acted_as: str
     constraint: str
-    verb: str
-    api_group: str
-    resource: str
-    subresource: str
-    name: str
-    namespace: str
-    path: str
+    request: Request
     code: int
     message: str
     decision: str
@@ -93,9 +88,8 @@ def _event(content: Mapping[str, Any]) -> Event:
         event = _extract(content)
     except (AttributeError, TypeError, IndexError, KeyError):
         raise NotAnEventError("is an audit event with fields of another shape") from None
-    for value in event:
-        if type(value) is not str and type(value) is not int and type(value) is not bool:
-            raise NotAnEventError("is an audit event with fields of another type")
+    if not _PLAIN.issuperset(map(type, (*event, *event.request))):
+        raise NotAnEventError("is an audit event with fields of another type")
     return event
 
 
@@ -115,13 +109,15 @@ def _extract(content: Mapping[str, Any]) -> Event:
         user.get("username", ""),
         content["impersonatedUser"].get("username", "") if "impersonatedUser" in content else "",
         content.get("authenticationMetadata", _NONE).get("impersonationConstraint", ""),
-        content["verb"],
-        ref.get("apiGroup", ""),
-        ref.get("resource", ""),
-        ref.get("subresource", ""),
-        ref.get("name", ""),
-        ref.get("namespace", ""),
-        path,
+        Request(
+            content["verb"],
+            ref.get("apiGroup", ""),
+            ref.get("resource", ""),
+            ref.get("subresource", ""),
+            ref.get("name", ""),
+            ref.get("namespace", ""),
+            path,
+        ),
         response.get("code", 0),
         response.get("message", ""),
         notes.get(_DECISION, ""),
@@ -133,51 +129,6 @@ def _extract(content: Mapping[str, Any]) -> Event:
         notes.get(_ISSUED, ""),
         _STALE in notes,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedBy:
-    """The binding that a reason of the RBAC authorizer names; ``namespace`` is empty for a ClusterRoleBinding."""
-
-    kind: str
-    namespace: str
-    name: str
-    role_kind: str
-    role: str
-    subject_kind: str
-    subject: str
-
-    @property
-    def to_everyone(self) -> bool:
-        """Whether it is one of those that Kubernetes itself gives every ServiceAccount, such as system:discovery."""
-        return self.subject_kind == "Group" and self.name.startswith("system:") and self.role.startswith("system:")
-
-    def __str__(self) -> str:
-        """As people name it: RoleBinding team/triage-1:pod-reader-role."""
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
-
-
-# How the RBAC authorizer words its reason: k8s.io/kubernetes pkg/registry/rbac/validation/rule.go.
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_GRANTED_BY = re.compile(
-    rf"RBAC: allowed by (RoleBinding|ClusterRoleBinding) {_QUOTED} of (\w+) {_QUOTED} to (\w+) {_QUOTED}"
-)
-
-
-@lru_cache(maxsize=10_000)
-def granted_by(reason: str) -> GrantedBy | None:
-    """The binding in the annotation authorization.k8s.io/reason; None where another authorizer has the say."""
-    found = _GRANTED_BY.match(reason)
-    if found is None:
-        return None
-    kind, bound, role_kind, role, subject_kind, subject = (_unquote(text) for text in found.groups())
-    name, _, namespace = bound.rpartition("/") if kind == "RoleBinding" else (bound, "", "")
-    return GrantedBy(kind, namespace, name, role_kind, role, subject_kind, subject)
-
-
-def _unquote(text: str) -> str:
-    """Go's %q, for the printable texts that names are made of."""
-    return re.sub(r"\\(.)", r"\1", text)
 
 
 # How every authorizer's refusal is worded: k8s.io/apiserver pkg/endpoints/handlers/responsewriters/errors.go.
@@ -198,13 +149,5 @@ def refused_impersonation(event: Event) -> Event | None:
         return None
     verb, resource, group, namespace = found.groups()
     who = re.match(r'\S+ "([^"]*)" is forbidden', event.message)
-    return event._replace(
-        verb=verb,
-        api_group=group,
-        resource=resource,
-        subresource="",
-        namespace=namespace or "",
-        name=who[1] if who else "",
-        path="",
-        decision="forbid",
-    )
+    refused = Request(verb, group, resource, name=who[1] if who else "", namespace=namespace or "")
+    return event._replace(request=refused, decision="forbid")

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_identities.audit.rightsize import Proposal
+from agent_identities.audit.trace import Problem
 from agent_identities.chart import values as values_files
 from agent_identities.declaration import EVERYWHERE, Declaration
 from agent_identities.rbac import Catalogue, PolicyRule
+from agent_identities.report.model import Report, Result
 
 _LONGEST = 63
 _WILDCARD = "wildcard"
@@ -32,6 +34,26 @@ class Change:
         for path in self.removals:
             left = _without(left, path)
         return values_files.overlay(left, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Rightsizing(Result):
+    """The proposals, the change of the values that makes them true, and the lines of the log that could not be read."""
+
+    proposals: tuple[Proposal, ...]
+    change: Change
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to change."""
+        return not self.change.values
+
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every proposal is listed already
+        """The proposals in words and diffs."""
+        from agent_identities.audit.rightsize_report import build
+
+        return build(self)
 
 
 def change(

@@ -9,13 +9,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent_identities.audit.accounts import Account
 from agent_identities.audit.trace import MORE, Outcome, Trace, Use
-from agent_identities.declaration import EVERYWHERE, PROXY_TIER, Declaration, Grant, Identity
-from agent_identities.rbac import PolicyRule, Request, breakdown, covers, rule_allows
-
-PLACEHOLDER = "{agent}"
-"""Stands for the agent's own name in the resourceNames of a tier."""
+from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER
+from agent_identities.declaration import EVERYWHERE, Declaration, Identity, TierGrant
+from agent_identities.rbac import VERBS, PolicyRule, Request, ServiceAccount, breakdown, covers, rule_allows
 
 DEFAULT_MOST_NAMES = 10
 """Up to so many names a rule is limited to them."""
@@ -23,7 +20,6 @@ DEFAULT_MOST_NAMES = 10
 MOST_NAMESPACES = 20
 """What a cluster-wide tier was used for in more namespaces than this stays cluster-wide."""
 
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 _NAMED = frozenset({"get", "create", "update", "patch", "delete"})
 _STREAMS = frozenset({"exec", "attach", "portforward"})
 
@@ -46,7 +42,7 @@ class Proposal:
     declared: Mapping[str, tuple[PolicyRule, ...]]
     rules: Mapping[str, tuple[PolicyRule, ...]]
     unused: Mapping[str, tuple[PolicyRule, ...]]
-    kept: tuple[Grant, ...] = ()
+    kept: tuple[TierGrant, ...] = ()
     denied: tuple[Use, ...] = ()
     elsewhere: tuple[Use, ...] = ()
     untouched: str = ""
@@ -79,7 +75,7 @@ class Options:
 def rightsize(trace: Trace, declaration: Declaration, options: Options | None = None) -> tuple[Proposal, ...]:
     """A proposal for the proxy and for every entry, in the order of the values."""
     options = options or Options()
-    uses: dict[Account, list[Use]] = {}
+    uses: dict[ServiceAccount, list[Use]] = {}
     for use in trace.uses:
         uses.setdefault(use.agent, []).append(use)
     entries: dict[tuple[bool, str], list[Identity]] = {}
@@ -107,7 +103,7 @@ def _why_the_proxy_stays(proxy: Proposal, others: Iterable[Proposal]) -> str:
 def _propose(
     identities: Sequence[Identity],
     declaration: Declaration,
-    uses: Mapping[Account, Sequence[Use]],
+    uses: Mapping[ServiceAccount, Sequence[Use]],
     options: Options,
 ) -> Proposal:
     active = [one for one in identities if not one.quarantined]
@@ -118,7 +114,7 @@ def _propose(
             held = (*declared.get(grant.namespace, ()), *declaration.tiers[grant.tier])
             declared[grant.namespace] = tuple(dict.fromkeys(held))
     entry = identities[0].entry
-    done = {one: uses.get(Account(one.namespace, one.name), ()) for one in identities}
+    done = {one: uses.get(ServiceAccount(one.namespace, one.name), ()) for one in identities}
     needs = _Needs(declared, options)
     for one, each in done.items():
         for use in each:
@@ -162,7 +158,7 @@ def _why_untouched(
     return ""
 
 
-def _is_by(use: Use, grant: Grant) -> bool:
+def _is_by(use: Use, grant: TierGrant) -> bool:
     """Whether the role that a grant names allowed the requests."""
     binding = use.binding
     return (
@@ -200,32 +196,31 @@ class _Needs:
     def add(self, identity: Identity, use: Use) -> None:
         """Takes the requests of one agent."""
         wanted = use.outcome in (Outcome.ALLOWED, Outcome.REFUSED)
-        asked = self._options.include_denied and use.outcome is Outcome.DENIED and use.verb in VERBS
+        asked = self._options.include_denied and use.outcome is Outcome.DENIED and use.request.verb in VERBS
         if not wanted and not asked:
             return
-        if use.resource == MORE:
+        if use.request.resource == MORE:
             self.incomplete = True
             return
-        if not use.resource or use.acted_as:
+        if not use.request.resource or use.acted_as:
             if not (use.binding and use.binding.to_everyone):
                 self.elsewhere.append(use)
             return
-        found = [self._add(identity, use, use.verb, name, force=asked) for name in _authorized_names(use)]
+        found = [self._add(identity, use, use.request.verb, name, force=asked) for name in _authorized_names(use)]
         if not all(found) and not (use.binding and use.binding.to_everyone):
             self.elsewhere.append(use)
         for name in use.created:
             self._add(identity, use, "create", name)
-        if use.verb == "get" and use.subresource in _STREAMS:  # over a WebSocket; since 1.35 this needs create, too
+        # Over a WebSocket; since Kubernetes 1.35 this needs create, too.
+        if use.request.verb == "get" and use.request.subresource in _STREAMS:
             for name in use.names:
                 self._add(identity, use, "create", name)
 
     def _add(self, identity: Identity, use: Use, verb: str, name: str, *, force: bool = False) -> bool:
         """Whether the declared rules allow it, or it shall be allowed all the same."""
-        resource = f"{use.resource}/{use.subresource}" if use.subresource else use.resource
-        request = Request(
-            identity.user, verb, use.api_group, use.resource, use.subresource, name=name, namespace=use.namespace
-        )
-        where = use.namespace
+        request = use.request._replace(verb=verb, name=name)
+        resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+        where = request.namespace
         if where and _allow(identity.rules_in(where), request):
             needs = self._here.setdefault(where, {})
         elif _allow(identity.rules_in(EVERYWHERE), request):
@@ -234,7 +229,7 @@ class _Needs:
             needs = self._here.setdefault(where, {})
         else:
             return False
-        kind = use.api_group, resource, verb
+        kind = request.api_group, resource, verb
         names = needs.setdefault(kind, _Names())
         names.names.add(self._spelled(identity, where, kind, name))
         names.unknown |= use.more_names
@@ -244,11 +239,11 @@ class _Needs:
     def _spelled(self, identity: Identity, where: str, kind: _Kind, name: str) -> str:
         """The name as the tiers spell it, or would: with {agent} for the agent's own name."""
         declared = self._declared_for(where)
-        named = (each for rule in declared for each in rule.resource_names if PLACEHOLDER in each)
-        spellings = [each for each in named if each.replace(PLACEHOLDER, identity.name) == name]
+        named = (each for rule in declared for each in rule.resource_names if AGENT_PLACEHOLDER in each)
+        spellings = [each for each in named if each.replace(AGENT_PLACEHOLDER, identity.name) == name]
         if identity.name != identity.entry:
             own = rf"(?<![a-z0-9]){re.escape(identity.name)}(?![a-z0-9])"
-            spellings.append(re.sub(own, PLACEHOLDER, name))
+            spellings.append(re.sub(own, AGENT_PLACEHOLDER, name))
         return next((each for each in spellings if not covers(declared, [_atom(kind, (each,))])), name)
 
     def _declared_for(self, where: str) -> tuple[PolicyRule, ...]:
@@ -304,7 +299,7 @@ def _as_declared(kind: _Kind, rules: Iterable[PolicyRule]) -> Iterator[PolicyRul
 
 def _authorized_names(use: Use) -> Iterable[str]:
     """The names that the authorizer was asked about: a POST to a collection has none, whatever its body says."""
-    return {""} if use.verb == "create" and not use.subresource else use.names
+    return {""} if use.request.verb == "create" and not use.request.subresource else use.names
 
 
 def _allow(rules: Iterable[PolicyRule], request: Request) -> bool:

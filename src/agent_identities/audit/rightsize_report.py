@@ -1,23 +1,21 @@
-"""The smallest tiers as text with a diff, as JSON, as Markdown and as values."""
+"""The smallest tiers: a diff for each entry, and the values to add."""
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.text import Text
 
-from agent_identities.audit.proposal import Change
+from agent_identities.audit.proposal import Change, Rightsizing
 from agent_identities.audit.rightsize import Proposal, compact
 from agent_identities.audit.trace_report import rows
 from agent_identities.chart import yaml as strict_yaml
+from agent_identities.chart.names import PROXY_TIER
 from agent_identities.declaration import EVERYWHERE
 from agent_identities.rbac import PolicyRule, breakdown
+from agent_identities.report.model import Block, Finding, Location, Report, Severity, many
 
 _MOST_ENTRIES = 10
-_STYLES = {"+": "yellow", "-": "green", "@": "dim"}
 
 
 def snippet(change: Change) -> str:
@@ -118,32 +116,47 @@ def sentences(proposals: Sequence[Proposal]) -> Iterator[str]:
             yield f"{one.entry} keeps the tier {grant.tier}: its role is somebody else's, and was used."
 
 
-def print_text(proposals: Sequence[Proposal], change: Change, console: Console | None = None) -> None:
-    """The diffs, the snippet, and what there is to say about the others."""
-    console = console or Console(highlight=False, soft_wrap=True)
-    for one in proposals:
-        for line in diff(one) if one.narrower else ():
-            console.print(Text(line, style=_STYLES.get(line[0], "")))
-        if one.narrower:
-            console.print()
-    for sentence in sentences(proposals):
-        console.print(Text(sentence, style="dim" if "left as" in sentence else "yellow"))
-    if change.values:
-        console.print(Text("\nValues to add (-f), once they are reviewed:\n", style="bold"))
-        console.print(Text(snippet(change)))
-    console.print(Text(summary(proposals), style="bold"))
+def build(result: Rightsizing) -> Report:
+    """The proposals as a report: a diff for each entry to change, then the values to add.
 
-
-def to_json(proposals: Sequence[Proposal], change: Change) -> str:
-    """For machines.
-
-    {"change": values to lay over, "remove": [path], "unheld": [tier], "entries": [{entry, agents, untouched,
-    declared, proposed, unused: {namespace: [rule]} ("" is the whole cluster), denied, elsewhere: [text]}]}.
+    JSON has, beside the common keys, {"change": values to lay over, "remove": [path], "unheld": [tier], "entries":
+    [{entry, agents, untouched, declared, proposed, unused: {namespace: [rule]} ("" is the whole cluster), denied,
+    elsewhere: [text]}]}.
     """
-    report = {
-        "change": change.values,
-        "remove": [".".join(path) for path in change.removals],
-        "unheld": list(change.unheld),
+    blocks = [Block("diff", "\n".join(diff(one))) for one in result.proposals if one.narrower]
+    if result.change.values:
+        blocks.append(Block("yaml", snippet(result.change), "Values to add (-f) after a review"))
+    return Report(
+        command="rightsize",
+        ok=result.ok,
+        summary=summary(result.proposals),
+        findings=tuple(_findings(result.proposals)),
+        notes=(
+            *sentences(result.proposals),
+            *(f"{each.place} {each.what}: not counted." for each in result.problems),
+        ),
+        blocks=tuple(blocks),
+        data=_data(result),
+    )
+
+
+def _findings(proposals: Sequence[Proposal]) -> Iterator[Finding]:
+    for one in proposals:
+        unused = sum(len(rules) for rules in one.unused.values())
+        if one.narrower and unused:
+            yield Finding(
+                "unused-grants",
+                Severity.WARNING,
+                f"{one.entry} has {many(unused, 'grant')} that the log does not show in use.",
+                Location(values=PROXY_TIER if one.entry == PROXY_TIER else f"agents.{one.entry}"),
+            )
+
+
+def _data(result: Rightsizing) -> dict[str, object]:
+    return {
+        "change": result.change.values,
+        "remove": [".".join(path) for path in result.change.removals],
+        "unheld": list(result.change.unheld),
         "entries": [
             {
                 "entry": one.entry,
@@ -155,21 +168,10 @@ def to_json(proposals: Sequence[Proposal], change: Change) -> str:
                 "denied": [row.did for row in rows(one.denied)],
                 "elsewhere": [f"{row.did} by {row.by}" for row in rows(one.elsewhere)],
             }
-            for one in proposals
+            for one in result.proposals
         ],
     }
-    return json.dumps(report, indent=2)
 
 
 def _manifests(rules: Mapping[str, Iterable[PolicyRule]]) -> dict[str, list[dict[str, list[str]]]]:
     return {where: [rule.to_manifest() for rule in held] for where, held in rules.items() if held}
-
-
-def to_markdown(proposals: Sequence[Proposal], change: Change) -> str:
-    """The same as the text, for a pull request."""
-    blocks = [f"```diff\n{chr(10).join(diff(one))}\n```" for one in proposals if one.narrower]
-    blocks += [f"- {sentence}" for sentence in sentences(proposals)]
-    if change.values:
-        blocks.append(f"```yaml\n{snippet(change)}```")
-    blocks.append(f"**{summary(proposals)}**")
-    return "\n\n".join(blocks) + "\n"

@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from agent_identities.audit.accounts import Account, Agents, account_of
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.bounded import Recent
 from agent_identities.audit.events import (
     RECEIVED,
     STARTED,
     Event,
-    GrantedBy,
     NotAnEventError,
-    granted_by,
     parse,
     refused_impersonation,
 )
 from agent_identities.audit.lines import Line, LogError
+from agent_identities.rbac import GrantedBy, Request, ServiceAccount, granted_by
+from agent_identities.report.model import Report, Result
 
 MORE = "(more)"
 """Stands for the resource of all the requests of an agent that are no longer told apart."""
@@ -59,18 +59,15 @@ class Limits:
 class Use:
     """Requests of one agent that differ in time, object and credential only.
 
-    ``names`` are the objects, or the paths of non-resource requests, "" for none; ``more_names``: there were others.
+    ``request`` is without name and path. ``names`` are the objects, or the paths of non-resource requests, "" for none;
+    ``more_names``: there were others.
     ``created`` are those that a patch or an update made, for which the API server asks for ``create``, too.
     ``via`` is who sent them where it was not the agent itself: the proxy's user name, or another's; ``constraint`` the
     verb that allowed that (KEP-5284). ``acted_as`` is the user whom the agent impersonated, if it is no agent.
     """
 
-    agent: Account
-    verb: str
-    api_group: str
-    resource: str
-    subresource: str
-    namespace: str
+    agent: ServiceAccount
+    request: Request
     outcome: Outcome
     reason: str
     via: str
@@ -91,17 +88,14 @@ class Use:
     @property
     def target(self) -> str:
         """``deployments.apps/scale``, or ``URLs`` for non-resource requests."""
-        if not self.resource:
-            return "URLs"
-        group = f".{self.api_group}" if self.api_group else ""
-        return f"{self.resource}{group}" + (f"/{self.subresource}" if self.subresource else "")
+        return self.request.target or "URLs"
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
     """The request that made a token: for whom, by whom, when."""
 
-    account: Account
+    account: ServiceAccount
     by: str
     time: str
 
@@ -117,7 +111,7 @@ class Credential:
 
     id: str
     holder: str
-    agent: Account
+    agent: ServiceAccount
     pod: str
     node: str
     count: int = 0
@@ -141,7 +135,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Result):
     """A log, attributed.
 
     ``unattributed`` are requests by ``default`` of the agents' namespaces, or by ServiceAccounts there that the values
@@ -150,7 +144,7 @@ class Trace:
     longer told apart, by agent. ``namespaces`` are those of other ServiceAccounts, a hint where no agent was seen.
     """
 
-    agents: Agents
+    agents: AgentAccounts
     logs: tuple[str, ...]
     uses: tuple[Use, ...]
     unattributed: tuple[Use, ...]
@@ -164,7 +158,7 @@ class Trace:
     problems: tuple[Problem, ...]
     unreadable: int
     unended: tuple[str, ...]
-    forgotten: Mapping[Account, int]
+    forgotten: Mapping[ServiceAccount, int]
     namespaces: tuple[str, ...]
 
     @property
@@ -178,15 +172,21 @@ class Trace:
         return sum(use.count for use in self.unattributed)
 
     @property
-    def complete(self) -> bool:
+    def ok(self) -> bool:
         """Whether there are requests of agents, all of them theirs alone, and every line was read."""
         return bool(self.uses) and not self.unattributed and not self.unreadable
+
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # --output json has everything
+        """The trace in words and tables."""
+        from agent_identities.audit.trace_report import build
+
+        return build(self)
 
     def only(self, names: Iterable[str]) -> "Trace":
         """With the requests and credentials of these agents, or keys of the values, alone."""
         wanted = frozenset(names)
 
-        def is_wanted(agent: Account) -> bool:
+        def is_wanted(agent: ServiceAccount) -> bool:
             return agent.name in wanted or (self.agents.entries or {}).get(agent) in wanted
 
         return replace(
@@ -196,7 +196,7 @@ class Trace:
             forgotten={agent: count for agent, count in self.forgotten.items() if is_wanted(agent)},
         )
 
-    def of(self, agent: Account) -> tuple[Use, ...]:
+    def of(self, agent: ServiceAccount) -> tuple[Use, ...]:
         """The requests of one agent."""
         return tuple(use for use in self.uses if use.agent == agent)
 
@@ -207,7 +207,9 @@ _Key = tuple[str, ...]
 class Tracer:
     """Takes lines, keeps counts."""
 
-    def __init__(self, agents: Agents, *, since: str = "", until: str = "", limits: Limits | None = None) -> None:
+    def __init__(
+        self, agents: AgentAccounts, *, since: str = "", until: str = "", limits: Limits | None = None
+    ) -> None:
         """``since`` (with it) and ``until`` (without it) are times as in the log: 2026-11-24T03:46:08.738864Z."""
         self._agents = agents
         self._since = since
@@ -215,10 +217,10 @@ class Tracer:
         self._limits = limits = limits or Limits()
         self._uses: dict[_Key, Use] = {}
         self._unattributed: dict[_Key, Use] = {}
-        self._kinds: dict[tuple[Account, Outcome], int] = {}
+        self._kinds: dict[tuple[ServiceAccount, Outcome], int] = {}
         self._names = 0
-        self._credentials: Recent[tuple[Account, str], Credential] = Recent(limits.credentials, self._forget)
-        self._forgotten: dict[Account, int] = {}
+        self._credentials: Recent[tuple[ServiceAccount, str], Credential] = Recent(limits.credentials, self._forget)
+        self._forgotten: dict[ServiceAccount, int] = {}
         self._issues: Recent[str, Issue] = Recent(limits.credentials)
         self._under_way: Recent[str, bool] = Recent(limits.requests_under_way)
         self._logs: list[str] = []
@@ -273,7 +275,7 @@ class Tracer:
         """Takes one event. A request has up to three; it counts at the first that has an answer."""
         if event.stage == RECEIVED:
             return
-        if event.issued and event.subresource == "token":
+        if event.issued and event.request.subresource == "token":
             self._issued(event)
         if not self._since <= event.time < self._until:
             return
@@ -287,13 +289,13 @@ class Tracer:
         self._attribute(event)
 
     def _issued(self, event: Event) -> None:
-        account = Account(event.namespace, event.name)
+        account = ServiceAccount(event.request.namespace, event.request.name)
         if account.namespace in self._agents.namespaces:
             self._issues.put(event.issued, Issue(account, event.acted_as or event.caller, event.time))
 
     def _attribute(self, event: Event) -> None:
-        acted = account_of(event.acted_as)
-        subject = caller = account_of(event.caller)
+        acted = ServiceAccount.of_user(event.acted_as) if event.acted_as else None
+        subject = caller = ServiceAccount.of_user(event.caller)
         via = acted_as = ""
         if acted is not None and acted.namespace in self._agents.namespaces:
             subject, via = acted, event.caller
@@ -310,41 +312,23 @@ class Tracer:
         self._count(subject, via, acted_as, refused_impersonation(event) or event)
         self._used(subject, event)
 
-    def _count(self, agent: Account, via: str, acted_as: str, event: Event) -> None:
-        outcome = _outcome(event)
+    def _count(self, agent: ServiceAccount, via: str, acted_as: str, event: Event) -> None:
+        outcome, request = _outcome(event), event.request
         uses = self._uses if self._agents.is_one(agent) else self._unattributed
-        key: _Key = (
-            *agent,
-            event.verb,
-            event.api_group,
-            event.resource,
-            event.subresource,
-            event.namespace,
-            outcome,
-            event.reason,
-            via,
-            event.constraint,
-            acted_as,
-        )
+        verb, group, resource, subresource, _, namespace, _ = request
+        kind = (verb, group, resource, subresource, namespace)
+        key: _Key = (*agent, *kind, outcome, event.reason, via, event.constraint, acted_as)
         use = uses.get(key)
         if use is None:
             kinds = self._kinds.get((agent, outcome), 0)
             if kinds >= self._limits.uses_of_agent or len(uses) >= self._limits.uses:
                 key = (*agent, outcome)
-                use = uses.get(key) or Use(agent, "*", "", MORE, "", "", outcome, "", "", "", "")
+                use = uses.get(key) or Use(agent, Request("*", resource=MORE), outcome, "", "", "", "")
             else:
                 use = Use(
                     agent,
-                    event.verb,
-                    event.api_group,
-                    event.resource,
-                    event.subresource,
-                    event.namespace,
-                    outcome,
-                    event.reason,
-                    via,
-                    event.constraint,
-                    acted_as,
+                    Request(verb, group, resource, subresource, namespace=namespace),
+                    *(outcome, event.reason, via, event.constraint, acted_as),
                 )
             self._kinds[agent, outcome] = kinds + 1
             uses[key] = use
@@ -355,7 +339,7 @@ class Tracer:
         self._named(use, event)
 
     def _named(self, use: Use, event: Event) -> None:
-        name = event.path or event.name
+        name = event.request.path or event.request.name
         if name not in use.names:
             if len(use.names) < self._limits.names_of_use and self._names < self._limits.names:
                 use.names.add(name)
@@ -363,10 +347,10 @@ class Tracer:
             else:
                 use.more_names = True
                 return
-        if event.code == 201 and event.verb in ("patch", "update") and not event.subresource:
+        if event.code == 201 and event.request.verb in ("patch", "update") and not event.request.subresource:
             use.created.add(name)
 
-    def _used(self, agent: Account, event: Event) -> None:
+    def _used(self, agent: ServiceAccount, event: Event) -> None:
         id_ = event.credential or (f"Secret {event.secret}" if event.secret else "")
         credential = self._credentials.get((agent, id_ or event.caller))
         if credential is None:
@@ -416,7 +400,9 @@ def _outcome(event: Event) -> Outcome:
 
 
 def _order(use: Use) -> tuple[str, ...]:
-    return (*use.agent, use.namespace, use.api_group, use.resource, use.subresource, use.verb, use.outcome, use.reason)
+    made = use.request
+    kind = (made.namespace, made.api_group, made.resource, made.subresource, made.verb)
+    return (*use.agent, *kind, use.outcome, use.reason)
 
 
 def _no_audit_log(name: str, lines: int, problem: str) -> str:

@@ -1,19 +1,12 @@
-"""What agents did by the audit log, as text, as JSON and as Markdown."""
+"""What agents did, by the audit log."""
 
-import json
-import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
-
-from agent_identities.audit.accounts import Account, account_of
 from agent_identities.audit.trace import MORE, Credential, Outcome, Trace, Use
-from agent_identities.verify.access import Permission
+from agent_identities.chart.objects import Key
+from agent_identities.rbac import ServiceAccount
+from agent_identities.report.model import Cell, Column, Finding, Location, Report, Severity, Style, Table, cell, many
 from agent_identities.verify.surprises import phrase
 
 MOST_AGENTS = 30
@@ -21,18 +14,21 @@ MOST_AGENTS = 30
 
 _MOST_CREDENTIALS = 3
 _MOST_PATHS = 3
-_WIDTH_OF_FILES = 120
-_ASCII = str.maketrans({"·": ".", "…": "~", "✗": "x"})
 _ITSELF = "itself"
 _BASELINE = "what every ServiceAccount may"
-_STYLES = {Outcome.ALLOWED: "green", Outcome.DENIED: "red", Outcome.REFUSED: "yellow", Outcome.UNDECIDED: "dim"}
+_STYLES = {
+    Outcome.ALLOWED: Style.GOOD,
+    Outcome.DENIED: Style.NOTABLE,
+    Outcome.REFUSED: Style.NOTABLE,
+    Outcome.UNDECIDED: Style.MUTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Requests of one agent with one outcome, by one binding, sent by itself or by another."""
 
-    agent: Account
+    agent: ServiceAccount
     sender: str
     did: str
     count: int
@@ -42,7 +38,7 @@ class Row:
 
 def rows(uses: Iterable[Use]) -> list[Row]:
     """The requests, in the order of agents; for each first what it did itself."""
-    alike: dict[tuple[Account, str, Outcome, str], list[Use]] = {}
+    alike: dict[tuple[ServiceAccount, str, Outcome, str], list[Use]] = {}
     for use in uses:
         alike.setdefault((use.agent, sender(use), use.outcome, _by(use)), []).append(use)
     made = [
@@ -59,7 +55,7 @@ def sender(use: Use) -> str:
     """``itself``, or who acted as it: ``through agent-proxy``."""
     if not use.via:
         return f"{_ITSELF}, as {use.acted_as}" if use.acted_as else _ITSELF
-    account = account_of(use.via)
+    account = ServiceAccount.of_user(use.via)
     name = use.via if account is None else account.name if account.namespace == use.agent.namespace else str(account)
     return f"through {name}"
 
@@ -76,18 +72,14 @@ def _by(use: Use) -> str:
 
 
 def _did(uses: Sequence[Use]) -> Iterator[str]:
-    permissions = [
-        Permission(use.verb, use.api_group, use.resource, use.subresource, _only_name(use), use.namespace)
-        for use in uses
-        if use.resource not in ("", MORE)
-    ]
+    permissions = [use.request._replace(name=_only_name(use)) for use in uses if use.request.resource not in ("", MORE)]
     if permissions:
         yield phrase(list(dict.fromkeys(permissions)))
-    paths = sorted({name for use in uses if not use.resource for name in use.names})
+    paths = sorted({name for use in uses if not use.request.resource for name in use.names})
     if paths:
         more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
         yield f"get {', '.join(paths[:_MOST_PATHS])}{more}"
-    if any(use.resource == MORE for use in uses):
+    if any(use.request.resource == MORE for use in uses):
         yield "more kinds of requests than are told apart"
 
 
@@ -95,32 +87,72 @@ def _only_name(use: Use) -> str:
     return next(iter(use.names)) if len(use.names) == 1 and not use.more_names else ""
 
 
-def sentences(trace: Trace) -> Iterator[str]:
-    """What keeps the log from being attributed wholly, and what to do about it."""
+def build(trace: Trace) -> Report:
+    """The trace as a report; tables show at most MOST_AGENTS agents.
+
+    JSON has, beside the common keys, {"logs", "namespaces", "first", "last", "counts": {...}, "agents": [{agent,
+    namespace, entry, requests, uses: [use], credentials: [credential]}], "unattributed": [use],
+    "unreadable": [{place, what}], "unended": [place]}; a use is {verb, apiGroup, resource, subresource, inNamespace,
+    names, moreNames, outcome, via, constraint, actedAs, binding, reason, count, first, last}; a credential {id, holder,
+    pod, node, count, first, last, stale, issued: {by, at} or null}.
+    """
+    when = f", {trace.first} to {trace.last}" if trace.first else ""
+    agents = list(dict.fromkeys(use.agent for use in trace.uses))
+    shown = set(agents[:MOST_AGENTS])
+    more = len(agents) - len(shown)
+    did = _did_rows([row for row in rows(trace.uses) if row.agent in shown])
+    used = _credential_rows([one for one in trace.credentials if one.agent in shown])
+    return Report(
+        command="trace",
+        ok=trace.ok,
+        summary=summary(trace),
+        about=f"Namespace {', '.join(sorted(trace.agents.namespaces))}, by {', '.join(trace.logs)}{when}",
+        tables=(
+            _table("agent", "by", "did", "requests", "allowed by", rows=did),
+            _table("agent", "credential", "bound to", "issued", "requests", rows=used),
+        ),
+        legend=f"and {more:,} more agents: --agent NAME, or --output json" if more else "",
+        findings=tuple(findings(trace)),
+        notes=tuple(notes(trace)),
+        data=_data(trace),
+    )
+
+
+def findings(trace: Trace) -> Iterator[Finding]:
+    """What prevents the whole log from being attributed, and what to do about it."""
     where = ", ".join(sorted(trace.agents.namespaces))
     if not trace.uses:
         seen = f" The log has ServiceAccounts of: {', '.join(trace.namespaces)}." if trace.namespaces else ""
-        yield f"No request of an agent in {where}.{seen} Is the release in another namespace? Name it with -n."
-    pods: dict[Account, set[str]] = {}
+        yield Finding(
+            "no-request",
+            Severity.ERROR,
+            f"No request of an agent in {where}.{seen}",
+            remediation=("Is the release in another namespace? Name it with -n.",),
+        )
+    pods: dict[ServiceAccount, set[str]] = {}
     for credential in trace.credentials:
         pods.setdefault(credential.agent, set()).update({credential.pod} - {""})
     for account in dict.fromkeys(use.agent for use in trace.unattributed):
         mine = [use for use in trace.unattributed if use.agent == account]
         did = "; ".join(f"{row.did} ({row.outcome})" for row in rows(mine))
         pod = ", ".join(sorted(pods.get(account, ()))[:_MOST_CREDENTIALS])
-        yield (
-            f"{_many(sum(use.count for use in mine), 'request')} by ServiceAccount {account}"
-            f"{f' (pod {pod})' if pod else ''}, which is no agent of these values: {did}. "
-            + (
+        yield Finding(
+            "unattributed",
+            Severity.ERROR,
+            f"{many(sum(use.count for use in mine), 'request')} by ServiceAccount {account}"
+            f"{f' (pod {pod})' if pod else ''}, which is not an agent of these values: {did}.",
+            Location(Key("", "ServiceAccount", account.namespace, account.name)),
+            remediation=(
                 "Give the pod a serviceAccountName of its own."
                 if account.name == "default"
-                else "Declare it, or -f more."
-            )
+                else "Declare it under `agents`, or name a further values file with -f.",
+            ),
         )
     for problem in trace.problems:
-        yield f"{problem.place} {problem.what}."
+        yield Finding("unreadable", Severity.ERROR, f"{problem.place} {problem.what}.", Location(source=problem.place))
     if trace.unreadable > len(trace.problems):
-        yield f"{_many(trace.unreadable - len(trace.problems), 'more line')} that cannot be read."
+        more = many(trace.unreadable - len(trace.problems), "more line")
+        yield Finding("unreadable", Severity.ERROR, f"{more} cannot be read.")
 
 
 def notes(trace: Trace) -> Iterator[str]:
@@ -128,12 +160,12 @@ def notes(trace: Trace) -> Iterator[str]:
     for place in trace.unended:
         yield f"{place}: the last line is still being written (or was cut off); it is not counted."
     if trace.unauthenticated:
-        yield f"{_many(trace.unauthenticated, 'request')} with credentials that the server did not accept: nobody's."
+        yield f"{many(trace.unauthenticated, 'request')} with credentials that the server did not accept: nobody's."
     for credential in trace.credentials:
         if credential.id.startswith("Secret "):
             yield f"{credential.agent} used the token of {credential.id}, which never expires. Delete that Secret."
     for agent, count in trace.forgotten.items():
-        yield f"{agent}: {_many(count, 'older credential')} no longer told apart; its requests are counted."
+        yield f"{agent}: {many(count, 'older credential')} no longer told apart; its requests are counted."
     for agent in sorted(trace.agents.quarantined):
         allowed = [use for use in trace.of(agent) if use.outcome is Outcome.ALLOWED]
         if allowed:
@@ -147,11 +179,11 @@ def summary(trace: Trace) -> str:
     tokens = {one.id: one for one in trace.credentials if one.is_token and trace.agents.is_one(one.agent)}
     joined = sum(one.issue is not None for one in tokens.values())
     parts = [
-        f"{_many(trace.attributed, 'request')} of {_many(agents, 'agent')}",
+        f"{many(trace.attributed, 'request')} of {many(agents, 'agent')}",
         f"{attributed_percent(trace)} attributed",
         *(f"{count:,} {outcome}" for outcome, count in _counts(trace) if count),
-        f"{_many(len(tokens), 'token')}, {joined:,} joined to the event that issued {'it' if joined == 1 else 'them'}",
-        f"{_many(trace.events, 'event')}",
+        f"{many(len(tokens), 'token')}, {joined:,} joined to the event that issued {'it' if joined == 1 else 'them'}",
+        f"{many(trace.events, 'event')}",
     ]
     return " · ".join(parts)
 
@@ -169,74 +201,41 @@ def _counts(trace: Trace) -> list[tuple[Outcome, int]]:
     return [(each, sum(use.count for use in trace.uses if use.outcome is each)) for each in Outcome]
 
 
-# ---- text
+# ---- tables
 
 
-def print_text(trace: Trace, console: Console | None = None) -> None:
-    """A table of what was done, one of the credentials, every problem in a sentence, and a summary."""
-    console = console or _console()
-    if console.encoding.startswith("utf"):
-        _print(trace, console)
-        return
-    with console.capture() as captured:
-        _print(trace, console)
-    console.file.write(captured.get().translate(_ASCII))
+def _table(*columns: str, rows: Iterable[tuple[Cell, ...]]) -> Table:
+    whole = ("agent", "credential", "requests")
+    return Table(tuple(Column(name, right=name == "requests", whole=name in whole) for name in columns), tuple(rows))
 
 
-def _print(trace: Trace, console: Console) -> None:
-    when = f", {trace.first} to {trace.last}" if trace.first else ""
-    where = ", ".join(sorted(trace.agents.namespaces))
-    console.print(Text(f"Namespace {where}, by {', '.join(trace.logs)}{when}", style="dim"), soft_wrap=True)
-    agents = list(dict.fromkeys(use.agent for use in trace.uses))
-    shown = set(agents[:MOST_AGENTS])
-    if shown:
-        console.print()
-        console.print(_did_grid([row for row in rows(trace.uses) if row.agent in shown]))
-        console.print()
-        console.print(_credential_grid([one for one in trace.credentials if one.agent in shown]))
-        console.print()
-    if len(agents) > len(shown):
-        console.print(f"and {len(agents) - len(shown):,} more agents: --agent NAME, or --output json", style="dim")
-    for sentence in sentences(trace):
-        console.print(Text(f"✗ {sentence}", style="bold red"), soft_wrap=True)
-    for note in notes(trace):
-        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
-    console.print(Text(summary(trace), style="bold green" if trace.complete else "bold red"), soft_wrap=True)
-
-
-def _grid(*columns: str) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for column in columns:
-        whole = column in ("agent", "credential", "requests")
-        grid.add_column(column, justify="right" if column == "requests" else "left", overflow="fold", no_wrap=whole)
-    return grid
-
-
-def _did_grid(made: Sequence[Row]) -> Grid:
-    grid = _grid("agent", "by", "did", "requests", "allowed by")
+def _did_rows(made: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
     last = None
     for row in made:
-        style = _STYLES[row.outcome]
         did = row.did if row.outcome is Outcome.ALLOWED else f"{row.outcome}: {row.did}"
         agent = "" if row.agent == last else row.agent.name
-        grid.add_row(agent, row.sender, Text(did, style=style), f"{row.count:,}", Text(row.by, style="dim"))
+        yield (
+            cell(agent),
+            cell(row.sender),
+            cell(did, _STYLES[row.outcome]),
+            cell(f"{row.count:,}"),
+            cell(row.by, Style.MUTED),
+        )
         last = row.agent
-    return grid
 
 
-def _credential_grid(credentials: Sequence[Credential]) -> Grid:
-    grid = _grid("agent", "credential", "bound to", "issued", "requests")
-    by_agent: dict[Account, list[Credential]] = {}
+def _credential_rows(credentials: Sequence[Credential]) -> Iterator[tuple[Cell, ...]]:
+    by_agent: dict[ServiceAccount, list[Credential]] = {}
     for one in credentials:
         by_agent.setdefault(one.agent, []).append(one)
     for agent, mine in by_agent.items():
         for number, one in enumerate(mine[-_MOST_CREDENTIALS:]):
-            grid.add_row("" if number else agent.name, *_credential_texts(one), f"{one.count:,}")
+            texts = ("" if number else agent.name, *_credential_texts(one), f"{one.count:,}")
+            yield tuple(cell(text) for text in texts)
         if rest := mine[:-_MOST_CREDENTIALS]:
             joined = sum(one.issue is not None for one in rest)
             text = f"and {len(rest):,} before, {joined:,} of them issued in this log"
-            grid.add_row("", text, "", "", f"{sum(one.count for one in rest):,}")
-    return grid
+            yield tuple(cell(each) for each in ("", text, "", "", f"{sum(one.count for one in rest):,}"))
 
 
 def _credential_texts(one: Credential) -> tuple[str, str, str]:
@@ -251,34 +250,25 @@ def _credential_texts(one: Credential) -> tuple[str, str, str]:
 
 
 def _short(username: str) -> str:
-    account = account_of(username)
+    account = ServiceAccount.of_user(username)
     return account.name if account else username
 
 
-# ---- JSON and Markdown
+# ---- data
 
 
-def to_json(trace: Trace) -> str:
-    """Everything, for machines.
-
-    {"logs", "namespaces", "first", "last", "complete", "counts": {...}, "agents": [{agent, namespace, entry, requests,
-    uses: [use], credentials: [credential]}], "unattributed": [use], "unreadable": [{place, what}], "unended": [place],
-    "notes": [text]}; a use is {verb, apiGroup, resource, subresource, inNamespace, names, moreNames, outcome, via,
-    constraint, actedAs, binding, reason, count, first, last}; a credential {id, holder, pod, node, count, first, last,
-    stale, issued: {by, at} or null}.
-    """
-    uses: dict[Account, list[Use]] = {}
+def _data(trace: Trace) -> dict[str, object]:
+    uses: dict[ServiceAccount, list[Use]] = {}
     for use in trace.uses:
         uses.setdefault(use.agent, []).append(use)
-    credentials: dict[Account, list[Credential]] = {}
+    credentials: dict[ServiceAccount, list[Credential]] = {}
     for one in trace.credentials:
         credentials.setdefault(one.agent, []).append(one)
-    report = {
+    return {
         "logs": list(trace.logs),
         "namespaces": sorted(trace.agents.namespaces),
         "first": trace.first,
         "last": trace.last,
-        "complete": trace.complete,
         "counts": {
             "lines": trace.lines,
             "events": trace.events,
@@ -307,18 +297,16 @@ def to_json(trace: Trace) -> str:
         ],
         "unreadable": [{"place": each.place, "what": each.what} for each in trace.problems],
         "unended": list(trace.unended),
-        "notes": list(notes(trace)),
     }
-    return json.dumps(report, indent=2)
 
 
 def _json_use(use: Use) -> dict[str, object]:
     return {
-        "verb": use.verb,
-        "apiGroup": use.api_group,
-        "resource": use.resource,
-        "subresource": use.subresource,
-        "inNamespace": use.namespace,
+        "verb": use.request.verb,
+        "apiGroup": use.request.api_group,
+        "resource": use.request.resource,
+        "subresource": use.request.subresource,
+        "inNamespace": use.request.namespace,
         "names": sorted(use.names - {""}),
         "moreNames": use.more_names,
         "outcome": use.outcome.value,
@@ -345,42 +333,3 @@ def _json_credential(one: Credential) -> dict[str, object]:
         "stale": one.stale,
         "issued": {"by": one.issue.by, "at": one.issue.time} if one.issue else None,
     }
-
-
-def to_markdown(trace: Trace) -> str:
-    """The same as the text, for a pull request or a CI summary."""
-    did = [(row.agent.name, row.sender, row.did, row.outcome, f"{row.count:,}", row.by) for row in rows(trace.uses)]
-    used = [
-        (one.agent.name, *(text.replace("\n", ", ") for text in _credential_texts(one)), f"{one.count:,}")
-        for one in trace.credentials
-    ]
-    blocks = []
-    if did:
-        blocks.append(markdown_table(("agent", "by", "did", "outcome", "requests", "allowed by"), did))
-        blocks.append(markdown_table(("agent", "credential", "bound to", "issued", "requests"), used))
-    blocks += [f"- ❌ **{escape(sentence)}**" for sentence in sentences(trace)]
-    blocks += [f"- ⚠️ {escape(note)}" for note in notes(trace)]
-    blocks.append(f"**{escape(summary(trace))}**")
-    return "\n\n".join(blocks) + "\n"
-
-
-def markdown_table(header: Sequence[str], made: Iterable[Sequence[str]]) -> str:
-    """A table; the fields are escaped."""
-    lines = [header, ["---"] * len(header), *([escape(field) for field in row] for row in made)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([*|_<>`\[\]])", r"\\\1", text)
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(highlight=False, width=_WIDTH_OF_FILES)
-    return console

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
-from agent_identities.checks import Check, Finding, Install, Severity, service_account, subjects
+from agent_identities.checks.registry import Check, Install, service_account, subjects
+from agent_identities.report.model import Finding
+
+_REMEDIATION = "Anyone who creates that name gets the rights: render it too."
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -21,23 +24,23 @@ def _run(install: Install) -> Iterator[Finding]:
         namespace = "" if ref["kind"] == "ClusterRole" else binding.key.namespace
         if (ref["kind"], namespace, ref["name"]) not in roles:
             message = f"names the {ref['kind']} {ref['name']!r}, which is not rendered"
-            yield _finding(str(binding.key), message, "Whoever creates that name takes the rights: render it, too.")
+            yield CHECK.finding(install.at(binding, "roleRef"), message, _REMEDIATION)
         if not any(True for _ in subjects(binding)):
-            yield _finding(str(binding.key), "has no subject", "Remove it.")
-        for subject in subjects(binding):
+            yield CHECK.finding(install.at(binding, "subjects"), "has no subject", "Remove the binding.")
+        for index, subject in enumerate(subjects(binding)):
             account = service_account(subject, binding)
             if account is not None and account not in accounts:
-                message = f"binds the ServiceAccount {'/'.join(account)}, which is not rendered"
-                yield _finding(str(binding.key), message, "Whoever creates that name takes the rights: render it, too.")
-
-
-def _finding(place: str, message: str, cure: str) -> Finding:
-    return Finding(CHECK.id, Severity.ERROR, place, message, cure)
+                message = f"binds the ServiceAccount {account}, which is not rendered"
+                yield CHECK.finding(
+                    install.at(binding, f"subjects[{index}]"),
+                    message,
+                    _REMEDIATION,
+                )
 
 
 CHECK = Check(
     id="binding-resolves",
     title="every binding names a Role and ServiceAccounts that are rendered with it",
-    why="A name that does not exist is a right for whoever creates it first.",
+    why="Anyone who creates the missing object gets the rights of the binding.",
     run=_run,
 )

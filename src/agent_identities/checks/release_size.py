@@ -1,9 +1,10 @@
-"""The release fits into the Secret in which Helm keeps it."""
+"""The release fits into the Secret in which Helm stores it."""
 
 from collections.abc import Iterator
 
 from agent_identities.chart.release_record import LIMIT_BYTES
-from agent_identities.checks import Check, Finding, Install, Severity
+from agent_identities.checks.registry import Check, Install
+from agent_identities.report.model import Finding, Location, Severity
 
 _NEARLY = 0.8
 
@@ -15,16 +16,17 @@ def _run(install: Install) -> Iterator[Finding]:
     agents = len(install.declaration.agents)
     severity = Severity.ERROR if size > LIMIT_BYTES else Severity.WARNING
     message = (
-        f"takes {size:,} bytes for {agents:,} agents ({size // max(agents, 1):,} each), "
-        f"and a Secret holds {LIMIT_BYTES:,}"
+        f"The release needs {size:,} bytes for {agents:,} agents ({size // max(agents, 1):,} each); "
+        f"the Secret in which Helm stores it holds {LIMIT_BYTES:,}."
     )
-    cure = "Write bindings: perTier, split the agents over several releases, or use Helm's database: HELM_DRIVER=sql."
-    yield Finding(CHECK.id, severity, "Secret of the release", message, cure)
+    remediation = "Set bindings: perTier, split the agents into several releases, or use HELM_DRIVER=sql."
+    yield Finding(CHECK.id, severity, message, Location(values="agents"), remediation=(remediation,))
 
 
 CHECK = Check(
     id="release-size",
-    title="the release fits into the Secret in which Helm keeps it",
-    why="Helm stores chart, values and manifest in one Secret; what does not fit cannot be installed or upgraded.",
+    title="the release fits into the Secret in which Helm stores it",
+    why="Helm stores chart, values and manifest in one Secret. A release that does not fit cannot be installed or "
+    "upgraded.",
     run=_run,
 )

@@ -1,13 +1,15 @@
-"""No Role holds a rule that the risk catalogue calls critical, unless its tier takes that risk on purpose.
+"""No Role has a rule that the risk catalogue calls critical, unless its tier accepts that risk.
 
-Warnings make known what is taken on purpose, and what the catalogue calls high.
+Accepted risks, and risks that the catalogue calls high, are warnings.
 """
 
 from collections.abc import Iterator
 
-from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.declaration import IMPERSONATION, TIER_LABEL
+from agent_identities.chart.names import TIER_LABEL
+from agent_identities.chart.objects import Key
+from agent_identities.checks.registry import Check, Install
 from agent_identities.rbac import Match, Role, covers
+from agent_identities.report.model import Finding, Severity
 
 _SEVERITIES = {"critical": Severity.ERROR, "high": Severity.WARNING}
 
@@ -18,16 +20,18 @@ def _run(install: Install) -> Iterator[Finding]:
     }
     for role in install.policy.roles:
         cluster_wide = role.kind == "ClusterRole" and role.name in bound_widely
-        place = f"{role.kind} {role.namespace}/{role.name}" if role.namespace else f"{role.kind} {role.name}"
+        obj = install.objects[Key("rbac.authorization.k8s.io", role.kind, role.namespace, role.name)]
         for match in install.catalogue.findings(role.rules, cluster_wide=cluster_wide, namespace=role.namespace):
             severity = _SEVERITIES.get(match.risk.severity)
             if severity is None:
                 continue
-            message = f"{match.risk.severity} risk {match.risk.id}: {match.risk.why}"
-            cure = f"Narrow it, or accept it in the tier: acceptRisks: {{{match.risk.id}: why it is needed}}."
+            what = f"has the {match.risk.severity} risk {match.risk.id}: {match.risk.why.rstrip('.')}"
+            remediation: tuple[str, ...] = (
+                f"Narrow the rule, or accept the risk in the tier: acceptRisks: {{{match.risk.id}: why it is needed}}.",
+            )
             if reason := _reason(install, role, match):
-                severity, message, cure = Severity.WARNING, f"{message} (accepted: {reason})", "Nothing to do."
-            yield Finding(CHECK.id, severity, f"{place} rules[{match.rule_index}]", message, cure)
+                severity, what, remediation = Severity.WARNING, f"{what} (accepted: {reason})", ()
+            yield CHECK.finding(install.at(obj, f"rules[{match.rule_index}]"), what, *remediation, severity=severity)
 
 
 def _reason(install: Install, role: Role, match: Match) -> str | None:
@@ -38,7 +42,7 @@ def _reason(install: Install, role: Role, match: Match) -> str | None:
     acting = [
         rule
         for grant in declaration.proxy.grants
-        if (grant.tier, grant.namespace) == (IMPERSONATION, role.namespace)
+        if grant.impersonation and grant.namespace == role.namespace
         for rule in grant.rules
     ]
     if match.risk.id.startswith("impersonate-") and not covers(acting, [match.rule]):
@@ -49,6 +53,6 @@ def _reason(install: Install, role: Role, match: Match) -> str | None:
 CHECK = Check(
     id="risk",
     title="no rule that the risk catalogue calls critical, unless its tier accepts the risk",
-    why="Such a rule alone is enough to become another identity or to take over the namespace or the cluster.",
+    why="One such rule is enough to become another identity, or to take over the namespace or the cluster.",
     run=_run,
 )

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
-from agent_identities.checks import Check, Finding, Install, Severity
-from agent_identities.declaration import AGENT_LABEL, pod_specs
+from agent_identities.chart.names import AGENT_LABEL
+from agent_identities.chart.objects import Key
+from agent_identities.chart.pods import pod_specs
+from agent_identities.checks.registry import Check, Install
+from agent_identities.report.model import Finding, Location
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -12,16 +15,19 @@ def _run(install: Install) -> Iterator[Finding]:
     declared = {(one.namespace, one.name) for one in active}
     elsewhere = {(one.namespace, one.name) for one in active if not one.created}
     for namespace, name in sorted(declared - elsewhere - accounts.keys()):
-        place = f"ServiceAccount {namespace}/{name}"
-        yield _finding(place, "is declared in the values but not rendered", "Mend the chart's serviceaccounts.yaml.")
+        yield CHECK.finding(
+            Location(Key("", "ServiceAccount", namespace, name)),
+            "is declared in the values but not rendered",
+            "Fix the chart's serviceaccounts.yaml.",
+        )
     for key in sorted(accounts.keys() - declared):
-        cure = "Declare it under `agents`, or remove it."
-        yield _finding(str(accounts[key].key), "is rendered but declared by no agent", cure)
+        what = "is rendered, but the values declare no such agent"
+        yield CHECK.finding(install.at(accounts[key]), what, "Declare the agent under `agents`, or remove the object.")
     for key in sorted(accounts.keys() & declared):
         label = accounts[key].labels.get(AGENT_LABEL, key[1])
         if label != key[1]:
-            cure = f"Its label {AGENT_LABEL} must be its own name."
-            yield _finding(str(accounts[key].key), f"is labelled as the agent {label!r}", cure)
+            location = install.at(accounts[key], f"metadata.labels[{AGENT_LABEL!r}]")
+            yield CHECK.finding(location, f"has the label of the agent {label!r}", f"Set {AGENT_LABEL} to {key[1]}.")
     yield from _shared(install)
 
 
@@ -30,22 +36,19 @@ def _shared(install: Install) -> Iterator[Finding]:
     for obj, spec in pod_specs(install.objects):
         name = spec.get("serviceAccountName") or "default"
         key = (obj.key.namespace, name)
+        location = install.at(obj, "spec.serviceAccountName")
         if install.declaration.find(*key) is None:
-            cure = "Name the ServiceAccount of an agent in the values."
-            yield _finding(str(obj.key), f"runs as {name!r}, which no agent declares", cure)
+            what = f"runs as {name!r}, which is not an agent of the values"
+            yield CHECK.finding(location, what, "Set serviceAccountName to the ServiceAccount of an agent.")
         if key in users:
-            cure = "Give each workload an agent of its own."
-            yield _finding(str(obj.key), f"runs as {name!r}, and so does {users[key]}", cure)
+            what = f"runs as {name!r}, and so does {users[key]}"
+            yield CHECK.finding(location, what, "Give each workload an agent of its own.")
         users[key] = str(obj.key)
-
-
-def _finding(place: str, message: str, cure: str) -> Finding:
-    return Finding(CHECK.id, Severity.ERROR, place, message, cure)
 
 
 CHECK = Check(
     id="unique-identity",
     title="each agent has one ServiceAccount of its own, and each workload an agent of its own",
-    why="Two workloads behind one ServiceAccount hold each other's rights, and one hijacked is both.",
+    why="Two workloads that share a ServiceAccount have the same rights: an attacker in one has both.",
     run=_run,
 )

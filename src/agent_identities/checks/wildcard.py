@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from agent_identities.checks import Check, Finding, Install, Severity
+from agent_identities.checks.registry import Check, Install
+from agent_identities.report.model import Finding
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -11,14 +12,16 @@ def _run(install: Install) -> Iterator[Finding]:
             for field in ("apiGroups", "resources", "verbs", "nonResourceURLs"):
                 for value in rule.get(field) or ():
                     if "*" in value:
-                        place = f"{role.key} rules[{index}].{field}"
-                        cure = "Name what is needed; what a wildcard covers grows with every CRD."
-                        yield Finding(CHECK.id, Severity.ERROR, place, f"holds the wildcard {value!r}", cure)
+                        yield CHECK.finding(
+                            install.at(role, f"rules[{index}].{field}"),
+                            f"has the wildcard {value!r}",
+                            "List what the agent needs: a wildcard also covers every future resource.",
+                        )
 
 
 CHECK = Check(
     id="wildcard",
     title="no rule has a wildcard",
-    why="A wildcard grants verbs and resources that nobody listed, those of the future included.",
+    why="A wildcard grants verbs and resources that are not listed, including future resources.",
     run=_run,
 )

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from agent_identities.checks import Check, Finding, Install, Severity
+from agent_identities.chart.objects import Key
+from agent_identities.checks.registry import Check, Install
 from agent_identities.declaration import Identity
-from agent_identities.rbac import PolicyRule, covers
+from agent_identities.rbac import PolicyRule, covers, requests_of
+from agent_identities.report.model import Finding, Location
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -21,28 +23,27 @@ def _run(install: Install) -> Iterator[Finding]:
             declared = identity.rules_in(namespace)
             for rule in beyond(declared, rules):
                 by = ", ".join(sorted(sources[namespace]))
-                yield _finding(identity, namespace, f"may {_text(rule)}, beyond its tiers", f"Look at: {by}.")
+                yield _finding(
+                    identity, namespace, f"can {_text(rule)}, which its tiers do not declare,", f"Granted by: {by}."
+                )
             for rule in beyond(rules, declared):
-                yield _finding(identity, namespace, f"may not {_text(rule)}, which its tiers declare", "Bind the tier.")
+                yield _finding(identity, namespace, f"cannot {_text(rule)}, which its tiers declare,", "Bind the tier.")
 
 
 def _text(rule: PolicyRule) -> str:
-    target = rule.non_resource_urls or tuple(
-        f"{resource}.{group}" if group else resource for group in rule.api_groups for resource in rule.resources
-    )
-    names = f" named {', '.join(rule.resource_names)}" if rule.resource_names else ""
-    return f"{'/'.join(rule.verbs)} {', '.join(target)}{names}"
+    return ", ".join(map(str, requests_of(rule)))
 
 
-def _finding(identity: Identity, namespace: str, message: str, cure: str) -> Finding:
-    place = f"ServiceAccount {identity.namespace}/{identity.name}"
+def _finding(identity: Identity, namespace: str, what: str, remediation: str) -> Finding:
+    values = "proxy" if identity.entry == "proxy" else f"agents.{identity.entry}"
+    location = Location(Key("", "ServiceAccount", identity.namespace, identity.name), values=values)
     where = f"in namespace {namespace}" if namespace else "in the whole cluster"
-    return Finding(CHECK.id, Severity.ERROR, place, f"{message} {where}", cure)
+    return CHECK.finding(location, f"{what} {where}", remediation)
 
 
 CHECK = Check(
     id="within-tiers",
     title="each identity holds the rules of its tiers, no more and no less",
-    why="This is what least privilege means here: for every possible request, by the API server's own rule algebra.",
+    why="This is least privilege, decided for every possible request with the API server's own rules.",
     run=_run,
 )

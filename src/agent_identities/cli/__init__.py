@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agent_identities import __version__
-from agent_identities.cli import attack, check, cluster, quarantine, toolchain, trace, verify
+from agent_identities.cli import attack, check, down, quarantine, rightsize, status, toolchain, trace, up, verify
 from agent_identities.errors import AgentIdentitiesError
 
 _INTERRUPTED = 130
@@ -37,7 +37,7 @@ def _options(
     pass
 
 
-for _module in (check, verify, attack, trace, quarantine, cluster, toolchain):
+for _module in (check, verify, attack, trace, rightsize, quarantine, up, down, status, toolchain):
     _module.register(app)
 
 

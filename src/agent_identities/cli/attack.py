@@ -1,113 +1,76 @@
-"""agent-identities attack: try with each agent's own token everything that a thief would, and see what stops it."""
+"""agent-identities attack: send what an attacker with each agent's token would try, and report what stops it."""
 
-import io
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from agent_identities.cli.run import ClusterKind, Output, Steps, cluster_for, furnish, install, naming
+from agent_identities.cli import options
 from agent_identities.errors import AgentIdentitiesError
-
-if TYPE_CHECKING:
-    from agent_identities.attack.run import Attack
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(attack)
 
 
 def attack(
-    values: Annotated[list[Path], typer.Option("--values", "-f", help="Values file; may be repeated, later ones win.")],
-    release: Annotated[str, typer.Option(help="Name of the release, where one is installed.")] = "agents",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")] = "agent-system",
-    cluster: Annotated[
-        ClusterKind | None,
-        typer.Option(
-            help="kubeconfig: a cluster of yours, with the release installed; needs --yes-attack. embedded, kind: one "
-            "made for this run, installed to, attacked and removed. Without it: the cluster that kubectl would use, "
-            "else embedded (docs/clusters.md).",
-            show_default=False,
-        ),
-    ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False)] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig; its current one if absent.")] = None,
-    kubernetes: Annotated[
-        str | None, typer.Option(metavar="MINOR", help="Kubernetes minor of a cluster made for this run: 1.34 to 1.37.")
-    ] = None,
-    chart: Annotated[
-        Path | None, typer.Option(help="The chart; the one that comes with this package if absent.")
-    ] = None,
+    values: options.ValuesFiles,
+    release: options.Release = options.DEFAULT_RELEASE,
+    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    cluster: options.Where = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    kubernetes: options.Kubernetes = None,
+    chart: options.Chart = None,
     agent: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Attack from this ServiceAccount only; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Attack only from this ServiceAccount. May be repeated.", show_default=False),
     ] = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How the run is printed.")] = Output.TABLE,
+    output: options.Output = "text",
     *,
     yes_attack: Annotated[
-        bool, typer.Option("--yes-attack", help="Yes, send these requests to a cluster of mine.")
+        bool, typer.Option("--yes-attack", help="Send these requests to an existing cluster.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="List every single move, too.")] = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests in flight.")] = 16,
+    every: Annotated[bool, typer.Option("--all", help="Also list every single request.")] = False,
+    concurrency: options.Concurrency = 16,
 ) -> None:
-    """Steal each agent's token, try everything a thief would, and say how it was stopped.
+    """Send every request that an attacker with an agent's token would try, and report what stops each one.
 
-    Real requests, with a real token of each agent: a list of known attacks, every right that the risk catalogue is
-    about, the agent's rights in another namespace, and its siblings' tokens, pods, identity and secrets. What the
-    values declare may succeed; all else must be refused by RBAC, or by an admission policy that names itself. Nothing
-    is changed: requests that write are dry runs, the others aim at objects that do not exist. Made for the run and
-    removed after it: a pod that never starts for each agent without one, and a ServiceAccount without rights.
+    The requests are real and use a real token of each agent: a list of known attacks, every right in the risk
+    catalogue, the agent's rights in another namespace, and the tokens, pods, identities and secrets of its siblings.
+    Requests that the values declare may succeed. RBAC, or an admission policy that names itself, must refuse all
+    others. Nothing that exists is changed: requests that write are dry runs, the others name objects that do not exist.
+    Created for the run and removed after it: a pod that never starts for each agent without a pod, and a ServiceAccount
+    without rights.
 
-    Exit status: 0 all stopped; 1 something succeeded that was not declared, could not be sent, or an agent has no
-    ServiceAccount or token; 2 could not run, or a positive control failed, so that the run proves nothing.
+    Exit status: 0 everything was stopped. 1 an undeclared request succeeded or could not be sent, an agent has no
+    ServiceAccount or token, or something was left behind. 2 could not run, or a positive control failed: the run is
+    inconclusive.
     """
     from agent_identities import bundled
-    from agent_identities.chart import values as values_files
+    from agent_identities.agents import Agents
+    from agent_identities.attack.job import attack as run
+    from agent_identities.cli.clusters import cluster_with
+    from agent_identities.cli.steps import Steps
     from agent_identities.cluster.choose import choose
-    from agent_identities.declaration import declare
-    from agent_identities.rbac import Catalogue
+    from agent_identities.report import write
 
     choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
     if choice.access and not yes_attack:
         raise AgentIdentitiesError(
-            f"attack: would send thousands of hostile requests, as each of the agents, to {choice}. They change "
-            "nothing, but they will be seen in its audit log. If that is wanted: --yes-attack. To attack a cluster "
-            "made for this run instead: --cluster embedded"
+            f"attack: sends thousands of hostile requests, as each of the agents, to {choice}. They change nothing, "
+            "but they are in its audit log. To send them: --yes-attack. To attack a cluster that is created for this "
+            "run instead: --cluster embedded"
         )
-    chart = chart or bundled.chart_path()
-    merged = values_files.load(chart, values)
-    catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
+    agents = Agents(tuple(values), {}, chart or bundled.chart_path(), release, namespace)
+    _ = agents.values, agents.catalogue  # refused before anything starts
     steps = Steps()
-    with naming(choice), cluster_for(choice, kubernetes, steps) as found:
-        declaration = declare(merged, namespace=namespace, kube_version=found.version)
-        if found.throw_away:
-            furnish(found, declaration)
-            install(found, chart, release, namespace, values, steps)
-
-        from agent_identities.attack.run import attack as attack_live
-        from agent_identities.kube.client import Api
-
-        with (
-            steps.progress("attacking") as on_progress,
-            Api(found.access, concurrency=concurrency) as api,
-        ):
-            run = attack_live(
-                api, declaration, catalogue, only=agent or (), concurrency=concurrency, on_progress=on_progress
-            )
-    _print(run, output, every=every)
-    if not run.clean:
-        raise typer.Exit(2 if run.void else 1)
-
-
-def _print(run: "Attack", output: Output, *, every: bool) -> None:
-    from agent_identities.attack import report
-
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # Markdown's symbols must not end the command where LANG is C
-    if output is Output.JSON:
-        print(report.to_json(run))
-    elif output is Output.MARKDOWN:
-        print(report.to_markdown(run, every_move=every), end="")
-    else:
-        report.print_text(run, every_move=every)
+    with (
+        cluster_with(agents, choice, kubernetes, steps) as found,
+        steps.progress("attacking") as on_progress,
+    ):
+        result = run(agents, found, only=agent or (), concurrency=concurrency, on_progress=on_progress)
+    write(result.report(listing=every), output, sys.stdout)
+    if not result.ok:
+        raise typer.Exit(2 if result.void else 1)

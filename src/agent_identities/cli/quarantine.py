@@ -1,20 +1,17 @@
-"""agent-identities quarantine: take one agent out of a live cluster, now."""
+"""agent-identities quarantine: remove one agent's rights, ServiceAccount and pods from a live cluster, now."""
 
+import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class _Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
+from agent_identities.cli import options
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(quarantine)
 
 
@@ -25,46 +22,54 @@ def quarantine(
     values: Annotated[
         list[Path] | None,
         typer.Option(
-            "--values", "-f", help="Values file; may be repeated. Absent: the cluster's labels and Helm's record tell."
+            "--values",
+            "-f",
+            help="Values file. May be repeated. Default: the labels on the cluster and Helm's record of the release.",
+            show_default=False,
         ),
     ] = None,
     release: Annotated[
-        str | None, typer.Option(help="Name of the release; as its ServiceAccount's labels say if absent.")
+        str | None,
+        typer.Option(help="Name of the release. Default: from the labels of its ServiceAccount.", show_default=False),
     ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")] = "agent-system",
-    kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False)] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig; its current one if absent.")] = None,
-    output: Annotated[_Output, typer.Option("--output", "-o", help="How the result is printed.")] = _Output.TEXT,
+    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    output: options.Output = "text",
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Take an agent's rights, its account and its pods away, at once, and wait until the API server refuses it.
+    """Remove an agent's rights, its ServiceAccount and its pods, and wait until the API server refuses the agent.
 
-    First every binding that names it, in any namespace; then its ServiceAccount, which ends its tokens within about
-    ten seconds; then its Deployment and pods. Its siblings are not touched. Exit status: 0 nothing of it is left,
-    2 something is, or nothing could be done.
+    First every binding that names the agent, in any namespace; then its ServiceAccount, which ends its tokens within
+    about ten seconds; then its Deployment and pods. Its siblings are not changed. Exit status: 0 nothing of the agent
+    is left, 1 something is left, 2 could not run.
     """
-    started = time.monotonic() - time.process_time()  # from here back: Python was busy starting
+    started = time.monotonic() - time.process_time()  # counts from when Python began to start
     from rich.console import Console
 
-    from agent_identities import bundled
-    from agent_identities.chart import values as values_files
-    from agent_identities.cli.run import naming
+    from agent_identities.agents import Agents
+    from agent_identities.cli.clusters import naming
     from agent_identities.cluster.choose import choose
-    from agent_identities.kube.client import Api
-    from agent_identities.quarantine import report
-    from agent_identities.quarantine.find import find
-    from agent_identities.quarantine.revoke import revoke
+    from agent_identities.cluster.provide import provide
+    from agent_identities.quarantine.job import quarantine as run
+    from agent_identities.report import write
 
-    merged = values_files.load(bundled.chart_path(), values) if values else None
+    agents = Agents(tuple(values), namespace=namespace) if values else None
+    if agents is not None:
+        _ = agents.values  # refused before anything is removed
     choice = choose("kubeconfig", kubeconfig=kubeconfig, context=context)
-    assert choice.access is not None
-    with naming(choice), Api(choice.access) as api, Console(stderr=True).status("looking") as status:
-        found = find(api, agent, namespace, release=release, values=merged)
-        result = revoke(api, found, started=started, dry_run=dry_run, on_step=status.update)
-    if output is _Output.JSON:
-        print(report.to_json(result))
-    else:
-        report.print_text(result)
-    if result.left:
-        raise typer.Exit(2)
+    with naming(choice), Console(stderr=True).status("looking") as status, provide(choice) as cluster:
+        result = run(
+            agent,
+            cluster,
+            agents=agents,
+            namespace=namespace,
+            release=release,
+            dry_run=dry_run,
+            started=started,
+            on_step=status.update,
+        )
+    write(result.report(), output, sys.stdout)
+    if not result.ok:
+        raise typer.Exit(1)

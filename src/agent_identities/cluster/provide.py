@@ -5,12 +5,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent_identities.cluster.choose import Choice, Kind, choose
-from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.errors import ClusterError
 from agent_identities.kube.kubeconfig import Access, load
 from agent_identities.toolchain import DEFAULT_KUBERNETES
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,15 @@ class Cluster:
     def context(self) -> str:
         """The context of the kubeconfig."""
         return self.access.place.context
+
+    def install(self, agents: "Agents") -> None:
+        """Install a release with real Helm, and before it what its values take for granted.
+
+        Raises HelmError, ApiError, ToolchainError.
+        """
+        from agent_identities.cluster.install import install
+
+        install(self, agents)
 
 
 @contextlib.contextmanager
@@ -97,6 +109,8 @@ def _from_kind(kubernetes: str) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def _embedded(kubernetes: str) -> Iterator[Cluster]:
+    from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig  # slow: certificates
+
     directory = Path(tempfile.mkdtemp(prefix="agent-identities-"))
     config = ControlPlaneConfig(kubernetes=kubernetes)
     with ControlPlane.start(directory, config, remove_directory=True) as plane:

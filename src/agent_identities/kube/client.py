@@ -11,7 +11,6 @@ import re
 import shlex
 import ssl
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -92,16 +91,9 @@ class Api:
         """Close the connections, those of `with_token`, too."""
         self._transport.close()
 
-    @contextlib.contextmanager
-    def workers(self, concurrency: int, name: str) -> Iterator[ThreadPoolExecutor]:
-        """Threads that ask at once. An exception in the block, and Ctrl-C, ends the requests that are on their way."""
-        with ThreadPoolExecutor(concurrency, thread_name_prefix=name) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._transport.abort()
-                raise
+    def abort(self) -> None:
+        """End the requests that are on their way, those of `with_token`, too; those after them are sent as ever."""
+        self._transport.abort()
 
     def version(self) -> str:
         """The version of the API server: v1.36.4. Raises ApiError."""

@@ -1,148 +1,45 @@
-"""The offline evaluator held against a real API server: every decision, and the binding that the reason names.
+"""SubjectAccessReviews: what an API server would authorize, in its own words.
 
-A SubjectAccessReview is decided by the very authorizer that decides requests, and tells its reason. The comparison is
-total: it takes every role and binding that the server has, so that whatever allows is one of ours to name. It holds for
-servers whose only authorizers are Node and RBAC.
+A SubjectAccessReview is decided by the very authorizer that decides requests, and carries its reason.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api
-from agent_identities.rbac import Authorizer, Decision, Policy, Request
-from agent_identities.rbac.authorizer import quote
+from agent_identities.kube.client import Api
+from agent_identities.rbac import Request, User
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-KINDS = ("ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding")
+_AUTHORIZATION = "/apis/authorization.k8s.io/v1"
+REVIEWS = f"{_AUTHORIZATION}/subjectaccessreviews"
+SELF_REVIEWS = f"{_AUTHORIZATION}/selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the API server said."""
+class ReviewStatus:
+    """The status of a SubjectAccessReview; texts are "" where the API server gives none.
+
+    ``evaluation_error``: an authorizer could not decide, so that a denial is not to be relied on.
+    """
 
     allowed: bool
     reason: str = ""
+    evaluation_error: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A request that the evaluator and the API server decide differently, or for another reason."""
-
-    request: Request
-    expected: Decision
-    answer: Answer
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """What the evaluator and the API server decide; alike where only the reasons differ."""
-        return self.expected.allowed, self.answer.allowed
-
-    def __str__(self) -> str:
-        ours = " or ".join(sorted(reasons(self.expected))) or "no reason"
-        return (
-            f"{self.request}: the evaluator says {_word(self.expected.allowed)} ({ours}), "
-            f"the API server {_word(self.answer.allowed)} ({self.answer.reason or 'no reason'})"
+    @classmethod
+    def of(cls, review: Mapping[str, Any]) -> "ReviewStatus":
+        """The status of a review as the API server returns it; denied where it has none."""
+        status = review.get("status") or {}
+        return cls(
+            bool(status.get("allowed")), str(status.get("reason") or ""), str(status.get("evaluationError") or "")
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How many decisions were compared, how many of them allow, and where the two differ."""
-
-    decisions: int = 0
-    allowed: int = 0
-    differences: tuple[Difference, ...] = ()
-
-    def __add__(self, other: "Comparison") -> "Comparison":
-        return Comparison(
-            self.decisions + other.decisions, self.allowed + other.allowed, self.differences + other.differences
-        )
-
-    def __str__(self) -> str:
-        return f"decisions compared: {self.decisions:,} ({self.allowed:,} allow), differences: {len(self.differences)}"
+def ask(api: Api, user: User, request: Request) -> ReviewStatus:
+    """Whether the API server would allow a request of a user. Raises ApiError."""
+    return ReviewStatus.of(api.post(REVIEWS, request.review(user), repeatable=True))
 
 
-def compare(
-    api: Api, policy: Policy, requests: Iterable[Request], *, concurrency: int = DEFAULT_CONCURRENCY
-) -> Comparison:
-    """Decide each request here and there. ``policy`` is all that the server has: see `server_policy`.
-
-    Raises ApiError when a request gets no answer.
-    """
-    authorizer = Authorizer(policy)
-    asked = list(requests)
-    with api.workers(concurrency, "compare") as pool:
-        answers = list(pool.map(lambda request: ask(api, request), asked))
-    decided = [(request, authorizer.decide(request), answer) for request, answer in zip(asked, answers, strict=True)]
-    return Comparison(
-        len(asked),
-        sum(answer.allowed for answer in answers),
-        tuple(Difference(*each) for each in decided if not agree(each[1], each[2])),
-    )
-
-
-def ask(api: Api, request: Request) -> Answer:
-    """The API server's own decision. Raises ApiError."""
-    status = api.post(REVIEWS, review(request), repeatable=True).get("status") or {}
-    return Answer(bool(status.get("allowed")), status.get("reason") or "")
-
-
-def review(request: Request) -> dict[str, Any]:
-    """The SubjectAccessReview that asks whether a request is allowed."""
-    spec: dict[str, Any] = {"user": request.user.name, "groups": list(request.user.groups)}
-    if request.is_resource_request:
-        attributes = {
-            "verb": request.verb,
-            "group": request.api_group,
-            "resource": request.resource,
-            "subresource": request.subresource,
-            "name": request.name,
-            "namespace": request.namespace,
-        }
-        spec["resourceAttributes"] = {key: value for key, value in attributes.items() if value}
-    else:
-        spec["nonResourceAttributes"] = {"verb": request.verb, "path": request.path}
-    return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-
-
-def agree(decision: Decision, answer: Answer) -> bool:
-    """Whether both decide alike, and for a reason that both know.
-
-    The server names the first binding that allows, in random order: it must be one of ours. Where it denies, it names
-    every role that bindings of the user refer to in vain.
-    """
-    if decision.allowed != answer.allowed:
-        return False
-    if decision.allowed:
-        return answer.reason in (reasons(decision) or {""})
-    missing = reasons(decision)
-    shown = answer.reason.removeprefix("rbac: ").removeprefix("RBAC: ")  # the former since Kubernetes 1.37
-    if len(missing) > 1:
-        shown = shown.removeprefix("[").removesuffix("]")
-    # Names may hold anything: look for each, and let nothing be left over but what stands between them.
-    return all(each in shown for each in missing) and len(shown) == len(", ".join(missing))
-
-
-def reasons(decision: Decision) -> frozenset[str]:
-    """The reasons that the API server may give for this decision; none, where it gives none."""
-    if decision.allowed:
-        return frozenset(grant.reason for grant in decision.by)
-    return frozenset(
-        f"{ref.kind.lower()}.rbac.authorization.k8s.io {quote(ref.name)} not found"
-        for ref in (binding.role_ref for binding in decision.dangling)
-    )
-
-
-def _word(allowed: bool) -> str:  # noqa: FBT001 # it is the only thing this is about
-    return "allow" if allowed else "deny"
-
-
-def server_policy(api: Api) -> Policy:
-    """Every role and binding that the API server has. Raises ApiError."""
-    return Policy.from_manifests(
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, **item}
-        for kind in KINDS
-        for item in api.list_all(f"{RBAC}/{kind.lower()}s")
-    )
+def ask_self(api: Api, request: Request) -> ReviewStatus:
+    """Whether the API server would allow a request of whoever ``api`` authenticates as. Raises ApiError."""
+    return ReviewStatus.of(api.post(SELF_REVIEWS, request.review(), repeatable=True))

@@ -12,14 +12,14 @@ from http import HTTPStatus
 from typing import Any
 
 from agent_identities.chart import values as values_files
-from agent_identities.declaration import AGENT_LABEL, Declaration, declare
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, RELEASE_LABEL
+from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api, ApiError
-from agent_identities.quarantine.plan import INSTANCE_LABEL, Target
+from agent_identities.quarantine.plan import Target
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HELM = "meta.helm.sh/release-"  # what Helm annotates all that it makes with (helm.sh/helm/v4 pkg/action/validate.go)
-RELEASE_LABEL = "app.kubernetes.io/instance"
 _METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 """A record of Helm may be a megabyte."""
 

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_identities.declaration import AGENT_LABEL
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL
 from agent_identities.kube.field_owner import Applied, applied_with
-from agent_identities.rbac import Request, RoleRef, Subject, User, breakdown
+from agent_identities.kube.roles import RBAC
+from agent_identities.rbac import Request, RoleRef, Subject, User, requests_of
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.model import PolicyRule
 from agent_identities.rbac.request import SERVICE_ACCOUNTS_GROUP
 
 Manifest = Mapping[str, Any]
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 PREFIXES: Mapping[str, str] = {
     "ClusterRoleBinding": RBAC,
     "RoleBinding": RBAC,
@@ -25,9 +25,6 @@ PREFIXES: Mapping[str, str] = {
     "Deployment": "/apis/apps/v1",
     "Pod": "/api/v1",
 }
-INSTANCE_LABEL = "agent-identities/instance-of"
-"""The label with the entry of the values, where the ServiceAccount is not called so."""
-
 _BOOTSTRAP_LABEL = "kubernetes.io/bootstrapping"
 
 
@@ -161,23 +158,12 @@ def _whole(kind: str, item: Manifest, note: str) -> Step:
     return Step(kind, metadata["namespace"], metadata["name"], metadata["uid"], note=note)
 
 
-def rights(step: Step, rules: Iterable[PolicyRule]) -> tuple[Request, ...]:
-    """Everything that a binding allows, as requests of its user under no other name: not as a member of its groups."""
-    atoms = [atom for rule in rules for atom in breakdown(rule)]
-    return tuple(_request(User(user), atom, step) for user in step.users for atom in atoms if _counts(atom, step))
-
-
-def _counts(atom: PolicyRule, step: Step) -> bool:
-    return not (step.namespace and atom.non_resource_urls)
-
-
-def _request(user: User, atom: PolicyRule, step: Step) -> Request:
-    (verb,) = atom.verbs
-    if atom.non_resource_urls:
-        return Request(user, verb, path=atom.non_resource_urls[0])
-    resource, _, subresource = atom.resources[0].partition("/")
-    name = atom.resource_names[0] if atom.resource_names else ""
-    return Request(user, verb, atom.api_groups[0], resource, subresource, name, step.namespace)
+def rights(step: Step, rules: Iterable[PolicyRule]) -> tuple[tuple[User, Request], ...]:
+    """Everything that a binding allows, for its users under no other name: not as members of their groups."""
+    granted = [request for rule in rules for request in requests_of(rule, step.namespace)]
+    return tuple(
+        (User(user), request) for user in step.users for request in granted if not (step.namespace and request.path)
+    )
 
 
 def values_change(

@@ -1,54 +1,84 @@
-"""What `agent-identities quarantine` did, as text and as JSON."""
+"""What quarantine removed, when that took effect, what is left, and the values that make it last."""
 
 import dataclasses
-import json
 import shlex
 
 import yaml
-from rich.console import Console
-from rich.text import Text
 
 from agent_identities.quarantine.revoke import Revocation
+from agent_identities.report.model import Block, Column, Finding, Report, Severity, Style, Table, cell
+
+_SHOWN = ("kind", "namespace", "name", "note")
 
 
-def print_text(result: Revocation, console: Console | None = None) -> None:
-    """What went, when that took effect, what is left, and the values that keep it so."""
-    console = console or Console(highlight=False, soft_wrap=True)
+def build(result: Revocation) -> Report:
+    """The result as a report.
+
+    JSON has, beside the common keys, {"namespace", "serviceAccounts": [name], "dryRun", "removed": [{kind, namespace,
+    name, note}], "left": [text], "seconds": {"bindings", "account", "pods", "lastAllowed", "lastAuthenticated"},
+    "values"}; a time is null where nothing was seen.
+    """
+    return Report(
+        command="quarantine",
+        ok=result.ok,
+        summary=_summary(result),
+        tables=tuple(_tables(result)),
+        findings=tuple(Finding("left", Severity.ERROR, f"Left: {failure}") for failure in result.left),
+        notes=tuple(result.notes),
+        blocks=tuple(_blocks(result)),
+        closing=tuple(_closing(result)),
+        data=_data(result),
+    )
+
+
+def _summary(result: Revocation) -> str:
     names = ", ".join(result.target.names)
-    if result.steps:
-        console.print(Text("Would be removed" if result.dry_run else "Removed", style="bold"))
-        for step in result.steps:
-            console.print(Text(f"  {step}") + Text(f" ({step.note})" if step.note else "", style="dim"))
-    elif not result.left:
-        console.print(Text(f"{names}: already quarantined; no binding, account or pod of it is on the cluster."))
-    if not result.dry_run and result.steps:
-        _print_times(result, console)
-    for note in result.notes:
-        console.print(Text(f"! {note}", style="yellow"))
-    for failure in result.left:
-        console.print(Text(f"✗ Left: {failure}", style="bold red"))
-    console.print()
-    if not result.values_change["agents"]:
-        console.print(Text("The values of the release keep it so."))
-        return
-    console.print(Text(f"Until the values say so, the next helm upgrade gives {names} all of it back:", style="bold"))
-    console.print(Text(_indented(yaml.safe_dump(result.values_change, default_flow_style=None))))
-    console.print(Text(f"Saved as quarantine.yaml, for example: {upgrade_command(result)}", style="dim"))
+    if result.left:
+        return f"{names}: not fully quarantined. Run the same command again once the cause above is fixed."
+    if result.dry_run:
+        return f"{names}: nothing was changed (--dry-run)."
+    if not result.steps:
+        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of it."
+    return f"{names}: quarantined."
 
 
-def _print_times(result: Revocation, console: Console) -> None:
-    console.print()
-    console.print(Text("Seconds from the command to", style="bold"))
-    rows = (
+def _tables(result: Revocation) -> list[Table]:
+    if not result.steps:
+        return []
+    title = "would be removed" if result.dry_run else "removed"
+    rows = tuple((cell(str(step)), cell(step.note, Style.MUTED)) for step in result.steps)
+    removed = Table((Column(title), Column("note")), rows)
+    return [removed] if result.dry_run else [removed, _times(result)]
+
+
+def _times(result: Revocation) -> Table:
+    times = (
         ("bindings removed", result.done_after.get("bindings")),
         ("last allowed request", result.last_allowed),
         ("account removed", result.done_after.get("account")),
         ("last authenticated request", result.last_authenticated),
         ("pods removed", result.done_after.get("pods")),
     )
-    for what, seconds in rows:
-        if seconds is not None or what.startswith("last"):
-            console.print(f"  {what:<28}{'not seen' if seconds is None else f'{seconds:.2f}'}")
+    rows = tuple(
+        (cell(what), cell("not seen" if seconds is None else f"{seconds:.2f}"))
+        for what, seconds in times
+        if seconds is not None or what.startswith("last")
+    )
+    return Table((Column("from the command to"), Column("seconds", right=True)), rows)
+
+
+def _blocks(result: Revocation) -> list[Block]:
+    if not result.values_change["agents"]:
+        return []
+    names = ", ".join(result.target.names)
+    title = f"Add this to the values: without it, the next helm upgrade restores the rights of {names}"
+    return [Block("yaml", yaml.safe_dump(result.values_change, default_flow_style=None), title)]
+
+
+def _closing(result: Revocation) -> list[str]:
+    if not result.values_change["agents"]:
+        return ["The values of the release already have it."]
+    return [f"Saved as quarantine.yaml, for example: {upgrade_command(result)}"]
 
 
 def upgrade_command(result: Revocation) -> str:
@@ -65,22 +95,15 @@ def upgrade_command(result: Revocation) -> str:
     return shlex.join([*command, "-f", "quarantine.yaml"])
 
 
-def to_json(result: Revocation) -> str:
-    """The same for machines.
-
-    {"namespace", "serviceAccounts": [name], "dryRun", "removed": [{kind, namespace, name, note}], "left": [text],
-    "notes": [text], "seconds": {"bindings", "account", "pods", "lastAllowed", "lastAuthenticated"}, "values"}; a time
-    is null where nothing was seen.
-    """
-    report = {
+def _data(result: Revocation) -> dict[str, object]:
+    return {
         "namespace": result.target.namespace,
         "serviceAccounts": list(result.target.names),
         "dryRun": result.dry_run,
         "removed": [
             {key: value for key, value in dataclasses.asdict(step).items() if key in _SHOWN} for step in result.steps
         ],
-        "left": result.left,
-        "notes": result.notes,
+        "left": list(result.left),
         "seconds": {
             **{what: result.done_after.get(what) for what in ("bindings", "account", "pods")},
             "lastAllowed": result.last_allowed,
@@ -88,11 +111,3 @@ def to_json(result: Revocation) -> str:
         },
         "values": result.values_change,
     }
-    return json.dumps(report, indent=2)
-
-
-_SHOWN = ("kind", "namespace", "name", "note")
-
-
-def _indented(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines()).rstrip("\n")

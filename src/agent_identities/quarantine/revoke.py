@@ -14,13 +14,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from agent_identities.declaration import AGENT_LABEL
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL
 from agent_identities.kube.client import Answer, Api, ApiError
+from agent_identities.kube.fanout import fan_out
 from agent_identities.kube.reviews import ask
+from agent_identities.kube.roles import RBAC, role_path
 from agent_identities.quarantine.find import Found, stored_values, unfinished
 from agent_identities.quarantine.plan import (
-    INSTANCE_LABEL,
-    RBAC,
     Step,
     Target,
     account_steps,
@@ -32,9 +32,11 @@ from agent_identities.quarantine.plan import (
     workload_steps,
 )
 from agent_identities.quarantine.watch import Watch
-from agent_identities.rbac import PolicyRule, Request
+from agent_identities.rbac import PolicyRule, Request, User
+from agent_identities.report.model import Report, Result
 
 _TRIES = 5
+_CONCURRENCY = 8
 _LONGEST_WAIT_SECONDS = 30.0
 _FIRST_ANSWER_SECONDS = 0.2  # what a watch may cost: nothing is removed before it has seen what is to end
 _TOKEN_SECONDS = 600  # the least that the API server issues
@@ -45,7 +47,7 @@ _APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 
 
 @dataclass
-class Revocation:
+class Revocation(Result):
     """What was done, what was not, and when it took effect.
 
     ``home`` is the namespace of the release. Times are seconds from the command on. ``last_allowed`` and
@@ -64,6 +66,17 @@ class Revocation:
     last_allowed: float | None = None
     last_authenticated: float | None = None
     values_change: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing of the target is left."""
+        return not self.left
+
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every step is listed already
+        """The result in words and tables."""
+        from agent_identities.quarantine.report import build
+
+        return build(self)
 
 
 def revoke(
@@ -90,8 +103,8 @@ class _Run:
         self.api, self.target, self.started, self.on_step = api, found.target, started, on_step
         self.found = found
         self.result = Revocation(found.target, found.release, found.home, dry_run)
-        self.rights: dict[Request, None] = {}
-        self.probes: list[Request] = []
+        self.rights: dict[tuple[User, Request], None] = {}
+        self.probes: list[tuple[User, Request]] = []
         self._roles: dict[str, tuple[PolicyRule, ...]] = {}
         self._asking = threading.Lock()
         self._gone = ""
@@ -248,8 +261,7 @@ class _Run:
         ref = step.role
         if ref is None:
             return ()
-        where = f"/namespaces/{step.namespace}" if ref.kind == "Role" else ""
-        path = f"{RBAC}{where}/{ref.kind.lower()}s/{quote(ref.name, safe='')}"
+        path = role_path(ref, step.namespace)
         if path not in self._roles:
             try:
                 rules = self.api.get(path).get("rules") or ()
@@ -316,12 +328,13 @@ class _Run:
         if self.result.dry_run:
             self.result.steps += steps
             return
-        with self.api.workers(8, "revoke") as pool:
-            for step, failure in zip(steps, pool.map(self._try, steps), strict=True):
-                if failure:
-                    self.result.left.append(f"{step}: {failure}")
-                else:
-                    self.result.steps.append(step)
+        for step, failure in zip(
+            steps, fan_out(self._try, steps, concurrency=_CONCURRENCY, abort=self.api.abort), strict=True
+        ):
+            if failure:
+                self.result.left.append(f"{step}: {failure}")
+            else:
+                self.result.steps.append(step)
         if self._gone:
             raise _GoneError
 
@@ -388,7 +401,7 @@ class _Run:
         return False
 
     def _is_allowed(self) -> bool:
-        return any(ask(self.api, request).allowed for request in list(self.probes))
+        return any(ask(self.api, *asked).allowed for asked in list(self.probes))
 
     def _ended(self, watch: Watch, what: str, seconds: float) -> None:
         """Wait for the end that is to come; not at all, where something that stands against it was not removed."""
@@ -426,19 +439,16 @@ class _Run:
     def _prove_it(self) -> None:
         """Every single right once more, and whether somebody has put anything back."""
         try:
-            with self.api.workers(8, "revoke") as pool:
-                asked = list(self.rights)[:_MOST_RIGHTS]
-                answers = list(pool.map(lambda request: ask(self.api, request), asked))
+            asked = list(self.rights)[:_MOST_RIGHTS]
+            answers = fan_out(lambda one: ask(self.api, *one), asked, concurrency=_CONCURRENCY, abort=self.api.abort)
         except ApiError as error:
             self._failed(error)
             self._untold(error, f"whether any right is left could not be asked: {error}")
             answers, asked = [], []
-        for request, answer in zip(asked, answers, strict=True):
+        for (user, request), answer in zip(asked, answers, strict=True):
             if answer.allowed:
-                self.result.left.append(
-                    f"{request.user.name} may still {request.verb} {request.resource or request.path}"
-                    f"{' in ' + request.namespace if request.namespace else ''}: {answer.reason or 'no reason given'}"
-                )
+                where = f" in {request.namespace}" if request.namespace else ""
+                self.result.left.append(f"{user.name} may still {request}{where}: {answer.reason or 'no reason given'}")
         accounts = [f"/api/v1/namespaces/{self.target.namespace}/serviceaccounts/{name}" for name in self.target.names]
         removed = {step.uid for step in self.result.steps}
         bindings: list[Mapping[str, Any]] = []

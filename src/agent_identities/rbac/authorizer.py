@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from agent_identities.rbac.match import ALL, rule_reaches, verb_matches
 from agent_identities.rbac.model import Binding, Policy, PolicyRule, Role, Subject
-from agent_identities.rbac.request import MASTERS_GROUP, SERVICE_ACCOUNT_USER, Request, User
+from agent_identities.rbac.reason import allowed_by
+from agent_identities.rbac.request import MASTERS_GROUP, Request, ServiceAccount, User
 
 CLUSTER_WIDE = ""
 
@@ -32,15 +33,7 @@ class Grant:
     @property
     def reason(self) -> str:
         """The text of the API server's audit annotation authorization.k8s.io/reason for a request this grant allows."""
-        binding, ref, subject = self.binding, self.binding.role_ref, self.subject
-        bound = f"{binding.name}/{binding.namespace}" if binding.kind == "RoleBinding" else binding.name
-        who = subject.name
-        if subject.kind == "ServiceAccount":
-            who = f"{subject.name}/{subject.namespace or binding.namespace}"
-        return (
-            f"RBAC: allowed by {binding.kind} {quote(bound)} of {ref.kind} {quote(ref.name)} "
-            f"to {subject.kind} {quote(who)}"
-        )
+        return allowed_by(self.binding, self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +116,8 @@ class Authorizer:
             index = self._by_group if kind == "Group" else self._by_user
             index.setdefault(name, {}).setdefault(binding.namespace, []).append(_Bound(order, position, binding, role))
 
-    def decide(self, request: Request) -> Decision:
-        """Decide one request. RoleBindings count only for a resource request in their namespace."""
-        user = request.user
+    def decide(self, user: User, request: Request) -> Decision:
+        """Decide a request of a user. RoleBindings count only for a resource request in their namespace."""
         namespace = CLUSTER_WIDE if request.path else request.namespace
         reach = self._reaches.get((user.name, user.groups, namespace))
         if reach is None:
@@ -189,23 +181,4 @@ def authenticated_as(subject: Subject, binding_namespace: str) -> tuple[str, str
     namespace = subject.namespace or binding_namespace
     if subject.kind != "ServiceAccount" or not namespace:
         return None
-    return "User", f"{SERVICE_ACCOUNT_USER}:{namespace}:{subject.name}"
-
-
-_ESCAPES = {**dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)), "\\": "\\", '"': '"'}
-
-
-def quote(text: str) -> str:
-    """Go's %q (strconv.Quote): names may hold anything but `/` and `%`, users and groups anything at all."""
-    return '"' + "".join(map(_quoted, text)) + '"'
-
-
-def _quoted(character: str) -> str:
-    if character in _ESCAPES:
-        return "\\" + _ESCAPES[character]
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if code < ord(" ") or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return "User", ServiceAccount(namespace, subject.name).username

@@ -9,6 +9,7 @@ from itertools import product
 
 from agent_identities.rbac.match import ALL, url_covers
 from agent_identities.rbac.model import PolicyRule
+from agent_identities.rbac.request import Request
 
 
 def covers(owner_rules: Sequence[PolicyRule], servant_rules: Iterable[PolicyRule]) -> tuple[PolicyRule, ...]:
@@ -31,6 +32,15 @@ def breakdown(rule: PolicyRule) -> Iterator[PolicyRule]:
         yield PolicyRule((verb,), (group,), (resource,), name)
     for url, verb in product(rule.non_resource_urls, rule.verbs):
         yield PolicyRule((verb,), non_resource_urls=(url,))
+
+
+def requests_of(rule: PolicyRule, namespace: str = "") -> Iterator[Request]:
+    """The requests that a rule granted in ``namespace`` spells out, one for each atom; `*` stays as it is."""
+    for group, item, verb, name in product(rule.api_groups, rule.resources, rule.verbs, rule.resource_names or ("",)):
+        resource, _, subresource = item.partition("/")
+        yield Request(verb, group, resource, subresource, name, namespace)
+    for url, verb in product(rule.non_resource_urls, rule.verbs):
+        yield Request(verb, path=url)
 
 
 def _rule_covers(owner: PolicyRule, atom: PolicyRule) -> bool:

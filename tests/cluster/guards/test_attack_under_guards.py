@@ -1,4 +1,4 @@
-"""The red team against the chart's own guards: what RBAC lets through, a guard stops and names itself."""
+"""`agent-identities attack` with the chart's guards: a guard refuses the requests that RBAC allows."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from agent_identities.attack import report
 from agent_identities.attack.run import Attack, attack
 from agent_identities.attack.tokens import Standing
 from agent_identities.attack.verdict import Outcome
@@ -24,13 +23,13 @@ from support.server import RBAC, Json, Server, eventually
 pytestmark = pytest.mark.cluster
 
 MakeRelease = Callable[[Helm], Release]
-GIVEN: Json = {"guards": {"enabled": True}, "agents": {"thief": {}, "victim": {}, "bystander": {}}}
+GIVEN: Json = {"guards": {"enabled": True}, "agents": {"attacker": {}, "victim": {}, "bystander": {}}}
 CREATE_PODS: Json = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
 
 
 @pytest.fixture
 def guarded(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
-    """All guards, in force."""
+    """A release with all guards in force."""
     ours = release(helm)
     ours.install(Values(overrides=GIVEN))
     made = Guarded(server, namespace, f"agents.{namespace}.default-account")
@@ -55,40 +54,40 @@ def attacked(
         return attack(api, declaration, catalogue, only=only)
 
 
-def test_an_agent_that_may_create_pods_gets_no_other_identity_by_it(
+def test_an_agent_that_can_create_pods_cannot_run_them_as_another_agent(
     guarded: Guarded, cluster: Cluster, chart: Path, declaration: Declaration
 ) -> None:
-    """The right itself is found. What it is wanted for, a pod as a sibling or as the proxy, is refused by run-as."""
-    guarded.account("thief", CREATE_PODS)
-    thief = guarded.server.with_token(guarded.server.token(guarded.namespace, "thief"))
-    eventually(lambda: "run-as" in thief.request("POST", guarded.path("pods"), pod("victim"))[1].get("message", ""))
-    found = attacked(cluster.kubeconfig, cluster.context, chart, declaration, ("thief",))
+    """The run finds the right to create pods. The guard run-as refuses pods that run as a sibling or as the proxy."""
+    guarded.account("attacker", CREATE_PODS)
+    attacker = guarded.server.with_token(guarded.server.token(guarded.namespace, "attacker"))
+    eventually(lambda: "run-as" in attacker.request("POST", guarded.path("pods"), pod("victim"))[1].get("message", ""))
+    found = attacked(cluster.kubeconfig, cluster.context, chart, declaration, ("attacker",))
     stopped = {(each.move.id, each.verdict.how.split(": ")[0]) for each in found.of(Outcome.GUARD)}
     assert ("sibling-pod-as", f"ValidatingAdmissionPolicy agents.{guarded.namespace}.run-as") in stopped
     assert not any(each.move.id in ("sibling-pod-as", "pod-as-sibling") for each in found.of(Outcome.UNEXPECTED))
-    assert {str(each.move.info) for each in found.of(Outcome.GUARD)} == {"create pods"}
+    assert {each.move.info.action for each in found.of(Outcome.GUARD)} == {"create pods"}
 
 
-def test_a_token_that_the_tokens_guard_refuses_is_reported_as_that(
+def test_token_requests_that_the_tokens_guard_refuses_are_reported(
     guarded: Guarded, cluster: Cluster, chart: Path, declaration: Declaration, tmp_path: Path
 ) -> None:
-    """Somebody who may create tokens everywhere, and not these: the run says why, and proves nothing."""
+    """A user who can create tokens, but not the agents' tokens: the run reports the reason and proves nothing."""
     guarded.server.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": guarded.namespace}})
     guarded.account(guarded.namespace, namespace="default")
     try:
         kubeconfig = as_account(cluster, guarded.server.token("default", guarded.namespace), tmp_path)
-        found = attacked(kubeconfig, None, chart, declaration, ("thief", "victim"))
+        found = attacked(kubeconfig, None, chart, declaration, ("attacker", "victim"))
     finally:
         guarded.server.delete(f"/api/v1/namespaces/default/serviceaccounts/{guarded.namespace}")
     assert [one.standing for one in found.holders] == [Standing.REFUSED] * 2
     assert all(f"ValidatingAdmissionPolicy agents.{guarded.namespace}.tokens" in one.note for one in found.holders)
     assert found.void
-    assert not found.clean
-    assert f"agents.{guarded.namespace}.tokens" in report.to_markdown(found)
+    assert not found.ok
+    assert f"agents.{guarded.namespace}.tokens" in found.to_markdown()
 
 
 def as_account(cluster: Cluster, token: str, folder: Path) -> Path:
-    """The cluster's kubeconfig with this token in place of the administrator's credentials."""
+    """The cluster's kubeconfig, with this token instead of the administrator's credentials."""
     content: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
     current = cluster.context or content["current-context"]
     context = next(each["context"] for each in content["contexts"] if each["name"] == current)

@@ -1,4 +1,4 @@
-"""guards.bindings: who may give rights to agents."""
+"""guards.bindings: only users with the verb bind-agents can grant rights to agents."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def dev(guarded: Guarded) -> Server:
 
 @pytest.fixture(scope="module")
 def binder(guarded: Guarded, dev: Server) -> Server:
-    """Who holds bind-agents in the agents' namespace."""
+    """A user with the verb bind-agents in the agents' namespace."""
     allowed = guarded.user("binder")
     guarded.allow("binder", BIND_AGENTS)
     eventually(lambda: bind(guarded, allowed, "here", account("a", guarded.namespace))[0] == 201)
@@ -47,7 +47,7 @@ def binder(guarded: Guarded, dev: Server) -> Server:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("spelling", list(agents("")))
-def test_only_who_may_bind_agents_gives_them_rights(
+def test_only_users_with_bind_agents_can_bind_an_agent(
     guarded: Guarded, dev: Server, binder: Server, place: str, spelling: str
 ) -> None:
     subject = agents(guarded.namespace)[spelling]
@@ -56,18 +56,18 @@ def test_only_who_may_bind_agents_gives_them_rights(
     assert bind(guarded, binder, place, subject)[0] == 201
 
 
-def test_an_account_without_namespace_is_one_of_the_bindings_own(guarded: Guarded, dev: Server) -> None:
+def test_a_subject_without_namespace_belongs_to_the_bindings_namespace(guarded: Guarded, dev: Server) -> None:
     assert guarded.refuses(bind(guarded, dev, "here", account("a")))
     assert bind(guarded, dev, "elsewhere", account("a"))[0] == 201
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("spelling", list(others("")))
-def test_whoever_is_no_agent_is_nobodys_business(guarded: Guarded, dev: Server, place: str, spelling: str) -> None:
+def test_bindings_of_other_subjects_are_allowed(guarded: Guarded, dev: Server, place: str, spelling: str) -> None:
     assert bind(guarded, dev, place, others(guarded.namespace)[spelling])[0] == 201
 
 
-def test_an_update_may_keep_an_agent_and_not_add_one(guarded: Guarded, dev: Server) -> None:
+def test_an_update_can_keep_an_agent_and_cannot_add_one(guarded: Guarded, dev: Server) -> None:
     held = account("a", guarded.namespace)
     guarded.server.create(path(guarded, "here", dry_run=False), binding(held, name="held"))
     one = path(guarded, "here", dry_run=False) + "/held?dryRun=All"
@@ -81,7 +81,7 @@ def test_an_update_may_keep_an_agent_and_not_add_one(guarded: Guarded, dev: Serv
     assert guarded.refuses(put(held, account("b", guarded.namespace)))
 
 
-def test_the_administrator_passes_and_so_does_the_api_server(guarded: Guarded, dev: Server) -> None:
+def test_the_administrator_and_the_api_server_are_allowed(guarded: Guarded, dev: Server) -> None:
     everybody = group("system:authenticated")
     assert bind(guarded, guarded.server, "cluster", everybody)[0] == 201
     assert bind(guarded, guarded.server.as_user("system:apiserver", "system:masters"), "cluster", everybody)[0] == 201

@@ -21,30 +21,30 @@ def in_force(guarded: Guarded) -> None:
 
 @pytest.mark.parametrize("account", [None, "", "default"])
 @pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
-def test_a_pod_that_names_no_account_or_the_default_one_is_refused(
+def test_a_pod_without_service_account_or_with_default_is_refused(
     guarded: Guarded, account: str | None, field: str
 ) -> None:
     answer = guarded.server.request("POST", guarded.path("pods"), pod(account, field=field))
     assert guarded.refuses(answer, "admin", "the pod p", "serviceAccountName: <agent>")
 
 
-def test_a_pod_that_names_an_agent_or_another_account_passes(guarded: Guarded) -> None:
+def test_a_pod_with_another_service_account_is_allowed(guarded: Guarded) -> None:
     guarded.server.create(guarded.path("serviceaccounts", dry_run=False), {"metadata": {"name": "operator"}})
     for account in ("a", "operator"):
         assert guarded.server.request("POST", guarded.path("pods"), pod(account))[0] == 201
 
 
-def test_controllers_are_held_to_it(guarded: Guarded) -> None:
+def test_pods_of_controllers_are_refused(guarded: Guarded) -> None:
     body = {"selector": {"matchLabels": {"app": "p"}}, "template": pod(None)}
     path = guarded.path("replicasets", "/apis/apps/v1", dry_run=False)
     guarded.server.create(path, {"metadata": {"name": "r"}, "spec": body})
     events = guarded.path("events", dry_run=False)
     said = eventually(lambda: [e["message"] for e in guarded.server.items(events) if e["reason"] == "FailedCreate"])
-    assert 'as "default"' in said[0]
+    assert 'as the ServiceAccount "default"' in said[0]
     assert guarded.server.items(guarded.path("pods", dry_run=False)) == []
 
 
-def test_a_pod_that_a_kubelet_mirrors_passes(guarded: Guarded) -> None:
+def test_a_mirror_pod_of_a_kubelet_is_allowed(guarded: Guarded) -> None:
     name = guarded.namespace
     node = guarded.server.create("/api/v1/nodes", {"metadata": {"name": name}})
     kubelet = guarded.server.as_user(f"system:node:{name}", "system:nodes")
@@ -52,7 +52,7 @@ def test_a_pod_that_a_kubelet_mirrors_passes(guarded: Guarded) -> None:
     mirror = pod(None, nodeName=name)
     mirror["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [owner]}
     try:
-        # the API server's admission finds no node until it has heard of it
+        # the API server's admission plugin sees the node with a delay
         eventually(lambda: kubelet.request("POST", guarded.path("pods"), mirror)[0] != 404)
         status, answer = kubelet.request("POST", guarded.path("pods"), mirror)
         assert status == 201, answer
@@ -60,5 +60,5 @@ def test_a_pod_that_a_kubelet_mirrors_passes(guarded: Guarded) -> None:
         guarded.server.delete(f"/api/v1/nodes/{name}")
 
 
-def test_other_namespaces_are_nobodys_business(guarded: Guarded) -> None:
+def test_other_namespaces_are_not_affected(guarded: Guarded) -> None:
     assert guarded.server.request("POST", "/api/v1/namespaces/default/pods?dryRun=All", pod(None))[0] == 201

@@ -1,4 +1,4 @@
-"""guards.ephemeralContainers: who may debug an agent's pod."""
+"""guards.ephemeralContainers: only users with the verb use can debug an agent's pod."""
 
 import pytest
 
@@ -31,18 +31,18 @@ def debug(guarded: Guarded, who: Server, name: str) -> tuple[int, Json]:
     return who.patch(path, {"spec": {"ephemeralContainers": [container]}})
 
 
-def test_only_who_may_use_the_agent_gets_into_its_pod(guarded: Guarded, dev: Server) -> None:
+def test_only_users_with_use_can_add_a_container_to_an_agents_pod(guarded: Guarded, dev: Server) -> None:
     assert guarded.refuses(debug(guarded, dev, "a"), "dev@", "the agent a", "deployers")
     guarded.allow("dev", use("a"))
     eventually(lambda: debug(guarded, dev, "a")[0] == 200)
     assert guarded.refuses(debug(guarded, dev, "b"), "the agent b")
 
 
-def test_other_pods_are_nobodys_business(guarded: Guarded, dev: Server) -> None:
+def test_other_pods_are_not_affected(guarded: Guarded, dev: Server) -> None:
     assert debug(guarded, dev, "default")[0] == 200
 
 
-def test_an_agent_gets_into_its_own_pod_and_no_other(guarded: Guarded, dev: Server) -> None:
+def test_an_agent_can_add_a_container_only_to_its_own_pod(guarded: Guarded, dev: Server) -> None:
     agent = guarded.account("a")
     eventually(lambda: debug(guarded, agent, "a")[0] == 200)
     assert guarded.refuses(debug(guarded, agent, "b"))

@@ -1,4 +1,4 @@
-"""guards.exec: who gets into the pods of the agents' namespace."""
+"""guards.exec: only users with the verb use on all ServiceAccounts can connect to pods in the agents' namespace."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def connect(guarded: Guarded, who: Server, way: str, namespace: str = "") -> tup
 
 
 def passes(answer: tuple[int, Json]) -> bool:
-    """The pod runs nowhere, which is found out after all admission."""
+    """The error for a pod without a node, which the API server returns after admission."""
     nowhere = ("does not have a host assigned", "address not allowed")
     return any(text in answer[1]["message"] for text in nowhere)
 
@@ -44,16 +44,18 @@ def user_of_all(guarded: Guarded, dev: Server) -> Server:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_only_who_may_use_all_agents_gets_in(guarded: Guarded, dev: Server, user_of_all: Server, way: str) -> None:
+def test_only_users_with_use_on_all_agents_can_connect(
+    guarded: Guarded, dev: Server, user_of_all: Server, way: str
+) -> None:
     assert guarded.refuses(connect(guarded, dev, way), "dev@", way, "the pod a", "deployers")
     assert passes(connect(guarded, user_of_all, way))
 
 
-def test_one_agent_is_not_all_of_them(guarded: Guarded, dev: Server) -> None:
+def test_use_on_one_agent_is_not_sufficient(guarded: Guarded, dev: Server) -> None:
     guarded.allow("dev", use("a"))
     assert guarded.refuses(connect(guarded, dev, "exec"))
 
 
-def test_other_namespaces_are_nobodys_business(guarded: Guarded, dev: Server) -> None:
+def test_other_namespaces_are_not_affected(guarded: Guarded, dev: Server) -> None:
     status, answer = connect(guarded, dev, "exec", "default")
     assert (status, answer["reason"]) == (404, "NotFound")

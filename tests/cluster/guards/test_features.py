@@ -1,4 +1,4 @@
-"""What depends on the version of Kubernetes: there from one minor on, absent below, and what the chart says then."""
+"""Features that depend on the minor version of Kubernetes, and the chart's behaviour without them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ PODS = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
 
 
 def minor(cluster: Cluster) -> int:
-    """36 of v1.36.4."""
+    """The minor version: 36 for v1.36.4."""
     return int(cluster.version.lstrip("v").split(".")[1])
 
 
 @pytest.fixture(scope="module")
 def account(server: Server) -> Server:
-    """A ServiceAccount that nobody gave anything."""
+    """A ServiceAccount without bindings."""
     return server.as_account("default", "nobody-bound-this-one")
 
 
@@ -47,7 +47,7 @@ def everyone_reads_trust_bundles(server: Server, account: Server) -> bool:
 
 
 def exec_by_get_needs_create(server: Server, account: Server) -> bool:
-    """A WebSocket is asked for by GET. Without `create` on pods/exec, new servers refuse it before they look."""
+    """A WebSocket starts with GET. Without `create` on pods/exec, new servers refuse it before they look up the pod."""
     name = "exec-by-get"
     rule = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
@@ -68,7 +68,7 @@ def exec_by_get_needs_create(server: Server, account: Server) -> bool:
 
 
 def why(server: Server, user: str, verb: str) -> str:
-    """What the authorizer says of a user and pods/exec."""
+    """The authorizer's reason for a user's request to pods/exec."""
     asked = {"namespace": "default", "verb": verb, "resource": "pods", "subresource": "exec"}
     spec = {"user": user, "resourceAttributes": asked}
     return str(server.create(f"{AUTHORIZATION}/subjectaccessreviews", {"spec": spec})["status"].get("reason", ""))
@@ -76,7 +76,7 @@ def why(server: Server, user: str, verb: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Something that servers have from 1.``since`` on, and a question that a server answers by itself."""
+    """A feature of servers from 1.``since`` on, and a function that asks the server for it."""
 
     name: str
     since: int
@@ -91,7 +91,7 @@ FEATURES = (
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
-def test_a_feature_is_there_from_its_version_on_and_absent_below(
+def test_a_feature_is_present_from_its_version_on_and_absent_before(
     cluster: Cluster, server: Server, account: Server, feature: Feature
 ) -> None:
     assert feature.there(server, account) == (minor(cluster) >= feature.since)
@@ -103,7 +103,7 @@ def guards(switch: bool | str) -> Values:
     return Values(overrides=given)
 
 
-def test_short_tokens_that_are_demanded_are_refused_where_the_api_is_absent(
+def test_enabled_short_tokens_are_refused_if_the_api_is_absent(
     cluster: Cluster, server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     ours = release(helm)
@@ -119,7 +119,7 @@ def test_short_tokens_that_are_demanded_are_refused_where_the_api_is_absent(
         assert server.items(f"/api/v1/namespaces/{namespace}/serviceaccounts") == []
 
 
-def test_short_tokens_that_are_left_to_the_chart_are_there_where_the_api_is(
+def test_automatic_short_tokens_are_installed_if_the_api_is_present(
     cluster: Cluster, server: Server, release: MakeRelease, helm: Helm, namespace: str
 ) -> None:
     ours = release(helm)
@@ -141,13 +141,13 @@ def proxied(impersonation: str) -> Values:
 
 
 @pytest.mark.parametrize("impersonation", ["auto", "constrained", "legacy"])
-def test_impersonation_is_what_the_server_has(
+def test_the_kind_of_impersonation_depends_on_the_server(
     cluster: Cluster, server: Server, release: MakeRelease, helm: Helm, namespace: str, impersonation: str
 ) -> None:
-    """constrained is refused below 1.35, where nothing knows it; on 1.35 it stands behind a gate, and NOTES say so."""
+    """constrained is refused before 1.35. On 1.35 it needs a feature gate, and the notes of the release say so."""
     ours = release(helm)
     if impersonation == "constrained" and minor(cluster) < 35:
-        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, and Kubernetes v1\.34"):
+        with pytest.raises(HelmError, match=r"proxy\.impersonation: is constrained, but Kubernetes v1\.34"):
             ours.install(proxied(impersonation))
         return
     notes = ours.install(proxied(impersonation))

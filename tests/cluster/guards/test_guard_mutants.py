@@ -49,7 +49,7 @@ def judged(on_trial: Trials, chart: Path) -> dict[str, Trial]:
 
 
 @pytest.mark.parametrize("mode", PLACES)
-def test_the_chart_as_it_is_passes_every_probe(on_trial: Trials, mode: str) -> None:
+def test_the_unchanged_chart_passes_every_probe(on_trial: Trials, mode: str) -> None:
     assert on_trial.all_at_once(mode).broken == {}
 
 

@@ -1,4 +1,4 @@
-"""Thousands of agents with the longest names: the guards are accepted, in force, and within the cost limits of CEL."""
+"""The guards of thousands of agents with the longest names are accepted, in force, and within CEL's cost limits."""
 
 import uuid
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": 
 
 @pytest.fixture(scope="module")
 def fleet(server: Server, cluster: Cluster, renderer: Renderer) -> Iterator[Guarded]:
-    """The guards of 3,000 agents, and the accounts of four of them."""
+    """The guards of 3,000 agents, and the ServiceAccounts of four of these agents."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     values: Json = {"agents": {name: {} for name in NAMES}, "guards": {"enabled": True}}
     values["agents"]["suspect"] = {"quarantined": True}
@@ -63,7 +63,7 @@ def deployment(account: str) -> Json:
     return {"metadata": {"name": "d"}, "spec": spec}
 
 
-def test_every_agent_is_guarded_and_nobody_else(fleet: Guarded, dev: Server) -> None:
+def test_the_guards_apply_to_every_agent_and_to_no_other_account(fleet: Guarded, dev: Server) -> None:
     deployments = fleet.path("deployments", "/apis/apps/v1")
     secrets = fleet.path("secrets")
     tokens = fleet.path("serviceaccounts", dry_run=False)
@@ -86,7 +86,7 @@ def test_every_agent_is_guarded_and_nobody_else(fleet: Guarded, dev: Server) -> 
     assert dev.request("POST", f"{tokens}/other/token", {"spec": {}})[0] == 201
 
 
-def test_a_binding_of_a_thousand_accounts_is_judged_within_the_cost_limit(fleet: Guarded, dev: Server) -> None:
+def test_a_binding_of_a_thousand_accounts_is_within_the_cost_limit(fleet: Guarded, dev: Server) -> None:
     path = fleet.path("rolebindings", RBAC)
 
     def bind(*names: str) -> tuple[int, Json]:
@@ -98,7 +98,7 @@ def test_a_binding_of_a_thousand_accounts_is_judged_within_the_cost_limit(fleet:
     assert bind(*others)[0] == 201
 
 
-def test_a_binding_of_a_thousand_agents_can_be_relabelled_and_not_extended(fleet: Guarded, dev: Server) -> None:
+def test_a_binding_of_a_thousand_agents_can_get_labels_and_cannot_get_agents(fleet: Guarded, dev: Server) -> None:
     def binding(*names: str) -> Json:
         subjects = [{"kind": "ServiceAccount", "name": name, "namespace": fleet.namespace} for name in names]
         return {"metadata": {"name": "many"}, "roleRef": VIEW, "subjects": subjects}
@@ -110,7 +110,7 @@ def test_a_binding_of_a_thousand_agents_can_be_relabelled_and_not_extended(fleet
     eventually(lambda: refused(fleet, dev.request("PUT", f"{path}/many?dryRun=All", binding(*NAMES[:701])), "bindings"))
 
 
-def test_their_pods_get_short_tokens(fleet: Guarded, cluster: Cluster) -> None:
+def test_pods_of_the_agents_get_short_tokens(fleet: Guarded, cluster: Cluster) -> None:
     if tuple(int(part) for part in cluster.version.lstrip("v").split(".")[:2]) < (1, 36):
         pytest.skip(f"MutatingAdmissionPolicy v1 came with Kubernetes 1.36; this is {cluster.version}")
 

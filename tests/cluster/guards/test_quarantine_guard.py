@@ -1,4 +1,4 @@
-"""guards.quarantine: what is quarantined stays out, whoever brings it back."""
+"""guards.quarantine: no user can recreate the objects of an agent in quarantine."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,10 +22,12 @@ def values(namespace: str) -> Json:
     return {"agents": {"suspect": {"quarantined": True}, "sibling": {}, "team": {"instances": 2, "quarantined": [2]}}}
 
 
-def refuses(guarded: Guarded, answer: tuple[int, Json], cure: str = "agents: {suspect: {quarantined: false}}") -> bool:
-    """Whether one of the guard's three policies refused it."""
+def refuses(
+    guarded: Guarded, answer: tuple[int, Json], remediation: str = "agents: {suspect: {quarantined: false}}"
+) -> bool:
+    """Whether one of the guard's three policies refused the request."""
     message = answer[1].get("message", "")
-    return answer[0] == 403 and f"ValidatingAdmissionPolicy '{guarded.policy}" in message and cure in message
+    return answer[0] == 403 and f"ValidatingAdmissionPolicy '{guarded.policy}" in message and remediation in message
 
 
 def account(name: str, labels: Json | None = None) -> Json:
@@ -42,7 +44,7 @@ def template(name: str) -> Json:
 
 
 def deploy(guarded: Guarded, who: Server, name: str, kind: str = "Deployment") -> tuple[int, Json]:
-    """A Deployment or a Job that runs as an agent: an account that is not there has no pods in any case."""
+    """Creates a Deployment or a Job of an agent. Pods cannot be tested: without the ServiceAccount, all are refused."""
     if kind == "Job":
         made = template(name)
         made["spec"]["restartPolicy"] = "Never"
@@ -74,7 +76,7 @@ def bind(guarded: Guarded, who: Server, place: str, subject: Json) -> tuple[int,
 
 @pytest.fixture(scope="module")
 def authors(guarded: Guarded) -> dict[str, Server]:
-    """The administrator, and who may use and bind all agents."""
+    """The administrator, and a user who can use and bind all agents."""
     deployer = guarded.user("deployer")
     guarded.allow("deployer", use(), use(verb="request-any-token"), BIND_AGENTS)
     eventually(lambda: refuses(guarded, make(guarded, guarded.server, "suspect")))
@@ -88,7 +90,7 @@ BOTH = pytest.mark.parametrize("author", ["administrator", "deployer"])
 
 
 @BOTH
-def test_its_account_stays_away(guarded: Guarded, authors: dict[str, Server], author: str) -> None:
+def test_the_service_account_cannot_be_created(guarded: Guarded, authors: dict[str, Server], author: str) -> None:
     for name, entry in (("suspect", "suspect"), ("team-2", "team")):
         assert refuses(guarded, make(guarded, authors[author], name), f"agents: {{{entry}: {{quarantined: false}}}}")
     for name in ("other", "team-3"):
@@ -97,14 +99,14 @@ def test_its_account_stays_away(guarded: Guarded, authors: dict[str, Server], au
 
 @BOTH
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
-def test_nothing_runs_as_it(guarded: Guarded, authors: dict[str, Server], author: str, kind: str) -> None:
+def test_no_workload_can_run_as_the_agent(guarded: Guarded, authors: dict[str, Server], author: str, kind: str) -> None:
     assert refuses(guarded, deploy(guarded, authors[author], "suspect", kind))
     assert deploy(guarded, authors[author], "sibling", kind)[0] == 201
 
 
 @BOTH
 @pytest.mark.parametrize("place", ["here", "default", "cluster"])
-def test_nobody_gives_it_rights(guarded: Guarded, authors: dict[str, Server], author: str, place: str) -> None:
+def test_no_user_can_bind_the_agent(guarded: Guarded, authors: dict[str, Server], author: str, place: str) -> None:
     who = authors[author]
     for spelled in (service_account, user):
         assert refuses(guarded, bind(guarded, who, place, spelled(guarded, "suspect")))
@@ -114,21 +116,21 @@ def test_nobody_gives_it_rights(guarded: Guarded, authors: dict[str, Server], au
 
 
 @pytest.mark.parametrize("everybody", ["system:serviceaccounts", "system:authenticated"])
-def test_the_administrator_alone_gives_rights_to_everybody(
+def test_only_the_administrator_can_bind_groups_that_include_the_agent(
     guarded: Guarded, authors: dict[str, Server], everybody: str
 ) -> None:
     assert refuses(guarded, bind(guarded, authors["deployer"], "cluster", group(everybody)), "<agent>")
     assert bind(guarded, authors["administrator"], "cluster", group(everybody))[0] == 201
 
 
-def test_the_charts_label_alone_opens_nothing(guarded: Guarded, authors: dict[str, Server]) -> None:
+def test_the_charts_label_is_not_sufficient(guarded: Guarded, authors: dict[str, Server]) -> None:
     assert refuses(guarded, make(guarded, authors["deployer"], "suspect", OURS))
     assert make(guarded, authors["administrator"], "suspect", OURS)[0] == 201
 
 
 @pytest.fixture
 def kept(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
-    """An account that somebody else keeps, with a pod and a Deployment, is quarantined while it runs."""
+    """An existing ServiceAccount with a pod and a Deployment, quarantined while they run."""
     ours = release(helm)
     agents: Json = {"suspect": {"serviceAccount": {"create": False, "name": "suspect"}}}
     server.make_namespace(namespace)
@@ -147,7 +149,7 @@ def kept(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> It
     ours.uninstall()
 
 
-def test_an_account_that_stays_gets_no_token_and_no_new_pod_but_can_be_cleaned_up(kept: Guarded) -> None:
+def test_an_existing_service_account_gets_no_token_and_no_pod_and_its_pods_can_be_deleted(kept: Guarded) -> None:
     bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p"}}
     token = f"{kept.path('serviceaccounts', dry_run=False)}/suspect/token"
     kubelet = kept.server.as_user(f"kubelet@{kept.namespace}", "system:nodes")
@@ -167,7 +169,7 @@ def test_an_account_that_stays_gets_no_token_and_no_new_pod_but_can_be_cleaned_u
 
 
 @pytest.mark.parametrize(("installer", "bindings"), [("administrator", "perAgent"), ("least rights", "perTier")])
-def test_helm_lifts_it_and_gives_everything_back(
+def test_helm_can_end_the_quarantine_and_restore_the_agent(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, installer: str, bindings: str
 ) -> None:
     ours = release(either_helm)

@@ -1,4 +1,4 @@
-"""guards.runAs: who may run what as an agent."""
+"""guards.runAs: only users with the verb use can run workloads as an agent."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def create(guarded: Guarded, who: Server, resource: str, account: str | None, **
 
 @pytest.fixture(scope="module")
 def dev(guarded: Guarded) -> Server:
-    """A developer without `use`, as soon as the guard is in force."""
+    """A developer without `use`, when the guard is in force."""
     developer = guarded.user("dev")
     eventually(lambda: guarded.refuses(create(guarded, developer, "pods", "a")))
     return developer
@@ -42,7 +42,7 @@ def user_of_a(guarded: Guarded, dev: Server) -> Server:
 
 @pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
-def test_only_who_may_use_an_agent_runs_as_it(
+def test_only_users_with_use_can_run_workloads_as_an_agent(
     guarded: Guarded, dev: Server, user_of_a: Server, resource: str, field: str
 ) -> None:
     assert guarded.refuses(create(guarded, dev, resource, "a", field=field), "as the agent a", "dev@", "deployers")
@@ -51,29 +51,29 @@ def test_only_who_may_use_an_agent_runs_as_it(
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_other_accounts_are_nobodys_business(guarded: Guarded, dev: Server, resource: str) -> None:
+def test_other_accounts_are_not_affected(guarded: Guarded, dev: Server, resource: str) -> None:
     assert create(guarded, dev, resource, "default")[0] == 201
     assert create(guarded, dev, resource, None)[0] == 201
 
 
-def test_an_agent_runs_as_itself_and_as_no_other(guarded: Guarded, dev: Server) -> None:
+def test_an_agent_can_run_workloads_only_as_itself(guarded: Guarded, dev: Server) -> None:
     agent = guarded.account("a")
     eventually(lambda: create(guarded, agent, "pods", "a")[0] == 201)
     assert guarded.refuses(create(guarded, agent, "pods", "b"))
     assert guarded.refuses(create(guarded, agent, "deployments", "agent-proxy"))
 
 
-def test_the_administrator_passes(guarded: Guarded, dev: Server) -> None:
+def test_the_administrator_is_allowed(guarded: Guarded, dev: Server) -> None:
     assert create(guarded, guarded.server, "deployments", "a")[0] == 201
 
 
-def test_a_deployer_of_the_values_uses_every_instance_and_no_other_agent(guarded: Guarded, dev: Server) -> None:
+def test_a_deployer_can_use_every_instance_of_its_agent_and_no_other_agent(guarded: Guarded, dev: Server) -> None:
     deployer = guarded.user("deployer")
     eventually(lambda: create(guarded, deployer, "pods", "team-2")[0] == 201)
     assert guarded.refuses(create(guarded, deployer, "pods", "a"))
 
 
-def test_controllers_make_the_pods_of_a_template_that_has_been_judged(guarded: Guarded, dev: Server) -> None:
+def test_controllers_can_create_the_pods_of_an_admitted_template(guarded: Guarded, dev: Server) -> None:
     group, body = workload("deployments", "a")
     path = guarded.path("deployments", group, dry_run=False)
     guarded.server.create(path, body)
@@ -99,13 +99,13 @@ def test_controllers_make_the_pods_of_a_template_that_has_been_judged(guarded: G
     eventually(lambda: not guarded.server.items(pods))
 
 
-def test_nobody_forges_what_a_stateful_set_runs(guarded: Guarded, dev: Server, user_of_a: Server) -> None:
-    """The controller applies a ControllerRevision to the StatefulSet; the pods that it makes are judged no more."""
+def test_no_user_can_forge_a_controller_revision(guarded: Guarded, dev: Server, user_of_a: Server) -> None:
+    """The controller applies a ControllerRevision to the StatefulSet, and the guard does not check its pods."""
     apps = "/apis/apps/v1"
     revisions = guarded.path("controllerrevisions", apps, dry_run=False)
     _, body = workload("statefulsets", "a")
     guarded.server.create(guarded.path("statefulsets", apps, dry_run=False), body)
-    # its controller keeps the history all the same
+    # the controller can still write the history
     made = eventually(lambda: guarded.server.items(revisions))[0]["metadata"]["name"]
     image = {"name": "c", "image": "registry.example/mine:1"}
     forged = {"spec": {"template": {"spec": {"containers": [image]}}}}

@@ -1,4 +1,4 @@
-"""guards.shortTokens: the token that Kubernetes mounts ends."""
+"""guards.shortTokens: the token that Kubernetes mounts is short-lived."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def values(namespace: str) -> Json:
 
 
 def lifetimes(guarded: Guarded, account: str, **spec: Any) -> dict[str, list[int]]:
-    """Volume -> lifetimes of its tokens, of a pod that is not kept."""
+    """Volume -> lifetimes of its tokens, for a pod in a dry run."""
     made = guarded.server.create(guarded.path("pods"), pod(account, **spec))
     return {
         "injected" if volume["name"].startswith("kube-api-access-") else volume["name"]: [
@@ -50,13 +50,13 @@ def in_force(guarded: Guarded, has_the_api: None) -> None:
 @pytest.mark.parametrize(
     ("account", "seconds"), [("a", 3600), ("agent-proxy", 3600), ("mount", 3600), ("hasty", 900), ("default", 3607)]
 )
-def test_the_token_that_is_mounted_lives_for_an_hour_or_as_the_agent_says(
+def test_the_automounted_token_is_valid_for_an_hour_or_as_declared(
     guarded: Guarded, account: str, seconds: int
 ) -> None:
     assert lifetimes(guarded, account, **MOUNTED) == {"injected": [seconds]}
 
 
-def test_only_the_lifetime_that_becomes_a_year_is_touched(guarded: Guarded) -> None:
+def test_only_the_lifetime_of_3607_seconds_is_changed(guarded: Guarded) -> None:
     def tokens(*seconds: int) -> Json:
         return {"sources": [{"serviceAccountToken": {"path": str(s), "expirationSeconds": s}} for s in seconds]}
 
@@ -69,7 +69,7 @@ def test_only_the_lifetime_that_becomes_a_year_is_touched(guarded: Guarded) -> N
     assert found == {"injected": [3600], "none": [], "own": [600, 3600, 86400]}
 
 
-def test_the_token_itself_is_short_then(guarded: Guarded) -> None:
+def test_the_issued_token_is_short_lived(guarded: Guarded) -> None:
     body = pod("a", "short", **MOUNTED)
     made = guarded.server.create(guarded.path("pods", dry_run=False), body)
     ref = {"apiVersion": "v1", "kind": "Pod", "name": "short", "uid": made["metadata"]["uid"]}
@@ -79,7 +79,7 @@ def test_the_token_itself_is_short_then(guarded: Guarded) -> None:
     assert claims["exp"] - claims["iat"] == 3600
 
 
-def test_pods_of_controllers_are_cut_too(guarded: Guarded) -> None:
+def test_pods_of_controllers_are_also_changed(guarded: Guarded) -> None:
     body = {"selector": {"matchLabels": {"app": "p"}}, "template": pod("a", **MOUNTED)}
     guarded.server.create(
         guarded.path("replicasets", "/apis/apps/v1", dry_run=False), {"metadata": {"name": "r"}, "spec": body}

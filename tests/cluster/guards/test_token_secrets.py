@@ -30,18 +30,18 @@ def in_force(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("account", ["a", "agent-proxy"])
-def test_nobody_makes_a_token_of_an_agent_that_never_ends(guarded: Guarded, account: str) -> None:
+def test_no_user_can_create_a_secret_with_a_token_of_an_agent(guarded: Guarded, account: str) -> None:
     assert guarded.refuses(create(guarded, guarded.server, account), f"the agent {account}", "projected")
 
 
-def test_secrets_for_other_accounts_are_made_and_filled(guarded: Guarded) -> None:
+def test_secrets_for_other_accounts_are_created_and_get_a_token(guarded: Guarded) -> None:
     path = guarded.path("secrets", dry_run=False)
     guarded.server.create(path, secret("default", "filled"))
     eventually(lambda: "token" in guarded.server.get(f"{path}/filled").get("data", {}))
     assert guarded.server.request("POST", guarded.path("secrets"), {"metadata": {"name": "plain"}})[0] == 201
 
 
-def test_a_secret_of_another_account_cannot_be_turned_into_the_agents(guarded: Guarded) -> None:
+def test_a_secret_of_another_account_cannot_be_changed_to_the_agents(guarded: Guarded) -> None:
     guarded.server.create(guarded.path("secrets", dry_run=False), secret("default", "turned"))
     path = f"{guarded.path('secrets', dry_run=False)}/turned?dryRun=All"
     assert guarded.refuses(guarded.server.patch(path, {"metadata": {"annotations": {NAME: "a"}}}))

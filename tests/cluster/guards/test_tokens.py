@@ -1,4 +1,4 @@
-"""guards.tokens: short, bound, for the right audience, and never a sibling's."""
+"""guards.tokens: tokens of agents are short-lived, bound to a pod, for a listed audience, and never a sibling's."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ ACCOUNTS = ("a", "plain", "long", "vault", "cloud", "mount", "proxied")
 
 
 def request(guarded: Guarded, who: Server, account: str, *, bound: bool = True, **spec: Any) -> tuple[int, Json]:
-    """A TokenRequest; by default as a good user makes it."""
+    """Sends a TokenRequest, by default a valid one."""
     good: Json = {"expirationSeconds": 600}
     if bound:
         good["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": account}
@@ -42,7 +42,7 @@ def request(guarded: Guarded, who: Server, account: str, *, bound: bool = True, 
 
 @pytest.fixture(scope="module")
 def dev(guarded: Guarded) -> Server:
-    """Who holds all but `use`, once the guard is in force and a pod of each agent is there."""
+    """A user with every right except `use`, when the guard is in force and a pod of each agent exists."""
     path = guarded.path("pods", dry_run=False)
     node: Json = {"nodeName": guarded.namespace}
     eventually(lambda: {*ACCOUNTS, "default"} <= guarded.server.names(guarded.path("serviceaccounts", dry_run=False)))
@@ -55,35 +55,35 @@ def dev(guarded: Guarded) -> Server:
 
 @pytest.fixture(scope="module")
 def allowed(guarded: Guarded, dev: Server) -> Server:
-    """Who may use them all."""
+    """A user with `use` on all agents."""
     who = guarded.user("allowed")
     guarded.allow("allowed", use())
     eventually(lambda: request(guarded, who, "a")[0] == 201)
     return who
 
 
-def test_who_may_not_use_the_agent_gets_no_token(guarded: Guarded, dev: Server, allowed: Server) -> None:
+def test_only_users_with_use_can_request_a_token(guarded: Guarded, dev: Server, allowed: Server) -> None:
     assert guarded.refuses(request(guarded, dev, "a"), "dev@", "the agent a", "use", "deployers")
     assert request(guarded, allowed, "a")[0] == 201
     assert request(guarded, dev, "default")[0] == 201
 
 
-def test_an_agent_gets_its_own_and_no_siblings(guarded: Guarded, allowed: Server) -> None:
+def test_an_agent_can_request_only_its_own_token(guarded: Guarded, allowed: Server) -> None:
     agent = guarded.account("a")
     eventually(lambda: request(guarded, agent, "a")[0] == 201)
-    assert guarded.refuses(request(guarded, agent, "plain"), "the token of another")
-    assert guarded.refuses(request(guarded, agent, "agent-proxy", bound=False), "the token of another")
+    assert guarded.refuses(request(guarded, agent, "plain"), "the token of another agent")
+    assert guarded.refuses(request(guarded, agent, "agent-proxy", bound=False), "the token of another agent")
     proxy = guarded.account("agent-proxy")
-    eventually(lambda: guarded.refuses(request(guarded, proxy, "a"), "the token of another"))
+    eventually(lambda: guarded.refuses(request(guarded, proxy, "a"), "the token of another agent"))
 
 
-def test_not_even_with_every_verb_on_serviceaccounts(guarded: Guarded, allowed: Server) -> None:
+def test_an_agent_with_every_verb_cannot_request_a_siblings_token(guarded: Guarded, allowed: Server) -> None:
     agent = guarded.account("plain", {"apiGroups": [""], "resources": ["*"], "verbs": ["*"]})
     eventually(lambda: request(guarded, agent, "plain", bound=False)[0] == 201)
-    assert guarded.refuses(request(guarded, agent, "a"), "the token of another")
+    assert guarded.refuses(request(guarded, agent, "a"), "the token of another agent")
 
 
-def test_a_token_is_bound_to_a_pod(guarded: Guarded, allowed: Server) -> None:
+def test_a_token_must_be_bound_to_a_pod(guarded: Guarded, allowed: Server) -> None:
     guarded.server.create(guarded.path("secrets", dry_run=False), {"metadata": {"name": "s"}})
     secret = {"apiVersion": "v1", "kind": "Secret", "name": "s"}
     assert guarded.refuses(request(guarded, allowed, "a", bound=False), "not bound to a pod", "boundObjectRef")
@@ -94,11 +94,13 @@ def test_a_token_is_bound_to_a_pod(guarded: Guarded, allowed: Server) -> None:
 @pytest.mark.parametrize(
     ("account", "longest"), [("a", 900), ("plain", 3600), ("mount", 3600), ("vault", 1200), ("long", 7200)]
 )
-def test_a_token_lives_as_long_as_the_values_say(guarded: Guarded, allowed: Server, account: str, longest: int) -> None:
+def test_the_lifetime_of_a_token_is_limited_to_the_declared_lifetime(
+    guarded: Guarded, allowed: Server, account: str, longest: int
+) -> None:
     assert request(guarded, allowed, account, expirationSeconds=longest)[0] == 201
     for seconds in (longest + 1, 3607, 86400):
         answer = request(guarded, allowed, account, expirationSeconds=seconds)
-        assert guarded.refuses(answer, f"{longest} s at most", f"expirationSeconds: {longest}")
+        assert guarded.refuses(answer, f"the maximum is {longest} s", f"expirationSeconds: {longest}")
 
 
 @pytest.mark.parametrize(
@@ -112,25 +114,25 @@ def test_a_token_lives_as_long_as_the_values_say(guarded: Guarded, allowed: Serv
         ("vault", ["vault", "extra"], 1200),
     ],
 )
-def test_a_token_is_for_an_audience_of_the_agents_list_with_its_lifetime(
+def test_a_listed_audience_is_allowed_up_to_its_lifetime(
     guarded: Guarded, allowed: Server, account: str, audiences: list[str], seconds: int
 ) -> None:
     assert request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds)[0] == 201
     answer = request(guarded, allowed, account, audiences=audiences, expirationSeconds=seconds + 1)
-    assert guarded.refuses(answer, "lives for so long")
+    assert guarded.refuses(answer, "with this lifetime")
 
 
 @pytest.mark.parametrize(
     ("account", "audience"), [("a", "vault"), ("a", CLOUD), ("vault", CLOUD), ("cloud", "api://AzureADTokenExchange")]
 )
-def test_no_token_for_any_other_audience(guarded: Guarded, allowed: Server, account: str, audience: str) -> None:
+def test_other_audiences_are_refused(guarded: Guarded, allowed: Server, account: str, audience: str) -> None:
     assert guarded.refuses(request(guarded, allowed, account, audiences=[audience]), "for this audience", "audiences")
     both = ["https://kubernetes.default.svc", audience]
     assert guarded.refuses(request(guarded, allowed, account, audiences=both), "for this audience")
 
 
 @pytest.mark.parametrize("account", ["a", "proxied"])
-def test_an_emergency_has_a_verb_of_its_own(guarded: Guarded, allowed: Server, account: str) -> None:
+def test_users_with_request_any_token_can_request_any_token(guarded: Guarded, allowed: Server, account: str) -> None:
     breaker = guarded.user(f"breaker-{account}")
 
     def any_token(who: Server) -> tuple[int, Json]:
@@ -143,7 +145,7 @@ def test_an_emergency_has_a_verb_of_its_own(guarded: Guarded, allowed: Server, a
     assert any_token(guarded.server)[0] == 201
 
 
-def test_a_proxied_agent_has_no_token_not_even_in_a_pod(guarded: Guarded, allowed: Server) -> None:
+def test_a_proxied_agent_gets_no_token_by_request_or_in_a_pod(guarded: Guarded, allowed: Server) -> None:
     assert guarded.refuses(request(guarded, allowed, "proxied"), "is proxied", "access: direct")
     assert guarded.refuses(admit(guarded, "proxied", **MOUNTED), "the pod p", "is proxied")
     assert guarded.refuses(admit(guarded, "proxied", {"audience": "mesh"}), "is proxied")
@@ -153,8 +155,8 @@ def test_a_proxied_agent_has_no_token_not_even_in_a_pod(guarded: Guarded, allowe
     assert request(guarded, kubelet, "a")[0] == 201
 
 
-def test_kubelets_request_what_pods_ask_for(guarded: Guarded, allowed: Server) -> None:
-    """The injected token, which is longer than the agent's values say, among them: else its pods would never start."""
+def test_kubelets_can_request_the_tokens_of_pods(guarded: Guarded, allowed: Server) -> None:
+    """This includes the injected token, which is longer than declared. Otherwise, the agent's pods could not start."""
     path = guarded.path("pods", dry_run=False)
     guarded.server.create(path, pod("a", "mounts", nodeName=guarded.namespace, **MOUNTED))
     mounted = guarded.server.get(f"{path}/mounts")
@@ -166,7 +168,7 @@ def test_kubelets_request_what_pods_ask_for(guarded: Guarded, allowed: Server) -
 
 
 def admit(guarded: Guarded, account: str, *sources: Json, name: str = "t", **spec: Any) -> tuple[int, Json]:
-    """A pod with a volume of tokens."""
+    """Creates a pod with a volume of tokens, in a dry run."""
     projected = {"sources": [{"serviceAccountToken": {"path": f"t{n}", **s}} for n, s in enumerate(sources)]}
     volumes: Json = {"volumes": [{"name": name, "projected": projected}]} if sources else {}
     return guarded.server.request("POST", guarded.path("pods"), pod(account, **volumes, **spec))
@@ -184,11 +186,13 @@ def admit(guarded: Guarded, account: str, *sources: Json, name: str = "t", **spe
         ("default", {"audience": "x", "expirationSeconds": 86400}),
     ],
 )
-def test_a_pod_asks_for_tokens_within_the_limits(guarded: Guarded, allowed: Server, account: str, source: Json) -> None:
+def test_a_pod_with_tokens_within_the_limits_is_allowed(
+    guarded: Guarded, allowed: Server, account: str, source: Json
+) -> None:
     assert admit(guarded, account, source)[0] == 201
 
 
-def test_volumes_without_tokens_are_nobodys_business(guarded: Guarded, allowed: Server) -> None:
+def test_volumes_without_tokens_are_not_affected(guarded: Guarded, allowed: Server) -> None:
     volumes = [{"name": "e", "emptyDir": {}}, {"name": "n", "projected": {"sources": []}}]
     assert guarded.server.request("POST", guarded.path("pods"), pod("a", volumes=volumes))[0] == 201
 
@@ -196,17 +200,17 @@ def test_volumes_without_tokens_are_nobodys_business(guarded: Guarded, allowed: 
 @pytest.mark.parametrize(
     ("account", "source", "why"),
     [
-        ("a", {"expirationSeconds": 901}, "900 s at most"),
-        ("a", {}, "900 s at most"),
-        ("plain", {"expirationSeconds": 3607}, "never 3607 s"),
-        ("long", {"expirationSeconds": 3607}, "never 3607 s"),
-        ("plain", {"expirationSeconds": 86400}, "3600 s at most"),
-        ("vault", {"audience": "vault", "expirationSeconds": 1201}, "for so long"),
+        ("a", {"expirationSeconds": 901}, "the maximum is 900 s"),
+        ("a", {}, "the maximum is 900 s"),
+        ("plain", {"expirationSeconds": 3607}, "3607 s is refused"),
+        ("long", {"expirationSeconds": 3607}, "3607 s is refused"),
+        ("plain", {"expirationSeconds": 86400}, "the maximum is 3600 s"),
+        ("vault", {"audience": "vault", "expirationSeconds": 1201}, "with this lifetime"),
         ("plain", {"audience": CLOUD}, "for this audience"),
-        ("a", {"audience": "mesh", "expirationSeconds": 43201}, "for so long"),
+        ("a", {"audience": "mesh", "expirationSeconds": 43201}, "with this lifetime"),
     ],
 )
-def test_a_pod_that_asks_for_more_is_refused(
+def test_a_pod_with_tokens_beyond_the_limits_is_refused(
     guarded: Guarded, allowed: Server, account: str, source: Json, why: str
 ) -> None:
     assert guarded.refuses(admit(guarded, account, source), "the pod p", f"the agent {account}", why)
@@ -214,7 +218,7 @@ def test_a_pod_that_asks_for_more_is_refused(
     assert guarded.refuses(admit(guarded, account, fine, source), why)
 
 
-def test_the_token_that_kubernetes_injects_passes_and_its_imitation_gets_no_more(
+def test_the_injected_token_is_allowed_and_an_imitation_gets_no_longer_lifetime(
     guarded: Guarded, allowed: Server
 ) -> None:
     assert admit(guarded, "a", **MOUNTED)[0] == 201

@@ -1,4 +1,4 @@
-"""All guards at once: they never stand in the way of the chart itself, nor of the cluster."""
+"""All guards at once: they do not block the chart itself or the rest of the cluster."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ def running(server: Server, namespace: str, agent: str) -> list[Json]:
 
 
 @pytest.mark.parametrize("installer", ["administrator", "least rights"])
-def test_the_chart_goes_through_its_whole_life_under_its_own_guards(
+def test_install_upgrade_rollback_and_uninstall_work_with_all_guards(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, installer: str
 ) -> None:
     server.make_namespace(namespace)
@@ -69,7 +69,7 @@ def test_the_chart_goes_through_its_whole_life_under_its_own_guards(
 
 @pytest.fixture
 def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
-    """The example, in force; its guards are removed one by one, since a test may take the release's record away."""
+    """values/hardened.yaml with its guards in force. Deletes each guard, because a test can delete Helm's record."""
     release(helm).install(Values((HARDENED,)))
     guarded = Guarded(server, namespace, "")
     eventually(lambda: in_force(guarded))
@@ -82,7 +82,7 @@ def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -
                     server.delete(f"{ADMISSION}/{collection}/{name}")
 
 
-def test_a_kubelet_runs_the_charts_own_pods(server: Server, hardened: Guarded) -> None:
+def test_a_kubelet_can_run_the_charts_pods(server: Server, hardened: Guarded) -> None:
     namespace = hardened.namespace
     meta = eventually(lambda: running(server, namespace, "log-analyst"))[0]["metadata"]
     path = f"/api/v1/namespaces/{namespace}/pods/{meta['name']}"
@@ -99,20 +99,20 @@ def test_a_kubelet_runs_the_charts_own_pods(server: Server, hardened: Guarded) -
         status, answer = kubelet.patch(f"{path}/status", {"status": {"phase": "Running"}})
         assert status == 200, answer
         kubelet.delete(f"{path}?gracePeriodSeconds=0")
-        # another one takes its place
+        # another pod replaces the deleted pod
         eventually(lambda: any(p["metadata"]["uid"] != meta["uid"] for p in running(server, namespace, "log-analyst")))
     finally:
         server.delete(f"/api/v1/nodes/{namespace}")
 
 
-def test_the_namespace_can_be_deleted_under_guard(server: Server, hardened: Guarded) -> None:
+def test_the_namespace_can_be_deleted_with_all_guards(server: Server, hardened: Guarded) -> None:
     namespace = f"/api/v1/namespaces/{hardened.namespace}"
     eventually(lambda: running(server, hardened.namespace, "log-analyst"))
     server.delete(namespace)
     eventually(lambda: server.request("GET", namespace)[0] == 404, seconds=60)
 
 
-def test_the_api_server_finds_nothing_odd_in_the_expressions(server: Server, hardened: Guarded) -> None:
+def test_the_api_server_reports_no_warning_for_the_expressions(server: Server, hardened: Guarded) -> None:
     def checked() -> list[Json]:
         policies = server.items(f"{ADMISSION}/validatingadmissionpolicies")
         found = [policy for policy in policies if f".{hardened.namespace}." in policy["metadata"]["name"]]
@@ -124,7 +124,7 @@ def test_the_api_server_finds_nothing_odd_in_the_expressions(server: Server, har
         assert warnings == [], policy["metadata"]["name"]
 
 
-def test_two_releases_guard_two_namespaces(
+def test_the_guards_of_two_releases_are_independent(
     server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str, hardened: Guarded
 ) -> None:
     ours = release(helm)
@@ -140,7 +140,7 @@ def test_two_releases_guard_two_namespaces(
         server.delete(f"/api/v1/namespaces/{other.namespace}")
 
 
-def test_somebody_else_may_run_the_rest_of_the_cluster(hardened: Guarded) -> None:
+def test_other_users_and_objects_are_not_affected(hardened: Guarded) -> None:
     dev = hardened.user("dev")
     view = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     subject = {"kind": "ServiceAccount", "name": "log-analyst", "namespace": "default"}

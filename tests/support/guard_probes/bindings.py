@@ -19,7 +19,7 @@ def rebind(name: str, *subjects: Json) -> Request:
 
 
 _CURE = (
-    "Give the agent a tier, or let the author bind agents: "
+    "Add a tier to the agent, or allow the user to bind agents: "
     'guards: {deployers: [{kind: User, name: "dev@$ns", bindAgents: true}]}' + END
 )
 
@@ -32,8 +32,8 @@ for place in PLACES:
             f"{place}: {spelling}, after somebody",
             "dev",
             bind(place, user("somebody"), subject),
-            f"dev@$ns may not give {subject['kind']} {subject['name']} the rights of ClusterRole view by "
-            f"{_KINDS[place]} b: that is an agent of $ns, or all of them. {_CURE}",
+            f"dev@$ns may not bind {subject['kind']} {subject['name']} to ClusterRole view with "
+            f"{_KINDS[place]} b: the subject is or includes an agent of $ns. {_CURE}",
             also=("quarantine-bindings",) if spelling in _ALL else (),
             modes=(PER_AGENT,) if spelling == "proxy" else (PER_AGENT, PER_TIER),
         )
@@ -42,15 +42,15 @@ for place in PLACES:
     for spelling, subject in others(HERE).items():
         TABLE.admits(f"{place}: {spelling}", "dev", bind(place, subject))
     for who in ("user of all", "user elsewhere", "almost remover", "agent a"):
-        TABLE.refuses(
-            f"{place}: an agent", who, bind(place, account("a", HERE)), "may not give ServiceAccount a the rights"
-        )
+        TABLE.refuses(f"{place}: an agent", who, bind(place, account("a", HERE)), "may not bind ServiceAccount a to")
     TABLE.admits(f"{place}: an agent", "remover", bind(place, account("a", HERE)))
     TABLE.admits(f"{place}: nobody", "dev", bind(place))
 
 for name in ("system:serviceaccounts", "system:authenticated"):
     TABLE.admits(f"cluster: {name}", "remover", bind("cluster", group(name)))
-TABLE.refuses("here: an account without namespace", "dev", bind("here", account("a")), "ServiceAccount a the rights")
+TABLE.refuses(
+    "here: an account without namespace", "dev", bind("here", account("a")), "may not bind ServiceAccount a to"
+)
 TABLE.admits("elsewhere: an account without namespace", "dev", bind("elsewhere", account("a")))
 TABLE.admits("here: an account without namespace that is no agent", "dev", bind("here", account("operator")))
 TABLE.refuses(

@@ -11,10 +11,15 @@ for spelled, field in ((None, "serviceAccountName"), ("default", "serviceAccount
         f"a pod with {field}: {spelled}",
         "dev",
         create("pods", pod(spelled, field=field)),
-        'dev@$ns may not run the pod p as "default": in this namespace every pod runs as an agent of its own. ',
-        "Write in its spec: serviceAccountName: <agent>" + END,
+        'dev@$ns may not run the pod p as the ServiceAccount "default": every pod in this namespace must name ',
+        "another ServiceAccount. Set in the pod spec: serviceAccountName: <agent>" + END,
     )
-TABLE.refuses("whoever writes it", "administrator", create("pods", pod(None)), 'may not run the pod p as "default"')
+TABLE.refuses(
+    "whoever writes it",
+    "administrator",
+    create("pods", pod(None)),
+    'may not run the pod p as the ServiceAccount "default"',
+)
 TABLE.refuses("controllers, too", "controller", create("pods", pod(None)), "may not run the pod p as")
 TABLE.admits("a pod of an agent", "administrator", create("pods", pod("a")))
 TABLE.admits("a pod of another account", "dev", create("pods", pod("operator")))

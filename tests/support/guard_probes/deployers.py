@@ -14,7 +14,7 @@ _ON, _TIER = {"modes": (PER_AGENT,)}, {"modes": (PER_TIER,)}
 RUN.admits("its agent", "deployer", run("deployments", "b"))
 for name in ("team-1", "team-2"):
     RUN.admits(f"every instance of its agent: {name}", "deployer", run("deployments", name), **_ON)
-RUN.refuses("no other agent", "deployer", run("deployments", "a"), "as the agent a: it takes the verb use")
+RUN.refuses("no other agent", "deployer", run("deployments", "a"), "as the agent a: this requires the verb use")
 RUN.refuses("not the proxy", "deployer", run("deployments", "agent-proxy"), "as the agent agent-proxy", **_ON)
 RUN.admits("an instance that it is named for", "pipeline", run("deployments", "team-2"), **_ON)
 RUN.admits("the proxy that it is named for", "pipeline", run("deployments", "agent-proxy"), **_ON)

@@ -16,8 +16,8 @@ for who in ("dev", "user elsewhere", "a of elsewhere", "remover", "binder"):
         "an agent's pod",
         who,
         debug("a"),
-        "may not run a container in the pod a of the agent a: it takes the verb use",
-        "on this ServiceAccount. To allow it: guards: {deployers: [{kind: User, name:",
+        "may not add a container to the pod a of the agent a: this requires the verb use",
+        "on the ServiceAccount. To allow the request: guards: {deployers: [{kind: User, name:",
         "agents: [a]}]}" + END,
         **_ON,
     )
@@ -26,7 +26,7 @@ for name in ("agent-proxy", "other-bot", "proxied", "kept-bot"):
         f"the pod of {name}",
         "dev",
         debug(name),
-        f"dev@$ns may not run a container in the pod {name} of the agent {name}",
+        f"dev@$ns may not add a container to the pod {name} of the agent {name}",
         **_ON,
     )
 TABLE.refuses("another agent's pod than one may use", "user of a", debug("b"), "pod b of the agent b", **_ON)

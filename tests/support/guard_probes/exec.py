@@ -24,8 +24,8 @@ for way in WAYS:
             way,
             who,
             connect(way),
-            f"may not {way} into the pod a, where pods run as agents: it takes the verb use on all ServiceAccounts",
-            " of $ns. To allow it: guards: {deployers: [{kind: User, name:",
+            f"may not {way} into the pod a: this requires the verb use on all ServiceAccounts",
+            " of $ns. To allow the request: guards: {deployers: [{kind: User, name:",
             '"}]}' + END,
             modes=(PER_AGENT,),
         )

@@ -26,11 +26,13 @@ QUARANTINE, SHORT = Table("quarantine", "quarantine"), Table("shortTokens", "sho
 
 for name in (*_some(CREW), *_some(OUT)):
     also = ("quarantine-pods",) if name.startswith("out") else ()
-    RUN_AS.refuses(f"as {name}", "dev", run("deployments", name), f"as the agent {name}: it takes", also=also, **_MODE)
+    RUN_AS.refuses(
+        f"as {name}", "dev", run("deployments", name), f"as the agent {name}: this requires", also=also, **_MODE
+    )
     SECRETS.refuses(f"of {name}", "dev", create("secrets", token_secret(name)), f"a token of the agent {name}", **_MODE)
     also = ("quarantine-bindings",) if name.startswith("out") else ()
     rights = bind("here", account(name, HERE))
-    BINDINGS.refuses(f"to {name}", "dev", rights, f"may not give ServiceAccount {name} the", also=also, **_MODE)
+    BINDINGS.refuses(f"to {name}", "dev", rights, f"may not bind ServiceAccount {name} to", also=also, **_MODE)
 for name in _some(CREW):
     own = admit(name, {"audience": AUDIENCE, "expirationSeconds": 900}, {"expirationSeconds": 900})
     TOKENS.admits(f"of {name}", "user of all", own, **_MODE)
@@ -39,7 +41,7 @@ for name in _some(CREW):
             f"of {name} for longer, for {source.get('audience')}",
             "user of all",
             admit(name, source),
-            f"the agent {name} that lives for so long: 900 s at most",
+            f"the agent {name} with this lifetime: the maximum is 900 s",
             f"agents: {{{CREW}: {{token",
             **_MODE,
         )
@@ -52,7 +54,7 @@ for name in _some(CREW):
         **_MODE,
     )
 for name in _some(OUT):
-    words = f"may not make the agent {name}: {lifts(OUT)}"
+    words = f"may not create the ServiceAccount {name}: {lifts(OUT)}"
     QUARANTINE.refuses(f"the account {name}", "administrator", named(name), words, **_MODE)
 TOKENS.admits("of no agent", "dev", admit("operator", {"audience": "x", "expirationSeconds": 86400}), **_MODE)
 RUN_AS.admits("as no agent", "dev", run("deployments", "operator"), **_MODE)

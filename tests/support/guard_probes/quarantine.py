@@ -20,7 +20,7 @@ STRONG = ("administrator", "all verbs", "remover")
 
 
 def lifts(entry: str) -> str:
-    return f"it is quarantined. To lift that: agents: {{{entry}: {{quarantined: false}}}}{END}"
+    return f"the agent is quarantined. To end the quarantine: agents: {{{entry}: {{quarantined: false}}}}{END}"
 
 
 def named(name: str, labels: Json | None = None) -> Request:
@@ -31,18 +31,22 @@ def named(name: str, labels: Json | None = None) -> Request:
 for name, entry in (("suspect", "suspect"), ("team-3", "team")):
     for who in STRONG:
         ACCOUNTS.refuses(
-            f"the account {name}", who, named(name), f"may not make the agent {name}: {lifts(entry)}", **_ON
+            f"the account {name}", who, named(name), f"may not create the ServiceAccount {name}: {lifts(entry)}", **_ON
         )
 for labels in _OTHERS:
     ACCOUNTS.refuses(
-        f"with the labels {labels}", "remover", named("suspect", labels), "may not make the agent suspect", **_ON
+        f"with the labels {labels}",
+        "remover",
+        named("suspect", labels),
+        "may not create the ServiceAccount suspect",
+        **_ON,
     )
 for who in ("all verbs", "almost remover"):
     ACCOUNTS.refuses(
         "with the chart's label",
         who,
         named("suspect", OURS),
-        f"@$ns may not make the agent suspect: {lifts('suspect')}",
+        f"@$ns may not create the ServiceAccount suspect: {lifts('suspect')}",
         **_ON,
     )
 for who in ("administrator", "remover"):
@@ -60,10 +64,16 @@ ACCOUNTS.admits(
 _also = {"also": ("tokens",)}
 for who in ("administrator", "user and breaker"):
     ACCOUNTS.refuses(
-        "a token of it", who, request("kept-bot"), f"may not make a token of the agent kept-bot: {lifts('kept')}", **_ON
+        "a token of it",
+        who,
+        request("kept-bot"),
+        f"may not create a token of the ServiceAccount kept-bot: {lifts('kept')}",
+        **_ON,
     )
 for who in ("kubelet", "remover"):
-    ACCOUNTS.refuses("a token of it", who, request("kept-bot"), "a token of the agent kept-bot", **_also, **_ON)
+    ACCOUNTS.refuses(
+        "a token of it", who, request("kept-bot"), "a token of the ServiceAccount kept-bot", **_also, **_ON
+    )
 ACCOUNTS.admits("a token of its sibling", "user of a", request("a"))
 
 # pods
@@ -109,7 +119,11 @@ for resource in ("pods", "deployments", "podtemplates", "cronjobs"):
     name = "kept-bot" if resource == "pods" else "kept"
     another = patch(resource, name, of_template(resource, _image))
     PODS.refuses(
-        f"{resource} of it that change", "administrator", another, f"{name} as the agent kept-bot: it is quar", **_ON
+        f"{resource} of it that change",
+        "administrator",
+        another,
+        f"{name} as the agent kept-bot: the agent is quar",
+        **_ON,
     )
     PODS.admits(
         f"a label of {resource} of it", "dev", patch(resource, name, {"metadata": {"labels": {"x": "y"}}}), **_ON
@@ -131,8 +145,8 @@ for place in ("here", "elsewhere", "cluster"):
                 f"{place}: {spelling}",
                 who,
                 bind(place, user("somebody"), subject),
-                f"may not give {subject['kind']} {subject['name']} the rights of ClusterRole view: that is, or "
-                f"includes, an agent of $ns, and {lifts(_ENTRY[spelling])}",
+                f"may not bind {subject['kind']} {subject['name']} to ClusterRole view: the subject is or "
+                f"includes an agent of $ns, and {lifts(_ENTRY[spelling])}",
                 **_ON,
             )
     everyone_here = group("system:serviceaccounts:$ns")
@@ -140,7 +154,7 @@ for place in ("here", "elsewhere", "cluster"):
         f"{place}: all accounts here",
         "administrator",
         bind(place, everyone_here),
-        "Group system:serviceaccounts:$ns the",
+        "may not bind Group system:serviceaccounts:$ns to",
         lifts("<agent>"),
         **_ON,
     )
@@ -149,7 +163,7 @@ for place in ("here", "elsewhere", "cluster"):
             f"{place}: {name}",
             "all verbs",
             bind(place, group(name)),
-            f"may not give Group {name} the",
+            f"may not bind Group {name} to",
             lifts("<agent>"),
             **_ON,
         )
@@ -157,7 +171,7 @@ for place in ("here", "elsewhere", "cluster"):
             f"{place}: {name}",
             "almost remover",
             bind(place, group(name)),
-            f"may not give Group {name} the",
+            f"may not bind Group {name} to",
             also=("bindings",),
             **_ON,
         )
@@ -166,7 +180,7 @@ for place in ("here", "elsewhere", "cluster"):
         f"{place}: it and everybody",
         "remover",
         bind(place, group(_EVERYBODY[0]), account("suspect", HERE)),
-        "may not give ServiceAccount suspect",
+        "may not bind ServiceAccount suspect to",
         **_ON,
     )
     BINDINGS.admits(f"{place}: its sibling", "all verbs", bind(place, account("a", HERE)))

@@ -40,9 +40,9 @@ def of_template(resource: str, change: Json) -> Json:
 
 def _may_not(resource: str, account: str, who: str = "dev", name: str = "p") -> tuple[str, ...]:
     return (
-        f"{who}@$ns may not run {_KINDS[resource]} {name} as the agent {account}: it takes the verb use on this",
+        f"{who}@$ns may not run {_KINDS[resource]} {name} as the agent {account}: this requires the verb use on the",
         (
-            " ServiceAccount. To allow it: "
+            " ServiceAccount. To allow the request: "
             f'guards: {{deployers: [{{kind: User, name: "{who}@$ns", agents: [{account}]}}]}}{END}'
         ),
     )
@@ -51,7 +51,7 @@ def _may_not(resource: str, account: str, who: str = "dev", name: str = "p") -> 
 for resource in RESOURCES:
     TABLE.refuses(f"{resource} as an agent", "dev", run(resource, "a"), *_may_not(resource, "a"))
     TABLE.refuses(
-        f"{resource} as another agent than one's own", "user of a", run(resource, "b"), "as the agent b: it takes"
+        f"{resource} as another agent than one's own", "user of a", run(resource, "b"), "as the agent b: this requires"
     )
     TABLE.admits(f"{resource} as the agent that it may use", "user of a", run(resource, "a"))
     TABLE.admits(f"{resource} as another account", "dev", run(resource, "operator"))
@@ -127,7 +127,7 @@ TABLE.refuses(
     modes=(PER_AGENT,),
 )
 TABLE.refuses(
-    "as an agent, by who may use them elsewhere", "user elsewhere", run("deployments", "a"), "the agent a: it"
+    "as an agent, by who may use them elsewhere", "user elsewhere", run("deployments", "a"), "the agent a: this"
 )
 TABLE.admits("an agent as itself", "agent a", run("pods", "a"))
 TABLE.admits("an agent as itself, by a Deployment", "agent a", run("deployments", "a"))
@@ -137,10 +137,10 @@ TABLE.refuses(
     run("deployments", "b"),
     "serviceaccount:$ns:a may not run Deployment p as the agent b",
 )
-TABLE.refuses("its namesake elsewhere as the agent", "a of elsewhere", run("deployments", "a"), "as the agent a: it")
+TABLE.refuses("its namesake elsewhere as the agent", "a of elsewhere", run("deployments", "a"), "as the agent a: this")
 TABLE.admits("the administrator as an agent", "administrator", run("deployments", "a"))
 TABLE.admits("who may remove the guard", "remover", run("deployments", "a"))
-TABLE.refuses("who may remove other guards", "almost remover", run("deployments", "a"), "as the agent a: it takes")
+TABLE.refuses("who may remove other guards", "almost remover", run("deployments", "a"), "as the agent a: this requires")
 TABLE.admits("the controller manager", "controller manager", run("pods", "a"))
 
 _revision = {
@@ -156,8 +156,8 @@ for title, request, name in (("a new revision", _forge, "forged"), ("a label of 
             title,
             who,
             request,
-            f"@$ns may not write the ControllerRevision {name}, which a StatefulSet would run as its agent: it "
-            "takes the verb use on all ServiceAccounts of $ns. To allow it: "
+            f"@$ns may not write the ControllerRevision {name}, which a StatefulSet could run as an agent: this "
+            "requires the verb use on all ServiceAccounts of $ns. To allow the request: "
             f'guards: {{deployers: [{{kind: User, name: "{who.replace(" ", "-")}@$ns"}}]}}{END}',
         )
     for who in ("user of all", "remover", "controller", "administrator"):

@@ -10,7 +10,7 @@ for who in ("dev", "administrator", "all verbs", "agent a"):
         "of an agent",
         who,
         create("secrets", token_secret("a")),
-        "may not make the Secret s a token of the agent a",
+        "may not use the Secret s for a token of the agent a",
         "projected",
     )
 _BOTH = (PER_AGENT, PER_TIER)
@@ -26,8 +26,8 @@ for account, modes in (
         f"of {account}",
         "dev",
         create("secrets", token_secret(account)),
-        f"dev@$ns may not make the Secret s a token of the agent {account} that never ends. Mount a projected",
-        " serviceAccountToken in its pod instead, or allow it for all: "
+        f"dev@$ns may not use the Secret s for a token of the agent {account}: the token would never expire. "
+        "Mount a projected serviceAccountToken in the pod instead, or disable this guard: "
         f"guards: {{tokenSecrets: {{enabled: false}}}}{END}",
         modes=modes,
     )
@@ -41,7 +41,7 @@ TABLE.refuses(
     "one of another account that becomes the agent's",
     "dev",
     patch("secrets", "of-default", {"metadata": {"annotations": {SECRET_NAME: "a"}}}),
-    "dev@$ns may not make the Secret of-default a token of the agent a",
+    "dev@$ns may not use the Secret of-default for a token of the agent a",
 )
 TABLE.admits(
     "one that becomes another account's",

@@ -42,14 +42,13 @@ def admit(account: str, *sources: Json, name: str = "t", namespace: str = HERE, 
 
 
 # the token of another
-_SIBLING = "no agent gets the token of another, nor of the proxy. Nothing allows it; let "
+_SIBLING = "an agent cannot get the token of another agent or of the proxy; no setting allows this. Run the task as "
 TABLE.admits("an agent's own", "agent a", request("a"))
 TABLE.refuses(
     "a sibling's",
     "agent a",
     request("b"),
-    "$ns:a may not have a token of the agent b: " + _SIBLING + "b do the work itself" + END,
-    "let b do",
+    "$ns:a may not get a token of the agent b: " + _SIBLING + "b" + END,
 )
 TABLE.refuses("a sibling's, who holds all verbs", "agent b", request("a"), _SIBLING)
 TABLE.refuses("a proxied sibling's", "agent b", request("proxied"), _SIBLING)
@@ -63,9 +62,9 @@ TABLE.admits("by an account elsewhere", "b of elsewhere", request("a"))
 TABLE.admits("a sibling's pod, of who may use it", "agent b", admit("a", {"expirationSeconds": 900}))
 
 # none at all
-_NONE = "it is proxied or quarantined and has none"
-_CURE = ". To give it tokens: agents: {proxied: {access: direct}}. "
-_CURE += f"A pod without: automountServiceAccountToken: false{END}"
+_NONE = "the agent is proxied or quarantined, and has no tokens"
+_CURE = ". To give tokens to a proxied agent: agents: {proxied: {access: direct}}. "
+_CURE += f"To run a pod without a token: automountServiceAccountToken: false{END}"
 for who in ("user of all", "dev", "kubelet"):
     TABLE.refuses("of a proxied agent", who, request("proxied"), f"token of the agent proxied: {_NONE}{_CURE}")
 TABLE.admits("of a proxied agent, in an emergency", "breaker", request("proxied", bound=False))
@@ -75,7 +74,7 @@ for who in ("user of all", "user and breaker"):
         "a proxied agent's pod with Kubernetes' token",
         who,
         admit("proxied", **MOUNTED),
-        "@$ns: the pod p may not have a token of the agent proxied",
+        "@$ns: the pod p may not get a token of the agent proxied",
         _NONE,
         "automountServiceAccountToken: false",
     )
@@ -92,10 +91,10 @@ TABLE.refuses(
 TABLE.refuses("of a quarantined agent", "user of all", request("kept-bot"), _NONE, also=("quarantine",), **_AGENT_MODE)
 
 # who may have it
-_USE = "it takes the verb use on this ServiceAccount. To allow it: guards: {deployers: [{kind: User, name:"
+_USE = "this requires the verb use on the ServiceAccount. To allow the request: guards: {deployers: [{kind: User, name:"
 for who in ("dev", "user elsewhere", "a of elsewhere", "binder", "remover"):
     TABLE.refuses(
-        "of an agent", who, request("a"), "may not have a token of the agent a: " + _USE, "agents: [a]}]}" + END
+        "of an agent", who, request("a"), "may not get a token of the agent a: " + _USE, "agents: [a]}]}" + END
     )
 TABLE.refuses("of another agent than one's own", "user of a", request("b"), "agent b: " + _USE)
 for who in ("user of a", "user of all", "administrator", "breaker", "kubelet"):
@@ -109,10 +108,10 @@ for account, modes in (("agent-proxy", _AGENT_MODE), ("gateway", _TIER_MODE), ("
     TABLE.admits(f"of {account}", "user of all", request(account), **modes)
 
 # bound to a pod
-_BOUND = (
-    "that is not bound to a pod and so outlives it. Write in the request: boundObjectRef: {apiVersion: v1, kind: Pod, "
+_BOUND = "that is not bound to a pod and outlives the pod. Set in the TokenRequest: boundObjectRef: {apiVersion: v1, "
+_BOUND += (
+    "kind: Pod, name: <pod>}. Users with the verb request-any-token on the ServiceAccount can get such a token" + END
 )
-_BOUND += "name: <pod>}. The verb request-any-token on this ServiceAccount allows it all the same" + END
 _secret = {"apiVersion": "v1", "kind": "Secret", "name": "opaque"}
 for who in ("user of all", "agent a"):
     TABLE.refuses("not bound", who, request("a", bound=False), "a token of the agent a " + _BOUND)
@@ -124,10 +123,10 @@ TABLE.admits("not bound, for a kubelet", "kubelet", request("a", bound=False))
 
 # for whom
 _FOR_ALL = (
-    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; if it is the API server: guards: "
+    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; for an audience of the API server: "
 )
-_FOR_ALL += "{tokens: {apiAudiences: [<audience>]}}" + END
-_WHOM = "for this audience. To allow it: agents: {"
+_FOR_ALL += "guards: {tokens: {apiAudiences: [<audience>]}}" + END
+_WHOM = "for this audience. To allow the audience: agents: {"
 for account, audience in (("a", "vault"), ("a", CLOUD), ("vault", CLOUD), ("vault", "brie"), ("cloud", "api://Azure")):
     words = (f"the agent {account} {_WHOM}{account}: {{tokens: {{other: {{audience: <audience>}}}}}}", _FOR_ALL)
     TABLE.refuses(f"of {account} for {audience}", "user of all", request(account, audiences=[audience]), *words)
@@ -138,7 +137,7 @@ for account, audience in (("a", "vault"), ("a", CLOUD), ("vault", CLOUD), ("vaul
         f"a pod of {account} for {audience}",
         "user of all",
         pods,
-        f"the pod p may not have a token of the agent {account} {_WHOM}",
+        f"the pod p may not get a token of the agent {account} {_WHOM}",
     )
 TABLE.refuses("for another, as itself", "agent a", request("a", audiences=["vault"]), _WHOM)
 TABLE.refuses(
@@ -179,7 +178,7 @@ TABLE.refuses("a pod for another, whoever makes it", "administrator", admit("a",
 TABLE.refuses("a pod for another, by a controller", "controller", admit("a", {"audience": "x"}), _WHOM)
 
 # how long
-_LONG = "that lives for so long: "
+_LONG = "with this lifetime: "
 _LIMITS: list[tuple[str, list[str], int, int, Json]] = [
     # account, audiences, longest, longest of its own, releases
     ("a", [], 900, 900, {}),
@@ -210,8 +209,9 @@ for account, audiences, longest, own, modes in _LIMITS:
         f"{of}: {longest + 1} s",
         "user of all",
         request(account, expirationSeconds=longest + 1, **asked),
-        f"a token of the agent {account} {_LONG}{own} s at most, and never 3607 s, which the API server extends",
-        f" to a year. Write: expirationSeconds: {own}. To allow more: agents: {{{account}: {{token: "
+        f"a token of the agent {account} {_LONG}the maximum is {own} s; 3607 s is refused, because the API server "
+        "extends",
+        f" it to a year. Set: expirationSeconds: {own}. To allow a longer lifetime: agents: {{{account}: {{token: "
         f"{{expirationSeconds: <seconds>}}}}}}{END}",
         **modes,
     )
@@ -227,11 +227,11 @@ for account, audiences, longest, own, modes in _LIMITS:
             f"a pod {of}: {longest + 1} s",
             "user of all",
             admit(account, to | {"expirationSeconds": longest + 1}),
-            f"the pod p may not have a token of the agent {account} {_LONG}{own} s at most",
+            f"the pod p may not get a token of the agent {account} {_LONG}the maximum is {own} s",
             **modes,
         )
 TABLE.refuses(
-    "the one that becomes a year", "user of all", request("long", expirationSeconds=3607), _LONG, "never 3607 s"
+    "the one that becomes a year", "user of all", request("long", expirationSeconds=3607), _LONG, "3607 s is refused"
 )
 TABLE.refuses(
     "a short one and a long one",
@@ -272,7 +272,7 @@ TABLE.refuses(
 # without shortTokens, which makes 3607 something else before this guard sees it
 TABLE.admits("an imitation", "user of all", admit("a", {"expirationSeconds": 3607}, **_imitation), **_TIER_MODE)
 TABLE.refuses(
-    "a pod for a year", "user of all", admit("b", {"expirationSeconds": 3607}), _LONG, "never 3607 s", **_TIER_MODE
+    "a pod for a year", "user of all", admit("b", {"expirationSeconds": 3607}), _LONG, "3607 s is refused", **_TIER_MODE
 )
 TABLE.refuses(
     "a pod of long for a year", "user of all", admit("long", {"expirationSeconds": 3607}), _LONG, **_TIER_MODE

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent_identities.attack import report
-from agent_identities.attack.requests import Place, elsewhere, listed_moves
+from agent_identities.attack.requests import Place, listed_moves
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
+from agent_identities.report.formats.text import show
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
 REASON = (
@@ -30,7 +30,7 @@ def attack(declaration: Declaration, ends: dict[str, Verdict] | None = None, **m
     """A run by the first agent, in which the named moves end so and all others are refused."""
     one = declaration.agents[0]
     attempts = []
-    for move in listed_moves(Place(declaration, one, elsewhere(declaration))):
+    for move in listed_moves(Place(declaration, one, declaration.ungranted_namespace)):
         fine = Verdict(Outcome.EVERYONE if move.control else Outcome.RBAC, "refused")
         verdict = (ends or {}).get(move.id, fine)
         reason = REASON if verdict.outcome is Outcome.UNEXPECTED and not move.control else ""
@@ -39,10 +39,10 @@ def attack(declaration: Declaration, ends: dict[str, Verdict] | None = None, **m
     return replace(made, **more)
 
 
-def text(found: Attack, encoding: str = "utf-8", **more: Any) -> str:
+def text(found: Attack, encoding: str = "utf-8", *, listing: bool = False) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
-    report.print_text(found, Console(file=file, width=160, highlight=False), **more)
+    show(found.report(listing=listing), Console(file=file, width=160, highlight=False))
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -56,7 +56,7 @@ def test_a_clean_run_says_how_much_was_tried_and_how_it_was_stopped(declaration:
 
 def test_an_unexpected_success_is_told_with_request_answer_cause_and_cure(declaration: Declaration) -> None:
     said = text(attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")}))
-    assert "agent-worker-1: 1 move succeeded that the values do not declare." in said
+    assert "agent-worker-1: 1 request succeeded that the values do not declare." in said
     assert (
         "list secrets in agent-system: secret-list; GET /api/v1/namespaces/agent-system/secrets?limit=500 → 200" in said
     )
@@ -81,26 +81,26 @@ def test_rights_beyond_the_values_are_told_even_if_no_move_used_them(declaration
 def test_what_was_not_sent_is_told_with_its_reason(declaration: Declaration) -> None:
     lost = Verdict(Outcome.NOT_SENT, "the server went away")
     said = text(attack(declaration, {"secret-list": lost, "exec": lost}))
-    assert "agent-worker-1: 2 moves could not be sent, and prove nothing: the server went away" in said
+    assert "agent-worker-1: 2 requests could not be sent, and prove nothing: the server went away" in said
 
 
 def test_a_void_run_says_so(declaration: Declaration) -> None:
     said = text(attack(declaration, {"own-name": Verdict(Outcome.NOT_SENT, "401")}))
     assert "the positive control own-name did not succeed" in said
-    assert "VOID" in said
+    assert "INCONCLUSIVE" in said
 
 
 @pytest.mark.parametrize("standing", [Standing.ABSENT, Standing.REFUSED])
 def test_an_agent_without_a_token_is_told_with_the_reason(declaration: Declaration, standing: Standing) -> None:
     holders = (Holder(declaration.agents[0], Standing.READY), Holder(declaration.agents[1], standing, note="because"))
     said = text(attack(declaration, holders=holders))
-    assert f"agent-worker-2: {standing} (because): nothing was tried with it." in said
+    assert f"agent-worker-2: {standing} (because): no request was sent with it." in said
 
 
 def test_guards_are_named_with_what_they_stopped(declaration: Declaration) -> None:
     stopped = Verdict(Outcome.GUARD, "ValidatingAdmissionPolicy agents: not here")
     said = text(attack(declaration, {"pod-as-sibling": stopped, "pod-with-secret": stopped}))
-    assert "ValidatingAdmissionPolicy agents stopped 2 moves." in said
+    assert "ValidatingAdmissionPolicy agents stopped 2 requests." in said
 
 
 def test_what_was_left_behind_is_told_as_the_command_that_removes_it(declaration: Declaration) -> None:
@@ -121,26 +121,26 @@ def test_in_a_large_fleet_only_those_with_findings_have_a_row(declaration: Decla
 
 def test_every_move_can_be_listed(declaration: Declaration) -> None:
     found = attack(declaration)
-    said = text(found, every_move=True)
+    said = text(found, listing=True)
     assert all(each.move.id in said for each in found.attempts)
 
 
 def test_json_has_every_move_with_request_and_outcome(declaration: Declaration) -> None:
     found = attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")})
-    said = json.loads(report.to_json(found))
+    said = json.loads(found.to_json())
     assert len(said["attempts"]) == len(found.attempts)
     assert said["counts"]["unexpected"] == 1
     assert sum(said["counts"].values()) == len(found.attempts)
     (only,) = said["unexpected"]
     assert only["request"]["path"] == "/api/v1/namespaces/agent-system/secrets?limit=500"
     assert (only["needs"], only["allowedBy"], only["rule"]) == ("list secrets", REASON, "secret-read")
-    assert said["clean"] is False
+    assert said["ok"] is False
 
 
 def test_markdown_says_the_same(declaration: Declaration) -> None:
-    said = report.to_markdown(attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")}))
-    assert "| agent-worker-1 |" in said
-    assert "1 move succeeded that the values do not declare" in said
+    said = attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")}).to_markdown()
+    assert "| **agent-worker-1** |" in said
+    assert "1 request succeeded that the values do not declare" in said
     assert "kubectl -n agent-system delete rolebinding oops" in said
 
 

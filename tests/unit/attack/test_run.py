@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.attack.requests import Move, Place, elsewhere, listed_moves
+from agent_identities.attack.requests import Move, Place, listed_moves
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, Verdict
@@ -21,7 +21,7 @@ def declaration(chart: Path) -> Declaration:
 
 
 def moves(declaration: Declaration, identity: Identity) -> dict[str, Move]:
-    return {move.id: move for move in listed_moves(Place(declaration, identity, elsewhere(declaration)))}
+    return {move.id: move for move in listed_moves(Place(declaration, identity, declaration.ungranted_namespace))}
 
 
 def run(declaration: Declaration, standing: Standing = Standing.READY, **ends: Outcome) -> Attack:
@@ -44,7 +44,7 @@ def run(declaration: Declaration, standing: Standing = Standing.READY, **ends: O
 
 @pytest.mark.parametrize("outcome", sorted(GOOD))
 def test_what_was_stopped_or_declared_is_a_pass(declaration: Declaration, outcome: Outcome) -> None:
-    assert run(declaration, secret_list=outcome).clean
+    assert run(declaration, secret_list=outcome).ok
 
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - GOOD))
@@ -52,7 +52,7 @@ def test_an_unexpected_success_is_none_and_neither_is_what_was_not_sent(
     declaration: Declaration, outcome: Outcome
 ) -> None:
     found = run(declaration, secret_list=outcome)
-    assert not found.clean
+    assert not found.ok
     assert not found.void
     assert [each.move.id for each in found.of(outcome)] == ["secret-list"]
 
@@ -61,24 +61,24 @@ def test_an_unexpected_success_is_none_and_neither_is_what_was_not_sent(
 def test_a_positive_control_that_fails_makes_the_run_void(declaration: Declaration, outcome: Outcome) -> None:
     found = run(declaration, own_name=outcome)
     assert found.void
-    assert not found.clean
+    assert not found.ok
 
 
 def test_a_control_that_finds_something_has_succeeded(declaration: Declaration) -> None:
     found = run(declaration, own_rules=Outcome.UNEXPECTED)
     assert not found.void
-    assert not found.clean
+    assert not found.ok
 
 
 @pytest.mark.parametrize("standing", [Standing.ABSENT, Standing.REFUSED])
 def test_an_agent_that_could_not_be_attacked_from_is_no_pass(declaration: Declaration, standing: Standing) -> None:
     found = run(declaration, standing)
-    assert not found.clean
+    assert not found.ok
     assert not found.void
 
 
 def test_an_agent_that_has_no_token_by_declaration_is_no_failure(declaration: Declaration) -> None:
-    assert run(declaration, Standing.TOKENLESS).clean
+    assert run(declaration, Standing.TOKENLESS).ok
 
 
 def test_a_run_without_a_single_token_is_void(declaration: Declaration) -> None:

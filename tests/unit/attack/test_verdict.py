@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
-from agent_identities.attack.requests import Move, Place, Token, elsewhere, listed_moves, try_right
+from agent_identities.attack.requests import Move, Place, Token, listed_moves, try_right
 from agent_identities.attack.verdict import Outcome, Verdict, guard, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.kube.client import Answer
-from agent_identities.rbac.request_info import RequestInfo, request_info
+from agent_identities.rbac import Request
+from agent_identities.rbac.request_info import request_info
 
 HOME = "agent-system"
 READ = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
@@ -37,7 +38,7 @@ def move(method: str, path: str, **more: Any) -> Move:
 
 
 def listed(declaration: Declaration, name: str, wanted: str) -> Move:
-    place = Place(declaration, one(declaration, name), elsewhere(declaration))
+    place = Place(declaration, one(declaration, name), declaration.ungranted_namespace)
     return next(each for each in listed_moves(place) if each.id == wanted)
 
 
@@ -160,7 +161,7 @@ def test_a_403_that_no_api_server_wrote_is_not_believed(declaration: Declaration
 
 
 def test_a_right_that_no_request_uses_is_asked_about(declaration: Declaration) -> None:
-    right = RequestInfo("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME)
+    right = Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME)
     asked = try_right(right, id="x", why="y")
     assert outcome(declaration, "a", asked, Answer(201, {"status": {"allowed": False}})) is Outcome.ASKED
     assert outcome(declaration, "a", asked, Answer(201, {"status": {"allowed": True}})) is Outcome.UNEXPECTED
@@ -182,7 +183,7 @@ def test_its_own_list_of_rules_must_not_exceed_the_values(declaration: Declarati
     assert outcome(declaration, "reader", control, rules(READ)) is Outcome.EVERYONE
     more = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"], "resourceNames": ["web"]}
     verdict = judge(control, one(declaration, "reader"), rules(READ, more), declaration)
-    assert verdict == Verdict(Outcome.UNEXPECTED, "holds beyond the values: patch deployments.apps/scale named 'web'")
+    assert verdict == Verdict(Outcome.UNEXPECTED, "holds beyond the values: patch deployments.apps/scale named web")
 
 
 def test_a_list_of_rules_that_does_not_come_is_no_pass(declaration: Declaration) -> None:
@@ -217,12 +218,12 @@ def test_impersonation_needs_a_right_for_each_header() -> None:
     plain = as_user("x", "/api/v1/secrets", **{"Impersonate-Group": "system:masters"})
     assert rights_needed(plain) == (
         (
-            RequestInfo("impersonate", "", "users", "", "x"),
-            RequestInfo("impersonate", "", "groups", "", "system:masters"),
+            Request("impersonate", "", "users", "", "x"),
+            Request("impersonate", "", "groups", "", "system:masters"),
         ),
     )
     scoped = as_user(USER, "/api/v1/secrets", **{"Impersonate-Uid": "1", "Impersonate-Extra-Scopes": "s"})
-    assert [str(right) for right in rights_needed(scoped)[0]] == [
+    assert [right.action for right in rights_needed(scoped)[0]] == [
         "impersonate serviceaccounts",
         "impersonate uids.authentication.k8s.io",
         "impersonate userextras.authentication.k8s.io/scopes",
@@ -231,10 +232,10 @@ def test_impersonation_needs_a_right_for_each_header() -> None:
 
 def test_a_service_account_can_be_impersonated_in_two_ways() -> None:
     legacy, constrained = rights_needed(as_user(USER, "/api/v1/namespaces/agent-system/pods"))
-    assert legacy == (RequestInfo("impersonate", "", "serviceaccounts", "", "a", HOME),)
+    assert legacy == (Request("impersonate", "", "serviceaccounts", "", "a", HOME),)
     assert constrained == (
-        RequestInfo("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", "a", HOME),
-        RequestInfo("impersonate-on:serviceaccount:list", "", "pods", "", "", HOME),
+        Request("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", "a", HOME),
+        Request("impersonate-on:serviceaccount:list", "", "pods", "", "", HOME),
     )
 
 

@@ -52,7 +52,7 @@ def test_one_agent_of_a_log() -> None:
 
 def test_markdown_has_the_same() -> None:
     text = run("trace", EXCERPT, "-n", "team", "-o", "markdown").stdout.decode()
-    assert "| researcher | through agent-proxy | list pods in team | allowed | 1 |" in text
+    assert "| researcher | itself | list pods in team | 1 | RoleBinding team/researcher-binding |" in text
 
 
 def test_a_log_that_has_no_agent_of_the_namespace_says_whose_it_has() -> None:
@@ -66,8 +66,8 @@ def test_a_log_that_has_no_agent_of_the_namespace_says_whose_it_has() -> None:
     [
         (["missing.log"], "missing.log: No such file or directory."),
         ([str(QUICKSTART)], "is no audit log"),
-        ([str(EXCERPT), "--since", "yesterday"], "--since yesterday: is no time."),
-        ([str(EXCERPT), "--agent", "ghost", "-n", "team"], "--agent ghost: there is no such agent. Known: agent-proxy"),
+        ([str(EXCERPT), "--since", "yesterday"], "--since yesterday: not a time."),
+        ([str(EXCERPT), "--agent", "ghost", "-n", "team"], "--agent ghost: no such agent. Known agents: agent-proxy"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(arguments: list[str], sentence: str) -> None:

@@ -1,12 +1,11 @@
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_identities.audit.accounts import Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import MOST_NAMESPACES, Options, Proposal, rightsize
 from agent_identities.audit.trace import Limits
@@ -47,7 +46,7 @@ def propose(
     given_values: Json, events: Iterable[Json], limits: Limits | None = None, **options: Any
 ) -> dict[str, Proposal]:
     declaration = declare(given_values, namespace="team")
-    trace = traced(events, Agents.declared(declaration), limits)
+    trace = traced(events, AgentAccounts.declared(declaration), limits)
     return {one.entry: one for one in rightsize(trace, declaration, Options(**options))}
 
 
@@ -178,7 +177,7 @@ def test_a_denied_request_is_told_and_not_proposed() -> None:
     made = [event("reader"), denied(event("reader", "delete", name="a"))]
     proposal = propose(values(WORKER, worker=[rule("get list")]), made)["reader"]
     assert text(proposal) == {"list pods"}
-    assert [use.verb for use in proposal.denied] == ["delete"]
+    assert [use.request.verb for use in proposal.denied] == ["delete"]
     assert not proposal.widened
 
 
@@ -194,7 +193,7 @@ def test_what_a_stray_binding_allowed_is_told_and_not_proposed() -> None:
         "reader"
     ]
     assert text(proposal) == {"list pods"}
-    assert [use.verb for use in proposal.elsewhere] == ["delete"]
+    assert [use.request.verb for use in proposal.elsewhere] == ["delete"]
 
 
 def test_a_grant_in_another_namespace_is_narrowed_there() -> None:
@@ -272,7 +271,7 @@ def test_the_central_role_stays_while_an_agent_needs_all_of_it() -> None:
 
 def changed(given_values: Json, events: Iterable[Json], **options: Any) -> Any:
     declaration = declare(given_values, namespace="team")
-    proposals = rightsize(traced(events, Agents.declared(declaration)), declaration, Options(**options))
+    proposals = rightsize(traced(events, AgentAccounts.declared(declaration)), declaration, Options(**options))
     return change(proposals, declaration, given_values, CATALOGUE)
 
 
@@ -392,11 +391,11 @@ def authorizer(declaration: Declaration) -> Authorizer:
     return Authorizer(Policy(tuple(roles), tuple(bindings)))
 
 
-def request(one: Identity, ask: tuple[str, str, tuple[str, str], str, str]) -> Request:
+def request(ask: tuple[str, str, tuple[str, str], str, str]) -> Request:
     _, verb, (group, resource), name, where = ask
     resource, _, subresource = resource.partition("/")
     nameless = verb == "list" or (verb == "create" and not subresource)
-    return Request(one.user, verb, group, resource, subresource, "" if nameless else name, where)
+    return Request(verb, group, resource, subresource, "" if nameless else name, where)
 
 
 @settings(max_examples=300, deadline=None)
@@ -407,34 +406,34 @@ def test_the_proposal_allows_all_that_was_allowed_and_nothing_that_was_not(
     declaration = declare(given_values, namespace="team")
     server = authorizer(declaration)
     who = {one.name: one for one in declaration.identities}
-    allowed: list[Request] = []
+    allowed: list[tuple[Identity, Request]] = []
     events: list[Json] = []
     for ask in asked:
-        made = request(who[ask[0]], ask)
+        one, made = who[ask[0]], request(ask)
         kind = made.resource + (f"/{made.subresource}" if made.subresource else "")
         name = made.name or (ask[3] if made.verb == "create" else "")
         each = event(ask[0], made.verb, kind, name)
         each["objectRef"] |= {"apiGroup": made.api_group, "namespace": made.namespace}
-        if not server.decide(made).allowed:
+        if not server.decide(one.user, made).allowed:
             events.append(denied(each))
             continue
-        creation = replace(made, verb="create")
-        allowed.append(made)
+        creation = made._replace(verb="create")
+        allowed.append((one, made))
         if (
             made.verb == "patch"
             and not made.subresource
-            and server.decide(creation).allowed
+            and server.decide(one.user, creation).allowed
             and data.draw(st.booleans())
         ):
             each["responseStatus"] = {"code": 201}
-            allowed.append(creation)
+            allowed.append((one, creation))
         events.append(each)
-    trace = traced(events, Agents.declared(declaration))
+    trace = traced(events, AgentAccounts.declared(declaration))
     proposals = rightsize(trace, declaration, Options(most_names))
     after = declare(change(proposals, declaration, given_values, CATALOGUE).applied_to(given_values), namespace="team")
 
     rightsized = authorizer(after)
-    assert [each for each in allowed if not rightsized.decide(each).allowed] == []
+    assert [(one, each) for one, each in allowed if not rightsized.decide(one.user, each).allowed] == []
     now = {one.name: one for one in after.identities}
     for one in declaration.identities:
         for where in {grant.namespace for grant in now[one.name].grants}:
@@ -444,8 +443,8 @@ def test_the_proposal_allows_all_that_was_allowed_and_nothing_that_was_not(
         names = {one.name for one in proposal.identities}
         used = {
             (each.verb, each.api_group, f"{each.resource}/{each.subresource}".rstrip("/"))
-            for each in allowed
-            if each.user.name.rpartition(":")[2] in names
+            for one, each in allowed
+            if one.name in names
         }
         atoms = [atom for held in proposal.rules.values() for each in held for atom in breakdown(each)]
         assert {(atom.verbs[0], atom.api_groups[0], atom.resources[0]) for atom in atoms} <= used

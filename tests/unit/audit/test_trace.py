@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.audit.accounts import Account, Agents
+from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import Line, LogError, lines, read
 from agent_identities.audit.trace import MORE, Credential, Limits, Outcome, Trace, Tracer
 from agent_identities.declaration import declare
+from agent_identities.rbac import ServiceAccount
 from support.audit import Json, denied, event, issue, traced, username
 
 EXCERPT = Path(__file__).with_name("excerpt.jsonl")
@@ -22,14 +23,14 @@ VALUES: Json = {
 
 
 @pytest.fixture
-def declared() -> Agents:
-    return Agents.declared(declare(VALUES, namespace="team"))
+def declared() -> AgentAccounts:
+    return AgentAccounts.declared(declare(VALUES, namespace="team"))
 
 
 @pytest.fixture(scope="module")
 def excerpt() -> Trace:
     """A real log: tokens, a certificate, a Secret's token, the proxy by both kinds of impersonation, refusals."""
-    tracer = Tracer(Agents.of_namespaces(["team"]))
+    tracer = Tracer(AgentAccounts.of_namespaces(["team"]))
     for _ in tracer.read("excerpt", read(str(EXCERPT))):
         pass
     return tracer.result()
@@ -43,7 +44,7 @@ def counts(trace: Trace) -> dict[str, int]:
 
 
 def did(trace: Trace, agent: str) -> set[tuple[str, str, str, str]]:
-    return {(use.verb, use.target, use.outcome, use.via) for use in trace.uses if use.agent.name == agent}
+    return {(use.request.verb, use.target, use.outcome, use.via) for use in trace.uses if use.agent.name == agent}
 
 
 def credential(trace: Trace, agent: str, id_: str = "") -> Credential:
@@ -64,7 +65,7 @@ def test_every_request_of_a_real_log_is_one_agents_but_that_of_default(excerpt: 
     assert counts(excerpt) == {"agent-proxy": 2, "log-analyst": 4, "researcher": 3, "summarizer": 1, "triage-1": 9}
     assert [(use.agent.name, use.count) for use in excerpt.unattributed] == [("default", 1)]
     assert (excerpt.unauthenticated, excerpt.others, excerpt.unreadable) == (1, 6, 0)
-    assert not excerpt.complete
+    assert not excerpt.ok
 
 
 def test_a_request_through_the_proxy_is_the_agents(excerpt: Trace) -> None:
@@ -84,7 +85,7 @@ def test_what_the_proxy_was_not_allowed_to_act_as_is_its_own(excerpt: Trace) -> 
 def test_a_token_is_joined_to_the_event_that_issued_it(excerpt: Trace) -> None:
     one = credential(excerpt, "triage-1")
     assert one.issue is not None
-    assert (one.issue.account, one.issue.by) == (Account("team", "triage-1"), "admin")
+    assert (one.issue.account, one.issue.by) == (ServiceAccount("team", "triage-1"), "admin")
     assert one.issue.time < one.first
     assert (one.pod, one.count) == ("triage-pod", 9)
 
@@ -105,33 +106,33 @@ def test_what_a_quota_refused_was_allowed_before(excerpt: Trace) -> None:
 
 
 def test_an_object_that_a_patch_made_is_noted(excerpt: Trace) -> None:
-    (use,) = (use for use in excerpt.uses if (use.agent.name, use.verb) == ("log-analyst", "patch"))
+    (use,) = (use for use in excerpt.uses if (use.agent.name, use.request.verb) == ("log-analyst", "patch"))
     assert use.created == {"new"}
 
 
 def test_a_watch_counts_once_though_it_has_two_events(excerpt: Trace) -> None:
-    (use,) = (use for use in excerpt.uses if use.verb == "watch")
+    (use,) = (use for use in excerpt.uses if use.request.verb == "watch")
     assert use.count == 1
 
 
 # ---- whose a request is
 
 
-def test_declared_agents_are_told_from_other_accounts(declared: Agents) -> None:
+def test_declared_agents_are_told_from_other_accounts(declared: AgentAccounts) -> None:
     made = [event(name) for name in ("reader", "triage-2", "agent-proxy", "ghost", "default")]
     found = traced(made, declared)
     assert set(counts(found)) == {"reader", "triage-2", "agent-proxy"}
     assert {use.agent.name for use in found.unattributed} == {"ghost", "default"}
-    assert not found.complete
+    assert not found.ok
 
 
-def test_a_run_of_agents_alone_is_complete(declared: Agents) -> None:
-    assert traced([event("reader"), event("triage-1")], declared).complete
+def test_a_run_of_agents_alone_is_complete(declared: AgentAccounts) -> None:
+    assert traced([event("reader"), event("triage-1")], declared).ok
 
 
-def test_a_log_without_an_agent_is_not_complete(declared: Agents) -> None:
+def test_a_log_without_an_agent_is_not_complete(declared: AgentAccounts) -> None:
     found = traced([event("x", user={"username": "admin"})], declared)
-    assert (found.complete, found.others) == (False, 1)
+    assert (found.ok, found.others) == (False, 1)
 
 
 def test_who_acts_as_an_agent_is_named_whoever_it_is() -> None:
@@ -144,13 +145,13 @@ def test_an_agent_that_acts_as_somebody_else_stays_the_one_who_did_it() -> None:
     assert (use.agent.name, use.acted_as, use.via) == ("reader", "root", "")
 
 
-def test_an_account_of_another_namespace_is_nobodys_business(declared: Agents) -> None:
+def test_an_account_of_another_namespace_is_nobodys_business(declared: AgentAccounts) -> None:
     made = event("x", user={"username": username("reader", "elsewhere")})
     found = traced([event("reader"), made], declared)
-    assert (counts(found), found.others, found.complete) == ({"reader": 1}, 1, True)
+    assert (counts(found), found.others, found.ok) == ({"reader": 1}, 1, True)
 
 
-def test_only_the_agents_asked_for_are_shown(declared: Agents) -> None:
+def test_only_the_agents_asked_for_are_shown(declared: AgentAccounts) -> None:
     found = traced([event("reader"), event("triage-1"), event("triage-2")], declared)
     assert set(counts(found.only(["triage"]))) == {"triage-1", "triage-2"}
     assert set(counts(found.only(["triage-2"]))) == {"triage-2"}
@@ -206,23 +207,23 @@ def test_the_use_of_a_stale_token_is_counted() -> None:
 def test_foreign_lines_are_named_and_the_others_count() -> None:
     good = json.dumps(event("reader")).encode()
     found = read_all(
-        Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(good + b"\nE1124 oops\n\n" + good + b"\n"))
+        Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\nE1124 oops\n\n" + good + b"\n"))
     )
     assert counts(found) == {"reader": 2}
     assert [(each.place, each.what) for each in found.problems] == [("audit.log:2", "is no JSON")]
-    assert not found.complete
+    assert not found.ok
 
 
 def test_a_last_line_that_is_still_being_written_is_said_and_harms_nothing() -> None:
     good = json.dumps(event("reader")).encode()
-    found = read_all(Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(good + b"\n" + good[:-9])))
-    assert (found.unended, found.unreadable, found.complete) == (("audit.log:2",), 0, True)
+    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\n" + good[:-9])))
+    assert (found.unended, found.unreadable, found.ok) == (("audit.log:2",), 0, True)
 
 
 def test_a_gz_log_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"".join(json.dumps(event("reader")).encode() + b"\n" for _ in range(5_000)))
     packed = gzip.GzipFile(fileobj=io.BytesIO(whole[: len(whole) // 2]))
-    found = read_all(Tracer(Agents.of_namespaces(["team"])), lines(packed))
+    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(packed))
     assert 1_000 < counts(found)["reader"] < 5_000
     assert (len(found.unended), found.unreadable) == (1, 0)
 
@@ -239,7 +240,7 @@ def test_a_gz_log_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
 )
 def test_a_log_that_is_no_audit_log_is_refused(log: bytes, why: str) -> None:
     with pytest.raises(LogError, match=why):
-        read_all(Tracer(Agents.of_namespaces(["team"])), lines(io.BytesIO(log)))
+        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(log)))
 
 
 def test_a_large_foreign_file_is_refused_without_reading_it_to_its_end() -> None:
@@ -252,7 +253,7 @@ def test_a_large_foreign_file_is_refused_without_reading_it_to_its_end() -> None
             yield Line(taken, b"x")
 
     with pytest.raises(LogError, match="first 1,000 lines"):
-        read_all(Tracer(Agents.of_namespaces(["team"])), endless())
+        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), endless())
     assert taken == 1_000
 
 
@@ -269,7 +270,7 @@ def test_beyond_the_kinds_of_requests_that_are_kept_the_count_stays_right() -> N
     made = [event("reader", resource=f"kind{n}") for n in range(30)] + [denied(event("reader")), event("triage-1")]
     found = traced(made, limits=Limits(uses_of_agent=10))
     assert counts(found) == {"reader": 31, "triage-1": 1}
-    (rest,) = (use for use in found.uses if use.resource == MORE)
+    (rest,) = (use for use in found.uses if use.request.resource == MORE)
     assert (rest.count, rest.outcome) == (20, Outcome.ALLOWED)
 
 
@@ -285,5 +286,5 @@ def test_beyond_the_credentials_that_are_kept_the_number_of_the_others_is() -> N
         for n in range(30)
     ]
     found = traced(made, limits=Limits(credentials=10))
-    assert (len(found.credentials), found.forgotten) == (10, {Account("team", "reader"): 20})
+    assert (len(found.credentials), found.forgotten) == (10, {ServiceAccount("team", "reader"): 20})
     assert counts(found) == {"reader": 30}

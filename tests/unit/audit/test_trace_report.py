@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from agent_identities.audit.accounts import Agents
-from agent_identities.audit.trace_report import attributed_percent, rows, sentences, summary, to_json
+from agent_identities.audit.accounts import AgentAccounts
+from agent_identities.audit.trace_report import attributed_percent, findings, rows, summary
 from support.audit import denied, event, issue, traced, username
 
 
@@ -36,11 +36,11 @@ def test_a_token_counts_once_however_many_agents_it_acted_as() -> None:
 
 def test_a_pod_that_runs_as_default_is_named() -> None:
     user = {"username": username("default"), "extra": {"authentication.kubernetes.io/pod-name": ["lost-pod"]}}
-    (sentence,) = sentences(traced([event("reader"), event("default", user=user)]))
-    assert "team/default (pod lost-pod)" in sentence
+    (finding,) = findings(traced([event("reader"), event("default", user=user)]))
+    assert "team/default (pod lost-pod)" in finding.message
 
 
 @pytest.mark.parametrize("agents", [1, 40])
 def test_json_has_every_agent(agents: int) -> None:
-    trace = traced((event(f"agent-{n}") for n in range(agents)), Agents.of_namespaces(["team"]))
-    assert len(json.loads(to_json(trace))["agents"]) == agents
+    trace = traced((event(f"agent-{n}") for n in range(agents)), AgentAccounts.of_namespaces(["team"]))
+    assert len(json.loads(trace.to_json())["agents"]) == agents

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import checks
 from agent_identities.chart.objects import Objects
+from agent_identities.checks import registry as checks
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
+from agent_identities.report import Severity
 from support.manifests import NAMESPACE, VALUES, Manifest
 
 
@@ -20,6 +21,6 @@ def judge(chart: Path) -> Callable[[list[Manifest]], set[str]]:
             declaration=declare(VALUES, namespace=NAMESPACE),
             catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
         )
-        return {found.check for found in checks.run(install) if found.severity is checks.Severity.ERROR}
+        return {found.rule for found in checks.run(install) if found.severity is Severity.ERROR}
 
     return errors

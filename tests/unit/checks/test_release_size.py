@@ -1,8 +1,8 @@
 import pytest
 
-from agent_identities import checks
 from agent_identities.bundled import chart_path
 from agent_identities.chart.objects import Objects
+from agent_identities.checks import registry as checks
 from agent_identities.checks import release_size
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue

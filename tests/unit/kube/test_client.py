@@ -1,13 +1,13 @@
 """What the client makes of servers in trouble; a server of ours plays them, since a real one cannot be asked to."""
 
 import base64
-import contextlib
 import http.client
 import json
 import logging
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -344,7 +344,7 @@ def test_a_truncated_answer_is_none(play: Start, kubeconfig: Callable[..., Path]
     assert "breaks the connection off" in str(error)
 
 
-def test_an_exception_ends_the_requests_that_are_on_their_way(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_an_abort_ends_the_requests_that_are_on_their_way(play: Start, kubeconfig: Callable[..., Path]) -> None:
     asked = threading.Semaphore(0)
 
     def respond(request: Handler) -> tuple[int, object] | None:
@@ -355,12 +355,11 @@ def test_an_exception_ends_the_requests_that_are_on_their_way(play: Start, kubec
         return None
 
     api = connect(kubeconfig(play(respond=respond)))
-    running = []
-    with contextlib.suppress(KeyboardInterrupt), api.workers(4, "test") as pool:
-        running += [pool.submit(api.get, "/hangs") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(api.get, "/hangs") for _ in range(4)]
         for _ in running:
             assert asked.acquire(timeout=10)
-        raise KeyboardInterrupt
+        api.abort()
     assert all("was interrupted" in str(each.exception(timeout=0)) for each in running)
     assert api.get("/after") == {}
 

@@ -15,6 +15,7 @@ import pytest
 
 from agent_identities.cluster.pki import Authority
 from agent_identities.kube.client import Api, ApiError
+from agent_identities.kube.fanout import fan_out
 from agent_identities.kube.kubeconfig import load
 from support.played import Handler, Played
 
@@ -136,8 +137,8 @@ def test_a_plugin_runs_once_for_all_requests(play: Start, kubeconfig: Kubeconfig
     user = plugin(COUNT.format(folder=str(runs)) + "answer(token='x')")
     access = load(kubeconfig(play((200, {})), user=user))
     for _ in range(2):
-        with Api(access) as api, api.workers(8, "test") as pool:
-            assert list(pool.map(api.get, ["/"] * 16)) == [{}] * 16
+        with Api(access) as api:
+            assert fan_out(api.get, ["/"] * 16, concurrency=8) == [{}] * 16
     assert len(list(runs.iterdir())) == 1
 
 

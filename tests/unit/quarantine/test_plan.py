@@ -136,11 +136,11 @@ def test_the_rights_to_ask_for_are_every_atom_under_the_users_own_name() -> None
     ]
     (here,) = binding_steps([binding(WORKER)], TARGET)
     assert rights(here, rules) == (
-        Request(user, "get", "", "pods", "log", "a", "agents"),
-        Request(user, "*", "", "pods", "log", "a", "agents"),
+        (user, Request("get", "", "pods", "log", "a", "agents")),
+        (user, Request("*", "", "pods", "log", "a", "agents")),
     )
     (everywhere,) = binding_steps([binding(WORKER, namespace="")], TARGET)
-    assert rights(everywhere, rules)[-1] == Request(user, "get", path="/metrics")
+    assert rights(everywhere, rules)[-1] == (user, Request("get", path="/metrics"))
 
 
 @pytest.mark.parametrize(

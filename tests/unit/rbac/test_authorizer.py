@@ -26,8 +26,8 @@ def authorizer(*bindings: Binding, roles: Sequence[Role] = (READER, CLUSTER_READ
     return Authorizer(Policy(tuple(roles), bindings))
 
 
-def get_pods(user: User = WORKER, namespace: str = "agents") -> Request:
-    return Request(user, "get", resource="pods", name="a", namespace=namespace)
+def get_pods(user: User = WORKER, namespace: str = "agents") -> tuple[User, Request]:
+    return user, Request("get", resource="pods", name="a", namespace=namespace)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def get_pods(user: User = WORKER, namespace: str = "agents") -> Request:
     ],
 )
 def test_every_spelling_of_a_service_account_holds_the_binding(subject: Subject) -> None:
-    assert authorizer(role_binding(subject)).decide(get_pods()).allowed
+    assert authorizer(role_binding(subject)).decide(*get_pods()).allowed
 
 
 @pytest.mark.parametrize(
@@ -59,74 +59,74 @@ def test_every_spelling_of_a_service_account_holds_the_binding(subject: Subject)
     ],
 )
 def test_other_subjects_do_not_hold_the_binding(subject: Subject) -> None:
-    assert not authorizer(role_binding(subject)).decide(get_pods()).allowed
+    assert not authorizer(role_binding(subject)).decide(*get_pods()).allowed
 
 
 def test_a_service_account_without_a_namespace_is_nobody_in_a_cluster_role_binding() -> None:
-    assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(get_pods()).allowed
+    assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(*get_pods()).allowed
 
 
 def test_no_user_name_makes_up_for_the_missing_namespace() -> None:
     forged = User("system:serviceaccount::worker")
-    assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(get_pods(forged)).allowed
+    assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(*get_pods(forged)).allowed
 
 
 def test_a_service_account_of_another_namespace_can_be_bound() -> None:
     elsewhere = role_binding(SERVICE_ACCOUNT, kind="ClusterRole", namespace="team-a")
-    assert authorizer(elsewhere).decide(get_pods(namespace="team-a")).allowed
+    assert authorizer(elsewhere).decide(*get_pods(namespace="team-a")).allowed
 
 
 @pytest.mark.parametrize("namespace", ["team-a", ""])
 def test_a_role_binding_to_a_cluster_role_counts_in_its_namespace_only(namespace: str) -> None:
     bound = authorizer(role_binding(SERVICE_ACCOUNT, kind="ClusterRole"))
-    assert (bound.decide(get_pods()).allowed, bound.decide(get_pods(namespace=namespace)).allowed) == (True, False)
+    assert (bound.decide(*get_pods()).allowed, bound.decide(*get_pods(namespace=namespace)).allowed) == (True, False)
 
 
 @pytest.mark.parametrize("namespace", ["agents", "team-a", ""])
 def test_a_cluster_role_binding_counts_everywhere(namespace: str) -> None:
-    assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(get_pods(namespace=namespace)).allowed
+    assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(*get_pods(namespace=namespace)).allowed
 
 
 def test_a_url_is_allowed_by_a_cluster_role_binding() -> None:
-    request = Request(WORKER, "get", path="/metrics")
-    assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(request).allowed
+    request = Request("get", path="/metrics")
+    assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(WORKER, request).allowed
 
 
 def test_a_url_is_never_allowed_by_a_role_binding() -> None:
-    request = Request(WORKER, "get", path="/metrics", namespace="agents")
-    assert not authorizer(role_binding(SERVICE_ACCOUNT, kind="ClusterRole")).decide(request).allowed
+    request = Request("get", path="/metrics", namespace="agents")
+    assert not authorizer(role_binding(SERVICE_ACCOUNT, kind="ClusterRole")).decide(WORKER, request).allowed
 
 
 def test_a_binding_to_a_missing_role_grants_nothing_and_is_named() -> None:
     binding = role_binding(SERVICE_ACCOUNT)
-    decision = authorizer(binding, roles=[]).decide(get_pods())
+    decision = authorizer(binding, roles=[]).decide(*get_pods())
     assert (decision.allowed, decision.dangling) == (False, (binding,))
 
 
 def test_a_role_of_the_same_name_elsewhere_does_not_mend_a_dangling_binding() -> None:
     others = [Role("Role", "reader", "team-a", (READ_PODS,)), CLUSTER_READER]
-    assert not authorizer(role_binding(SERVICE_ACCOUNT), roles=others).decide(get_pods()).allowed
+    assert not authorizer(role_binding(SERVICE_ACCOUNT), roles=others).decide(*get_pods()).allowed
 
 
 def test_a_dangling_binding_hides_no_other_one() -> None:
     dangling = Binding("RoleBinding", "a", "agents", RoleRef("Role", "missing"), (SERVICE_ACCOUNT,))
-    assert authorizer(dangling, role_binding(SERVICE_ACCOUNT)).decide(get_pods()).allowed
+    assert authorizer(dangling, role_binding(SERVICE_ACCOUNT)).decide(*get_pods()).allowed
 
 
 def test_a_dangling_binding_of_another_namespace_is_not_named() -> None:
     dangling = Binding("RoleBinding", "a", "team-a", RoleRef("Role", "missing"), (SERVICE_ACCOUNT,))
-    assert authorizer(dangling).decide(get_pods()).dangling == ()
+    assert authorizer(dangling).decide(*get_pods()).dangling == ()
 
 
 def test_a_decision_names_every_binding_that_allows_it_once() -> None:
     both = role_binding(SERVICE_ACCOUNT, Subject("Group", "system:authenticated"))
-    decision = authorizer(cluster_role_binding(SERVICE_ACCOUNT), both, role_binding(name="nobody")).decide(get_pods())
+    decision = authorizer(cluster_role_binding(SERVICE_ACCOUNT), both, role_binding(name="nobody")).decide(*get_pods())
     assert [grant.binding.kind for grant in decision.by] == ["ClusterRoleBinding", "RoleBinding"]
 
 
 def test_a_binding_that_allows_by_two_rules_is_named_once() -> None:
     twice = Role("Role", "reader", "agents", (READ_PODS, PolicyRule(("*",), ("*",), ("*",))))
-    decision = authorizer(role_binding(SERVICE_ACCOUNT), roles=[twice]).decide(get_pods())
+    decision = authorizer(role_binding(SERVICE_ACCOUNT), roles=[twice]).decide(*get_pods())
     assert [grant.rule for grant in decision.by] == [READ_PODS]
 
 
@@ -159,16 +159,16 @@ def test_a_binding_that_allows_by_two_rules_is_named_once() -> None:
     ],
 )
 def test_the_reason_is_the_api_servers_own_text(binding: Binding, reason: str) -> None:
-    assert [grant.reason for grant in authorizer(binding).decide(get_pods()).by] == [reason]
+    assert [grant.reason for grant in authorizer(binding).decide(*get_pods()).by] == [reason]
 
 
 def test_system_masters_pass_before_rbac() -> None:
-    decision = authorizer().decide(get_pods(User("admin", ("system:masters",))))
+    decision = authorizer().decide(*get_pods(User("admin", ("system:masters",))))
     assert (decision.allowed, decision.by) == (True, ())
 
 
 def test_without_a_binding_nothing_is_allowed() -> None:
-    assert not authorizer().decide(get_pods()).allowed
+    assert not authorizer().decide(*get_pods()).allowed
 
 
 def test_the_rules_of_a_user_are_those_of_the_cluster_and_of_the_namespace() -> None:

@@ -2,9 +2,7 @@
 
 import pytest
 
-from agent_identities.rbac import PolicyRule, Request, User, rule_allows
-
-AGENT = User.service_account("agents", "worker")
+from agent_identities.rbac import PolicyRule, Request, rule_allows
 
 
 def rule(resources: str, verbs: str = "get", groups: str = "", names: tuple[str, ...] = ()) -> PolicyRule:
@@ -13,7 +11,7 @@ def rule(resources: str, verbs: str = "get", groups: str = "", names: tuple[str,
 
 def request(resource: str, verb: str = "get", group: str = "", name: str = "a") -> Request:
     resource, _, subresource = resource.partition("/")
-    return Request(AGENT, verb, group, resource, subresource, name, "agents")
+    return Request(verb, group, resource, subresource, name, "agents")
 
 
 @pytest.mark.parametrize(
@@ -115,12 +113,12 @@ def test_a_resource_name_is_compared_by_plain_equality(names: tuple[str, ...], a
     ],
 )
 def test_a_url_is_equal_or_a_prefix_before_a_trailing_star(url: str, path: str, *, allowed: bool) -> None:
-    assert rule_allows(PolicyRule(("get",), non_resource_urls=(url,)), Request(AGENT, "get", path=path)) is allowed
+    assert rule_allows(PolicyRule(("get",), non_resource_urls=(url,)), Request("get", path=path)) is allowed
 
 
 def test_the_star_in_resources_reaches_no_url() -> None:
     everything = PolicyRule(("*",), ("*",), ("*",))
-    assert not rule_allows(everything, Request(AGENT, "get", path="/metrics"))
+    assert not rule_allows(everything, Request("get", path="/metrics"))
 
 
 def test_the_star_in_urls_reaches_no_resource() -> None:

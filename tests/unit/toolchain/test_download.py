@@ -1,8 +1,9 @@
-"""Official releases from a server with the layout of the real ones: whole and as published, or not at all."""
+"""Official releases from a server with the layout of the real ones: whole and as pinned, or not at all."""
 
 import datetime
 import hashlib
 import io
+import re
 import ssl
 import tarfile
 import threading
@@ -17,8 +18,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent_identities.toolchain import NAMES, ToolchainError, component, download_wanted, provide
+from agent_identities.bundled import toolchain_path
+from agent_identities.toolchain import (
+    NAMES,
+    Tool,
+    ToolchainError,
+    component,
+    download_wanted,
+    kubernetes_minors,
+    provide,
+)
 from agent_identities.toolchain.cache import system
+from agent_identities.toolchain.download import MIRROR, REGISTRY, download, release
+from agent_identities.toolchain.progress import Display
 
 BINARY = b"#!/bin/sh\necho a release\n" * 1000
 
@@ -28,15 +40,16 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        """A file called `cut` or `moved` beside the one that is asked for makes the server behave so."""
-        asked = Path(self.translate_path(self.path))
-        if asked.suffix.startswith(".sha256"):
-            super().do_GET()
-        elif asked.with_name("moved").exists():
+        """A file called `cut`, `moved` or `busy` beside the requested one makes the server behave so; `busy` once."""
+        requested = Path(self.translate_path(self.path))
+        if requested.with_name("moved").exists():
             self.send_response(302)
             self.send_header("Location", "http://192.0.2.1/kubectl")
             self.end_headers()
-        elif asked.with_name("cut").exists():
+        elif requested.with_name("busy").exists():
+            requested.with_name("busy").unlink()
+            self.send_error(503)
+        elif requested.with_name("cut").exists():
             self.send_response(200)
             self.send_header("Content-Length", str(len(BINARY)))
             self.end_headers()
@@ -47,35 +60,38 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The files that the server serves, below the names of the hosts they stand for."""
+    """The files that the server serves, below the names of their hosts, and the registry of their digests."""
 
     folder: Path
+    registry: Path
 
-    def publish(self, path: str, content: bytes, sums: str = "", *, only_the_sum: bool = False) -> Path:
-        """Put a file there with its checksum, beside it in a file that ends in `sums` or is called so."""
+    def publish(self, path: str, content: bytes) -> Path:
+        """Serve a file, and pin its digest."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        beside = file.with_name(file.name + sums) if sums.startswith(".") else file.with_name(sums)
-        beside.write_text(digest if only_the_sum else f"{'0' * 64}  another-file\n{digest}  {file.name}\n")
+        with self.registry.open("a") as lines:
+            lines.write(f"{path} {hashlib.sha256(content).hexdigest()}\n")
         return file
 
     def kubectl(self) -> Path:
         os_name, arch = system()
-        path = f"dl.k8s.io/v{component('kubectl').version}/bin/{os_name}/{arch}/kubectl"
-        return self.publish(path, BINARY, ".sha256", only_the_sum=True)
+        return self.publish(f"dl.k8s.io/v{component('kubectl').version}/bin/{os_name}/{arch}/kubectl", BINARY)
+
+    def download(self, name: str) -> Tool:
+        return download(component(name), Display(enabled=False), registry=self.registry)
 
 
 @pytest.fixture
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
     folder = tmp_path / "releases"
     folder.mkdir()
-    monkeypatch.setenv("DOWNLOAD", "1")
+    (tmp_path / "downloads.txt").touch()
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # between its tries
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv("AGENT_IDENTITIES_DOWNLOAD_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/")
-        yield Releases(folder)
+        monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{server.server_address[1]}/")
+        yield Releases(folder, tmp_path / "downloads.txt")
         server.shutdown()
 
 
@@ -99,25 +115,24 @@ def test_every_binary_comes_from_where_its_project_publishes_it(releases: Releas
         github = f"github.com/{'etcd-io/etcd' if name == 'etcd' else 'yannh/kubeconform'}/releases/download/v{version}"
         if name in ("helm", "helm-3"):
             archive = _archive(tarfile.TarInfo(f"{platform}/README.md"), tarfile.TarInfo(f"{platform}/helm"))
-            releases.publish(f"get.helm.sh/helm-v{version}-{platform}.tar.gz", archive, ".sha256sum")
+            releases.publish(f"get.helm.sh/helm-v{version}-{platform}.tar.gz", archive)
         elif name == "etcd":
             archive = _archive(tarfile.TarInfo(f"etcd-v{version}-{platform}/etcd"))
-            releases.publish(f"{github}/etcd-v{version}-{platform}.tar.gz", archive, "SHA256SUMS")
+            releases.publish(f"{github}/etcd-v{version}-{platform}.tar.gz", archive)
         elif name == "kubeconform":
             archive = _archive(tarfile.TarInfo("LICENSE"), tarfile.TarInfo("kubeconform"))
-            releases.publish(f"{github}/kubeconform-{platform}.tar.gz", archive, "CHECKSUMS")
+            releases.publish(f"{github}/kubeconform-{platform}.tar.gz", archive)
         elif name == "helm-docs":
             archive = _archive(tarfile.TarInfo("LICENSE"), tarfile.TarInfo("helm-docs"))
             docs = f"github.com/norwoodj/helm-docs/releases/download/v{version}"
             file = f"helm-docs_{version}_{os_name.capitalize()}_{'x86_64' if arch == 'amd64' else arch}.tar.gz"
-            releases.publish(f"{docs}/{file}", archive, "checksums.txt")
+            releases.publish(f"{docs}/{file}", archive)
         else:
-            path = f"dl.k8s.io/v{version}/bin/{os_name}/{arch}/{name}"
-            releases.publish(path, BINARY, ".sha256", only_the_sum=True)
-    tools = provide(NAMES, progress=False)
-    assert {tool.origin for tool in tools.values()} == {"downloaded"}
-    assert {tool.path.read_bytes() for tool in tools.values()} == {BINARY}
-    assert all(tool.path.stat().st_mode & 0o111 for tool in tools.values())
+            releases.publish(f"dl.k8s.io/v{version}/bin/{os_name}/{arch}/{name}", BINARY)
+    tools = [releases.download(name) for name in NAMES]
+    assert {tool.origin for tool in tools} == {"downloaded"}
+    assert {tool.path.read_bytes() for tool in tools} == {BINARY}
+    assert all(tool.path.stat().st_mode & 0o111 for tool in tools)
     assert {path.name for path in cache.rglob("*") if path.is_file() and path.suffix not in (".lock", ".json")} == set(
         NAMES
     )
@@ -125,39 +140,57 @@ def test_every_binary_comes_from_where_its_project_publishes_it(releases: Releas
 
 def test_a_downloaded_binary_is_not_downloaded_again(releases: Releases) -> None:
     releases.kubectl()
-    first = provide(["kubectl"], progress=False)
+    first = releases.download("kubectl")
     (releases.folder / "dl.k8s.io").rename(releases.folder / "gone")
-    assert provide(["kubectl"], progress=False) == first
+    assert releases.download("kubectl") == first
 
 
-def test_a_file_that_is_not_what_was_published_is_thrown_away_and_both_sums_are_shown(
-    releases: Releases, cache: Path
-) -> None:
+def test_a_file_that_is_not_the_pinned_one_is_refused_with_both_digests(releases: Releases, cache: Path) -> None:
     releases.kubectl().write_bytes(b"something else")
     wanted, actual = hashlib.sha256(BINARY).hexdigest(), hashlib.sha256(b"something else").hexdigest()
-    with pytest.raises(ToolchainError, match=f"dl.k8s.io.*{actual}.*{wanted}.*thrown away"):
+    with pytest.raises(ToolchainError, match=f"dl.k8s.io.*not the release.*{wanted}.*{actual}"):
+        releases.download("kubectl")
+    assert _nothing_is_left(cache)
+
+
+def test_download_1_compares_with_the_digests_of_the_toolchain(
+    releases: Releases, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases.kubectl()
+    monkeypatch.setenv("DOWNLOAD", "1")
+    with pytest.raises(ToolchainError, match=r"downloads\.txt pins"):
         provide(["kubectl"], progress=False)
     assert _nothing_is_left(cache)
+
+
+def test_a_file_without_a_pinned_digest_is_refused_before_a_request(releases: Releases, cache: Path) -> None:
+    releases.kubectl()
+    releases.registry.write_text("")
+    (releases.folder / "dl.k8s.io").rename(releases.folder / "gone")
+    with pytest.raises(
+        ToolchainError, match=r"pins no SHA-256 for dl\.k8s\.io/\S+.*unset DOWNLOAD.*TEST_ASSET_KUBECTL"
+    ):
+        releases.download("kubectl")
+    assert _nothing_is_left(cache)
+
+
+def test_a_server_that_is_busy_is_asked_again(releases: Releases) -> None:
+    releases.kubectl().with_name("busy").touch()
+    assert releases.download("kubectl").path.read_bytes() == BINARY
 
 
 def test_a_connection_that_is_cut_says_how_much_came_and_leaves_nothing(releases: Releases, cache: Path) -> None:
     releases.kubectl().with_name("cut").touch()
-    with pytest.raises(ToolchainError, match=rf"cut after 100 of {len(BINARY)} bytes\. Try again"):
-        provide(["kubectl"], progress=False)
+    with pytest.raises(ToolchainError, match=rf"100 bytes read, {len(BINARY) - 100} more expected.*Try again"):
+        releases.download("kubectl")
     assert _nothing_is_left(cache)
 
 
 def test_a_release_that_is_not_there_says_so_and_how_to_do_without(releases: Releases, cache: Path) -> None:
+    releases.kubectl().unlink()
     with pytest.raises(ToolchainError, match=r"the server answers 404.*unset DOWNLOAD"):
-        provide(["kubectl"], progress=False)
+        releases.download("kubectl")
     assert _nothing_is_left(cache)
-
-
-def test_checksums_that_do_not_name_the_file_are_no_checksums(releases: Releases) -> None:
-    file = releases.kubectl()
-    file.with_name("kubectl.sha256").write_text(f"{hashlib.sha256(BINARY).hexdigest()}  another-file\n")
-    with pytest.raises(ToolchainError, match="checksums do not name it"):
-        provide(["kubectl"], progress=False)
 
 
 def test_a_link_in_an_archive_is_not_followed(releases: Releases, cache: Path) -> None:
@@ -165,40 +198,41 @@ def test_a_link_in_an_archive_is_not_followed(releases: Releases, cache: Path) -
     member = tarfile.TarInfo(f"{os_name}-{arch}/helm")
     member.type, member.linkname = tarfile.SYMTYPE, "/bin/sh"
     version = component("helm").version
-    releases.publish(f"get.helm.sh/helm-v{version}-{os_name}-{arch}.tar.gz", _archive(member), ".sha256sum")
-    with pytest.raises(ToolchainError, match=f"holds no {os_name}-{arch}/helm"):
-        provide(["helm"], progress=False)
+    releases.publish(f"get.helm.sh/helm-v{version}-{os_name}-{arch}.tar.gz", _archive(member))
+    with pytest.raises(ToolchainError, match=f"has no file {os_name}-{arch}/helm"):
+        releases.download("helm")
     assert _nothing_is_left(cache)
 
 
 def test_nobody_on_the_network_answers(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AGENT_IDENTITIES_DOWNLOAD_MIRROR", "http://127.0.0.1:1")
+    releases.kubectl()
+    monkeypatch.setenv(MIRROR, "http://127.0.0.1:1")
     with pytest.raises(ToolchainError, match="Is there a network"):
-        provide(["kubectl"], progress=False)
+        releases.download("kubectl")
 
 
 @pytest.mark.parametrize("mirror", ["http://mirror.example", "ftp://127.0.0.1/x", "mirror.example", "file:///tmp"])
 def test_a_mirror_without_https_is_refused_unless_it_is_this_machine(
     mirror: str, releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AGENT_IDENTITIES_DOWNLOAD_MIRROR", mirror)
+    monkeypatch.setenv(MIRROR, mirror)
     with pytest.raises(ToolchainError, match=r"AGENT_IDENTITIES_DOWNLOAD_MIRROR: .* is not https://"):
-        provide(["kubectl"], progress=False)
+        releases.download("kubectl")
 
 
 def test_a_password_in_a_mirrors_address_is_refused_and_not_repeated(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AGENT_IDENTITIES_DOWNLOAD_MIRROR", "https://me:hunter2@mirror.example")
+    monkeypatch.setenv(MIRROR, "https://me:hunter2@mirror.example")
     with pytest.raises(ToolchainError, match="user or password") as caught:
-        provide(["kubectl"], progress=False)
+        releases.download("kubectl")
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_redirect_to_plain_http_elsewhere_is_refused(releases: Releases, cache: Path) -> None:
     releases.kubectl().with_name("moved").touch()
     with pytest.raises(ToolchainError, match=r"redirects: http://192\.0\.2\.1/kubectl is not https://"):
-        provide(["kubectl"], progress=False)
+        releases.download("kubectl")
     assert _nothing_is_left(cache)
 
 
@@ -210,10 +244,23 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = _self_signed(tmp_path).wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv("AGENT_IDENTITIES_DOWNLOAD_MIRROR", f"https://localhost:{server.server_address[1]}")
+        monkeypatch.setenv(MIRROR, f"https://localhost:{server.server_address[1]}")
         with pytest.raises(ToolchainError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
-            provide(["kubectl"], progress=False)
+            releases.download("kubectl")
         server.shutdown()
+
+
+def test_every_pinned_digest_is_of_a_release_that_the_toolchain_may_download() -> None:
+    lines = (toolchain_path() / REGISTRY).read_text().splitlines()
+    pins = dict(line.split() for line in lines if not line.startswith("#"))
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pins.values())
+    known = {
+        release(component(name, minor), "linux", arch)[0]
+        for minor in kubernetes_minors()
+        for name in NAMES
+        for arch in ("amd64", "arm64")
+    }
+    assert pins.keys() <= known
 
 
 def test_download_0_is_no_wish_to_download(monkeypatch: pytest.MonkeyPatch) -> None:

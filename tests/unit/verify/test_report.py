@@ -9,12 +9,15 @@ from rich.console import Console
 
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
+from agent_identities.rbac import Request
+from agent_identities.report.formats.text import show
 from agent_identities.verify import report
-from agent_identities.verify.access import Cell, Matrix, Permission, Undeclared, expected, questions
+from agent_identities.verify.matrix import Cell, Matrix, Undeclared
+from agent_identities.verify.questions import expected, questions
 from agent_identities.verify.rows import abbreviate, label, table
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
-Answer = Callable[[Identity, Permission], bool | None]
+Answer = Callable[[Identity, Request], bool | None]
 REASON = 'RBAC: allowed by RoleBinding "oops/agent-system" of Role "x" to Group "system:serviceaccounts:agent-system"'
 
 
@@ -31,9 +34,9 @@ def asked(declaration: Declaration, differs: Answer = lambda _one, _what: None, 
     return Matrix("https://server", declaration, what, tuple(cells), seconds=1.5, **more)
 
 
-def text(matrix: Matrix, width: int = 100, **options: Any) -> str:
+def text(matrix: Matrix, width: int = 100, *, listing: bool = False) -> str:
     output = io.StringIO()
-    report.print_text(matrix, Console(file=output, width=width, highlight=False), **options)
+    show(matrix.report(listing=listing), Console(file=output, width=width, highlight=False))
     return output.getvalue()
 
 
@@ -130,7 +133,7 @@ def test_a_binding_that_surprises_every_agent_is_told_once(quickstart: Declarati
 
 
 def test_a_leak_into_another_namespace_names_that_namespace(quickstart: Declaration) -> None:
-    def leak(one: Identity, what: Permission) -> bool | None:
+    def leak(one: Identity, what: Request) -> bool | None:
         return True if (one.name, str(what), what.namespace) == ("sandboxed", "get pods", "default") else None
 
     shown = text(asked(quickstart, leak))
@@ -142,14 +145,14 @@ def test_a_danger_that_is_declared_is_shown_and_no_surprise(chart: Path) -> None
     secret = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     given = {"tiers": {"trusted": {"rules": secret}}, "agents": {"a": {"tiers": ["trusted"]}}}
     matrix = asked(declare(values.load(chart, overrides=given), namespace="agent-system"))
-    assert matrix.clean
+    assert matrix.ok
     assert "get secrets" in text(matrix)
 
 
 def test_an_absent_agent_is_named_and_a_surprise(quickstart: Declaration) -> None:
     missing = next(one for one in quickstart.agents if one.name == "researcher")
     matrix = asked(quickstart, absent=(missing,))
-    assert not matrix.clean
+    assert not matrix.ok
     assert "researcher: no such ServiceAccount in agent-system" in text(matrix)
 
 
@@ -157,9 +160,10 @@ def test_where_every_agent_is_absent_the_namespace_is_doubted(quickstart: Declar
     assert "in another namespace? Name it with -n" in text(asked(quickstart, absent=quickstart.identities))
 
 
-def test_an_undeclared_agent_is_a_note_and_no_surprise(quickstart: Declaration) -> None:
+def test_an_undeclared_agent_is_a_finding_with_the_command_that_removes_it(quickstart: Declaration) -> None:
     matrix = asked(quickstart, undeclared=(Undeclared("agent-system", "ghost", "other"),))
-    assert matrix.clean
+    assert not matrix.ok
+    assert "kubectl -n agent-system delete serviceaccount ghost" in text(matrix)
     assert "agent-system/ghost (release other)" in text(matrix)
 
 
@@ -181,7 +185,7 @@ def test_without_a_terminal_there_is_no_colour(quickstart: Declaration) -> None:
 
 def test_where_only_ascii_can_be_shown_nothing_else_is(quickstart: Declaration) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    report.print_text(asked(quickstart, only("triage-2", "delete pods", True)), Console(file=output, width=100))
+    show(asked(quickstart, only("triage-2", "delete pods", True)).report(), Console(file=output, width=100))
     output.seek(0)
     assert "x triage-2 may delete pods" in output.read()
 
@@ -189,7 +193,7 @@ def test_where_only_ascii_can_be_shown_nothing_else_is(quickstart: Declaration) 
 def test_on_a_terminal_only_surprises_are_red(quickstart: Declaration) -> None:
     def coloured(matrix: Matrix) -> str:
         output = io.StringIO()
-        report.print_text(matrix, Console(file=output, width=100, force_terminal=True, color_system="standard"))
+        show(matrix.report(), Console(file=output, width=100, force_terminal=True, color_system="standard"))
         return output.getvalue()
 
     red = "\x1b[1;31m"
@@ -199,15 +203,15 @@ def test_on_a_terminal_only_surprises_are_red(quickstart: Declaration) -> None:
 
 def test_every_cell_can_be_listed(quickstart: Declaration) -> None:
     matrix = asked(quickstart)
-    listed = text(matrix, every_cell=True).partition("\nNamespace ")[0].strip().splitlines()
+    listed = text(matrix, listing=True).partition("\nNamespace ")[0].strip().splitlines()
     assert len(listed) == 1 + len(matrix.cells)
 
 
 def test_json_holds_every_answer_with_its_request(quickstart: Declaration) -> None:
     matrix = asked(quickstart, only("researcher", "delete pods", True))
-    found = json.loads(report.to_json(matrix))
+    found = json.loads(matrix.to_json())
     assert len(found["cells"]) == len(matrix.cells)
-    assert found["clean"] is False
+    assert found["ok"] is False
     assert found["surprises"] == [
         {
             "agent": "researcher",
@@ -230,14 +234,14 @@ def test_json_holds_every_answer_with_its_request(quickstart: Declaration) -> No
 
 
 def test_json_counts_add_up(quickstart: Declaration) -> None:
-    counts = json.loads(report.to_json(asked(quickstart, only("researcher", "get pods", False))))["counts"]
+    counts = json.loads(asked(quickstart, only("researcher", "get pods", False)).to_json())["counts"]
     kinds = ("allowedAsDeclared", "deniedAsDeclared", "allowedThoughNotDeclared", "deniedThoughDeclared")
     assert sum(counts[kind] for kind in kinds) == counts["answers"]
     assert counts["agents"] == 12
 
 
 def test_markdown_has_a_table_whose_rows_are_all_as_wide_as_its_header(quickstart: Declaration) -> None:
-    made = report.to_markdown(asked(quickstart, lambda _one, _what: True), every_cell=True)
+    made = asked(quickstart, lambda _one, _what: True).to_markdown(listing=True)
     tables = [block.splitlines() for block in made.split("\n\n") if block.startswith("|")]
     assert len(tables) == 2
     for lines in tables:
@@ -245,7 +249,7 @@ def test_markdown_has_a_table_whose_rows_are_all_as_wide_as_its_header(quickstar
 
 
 def test_markdown_sets_surprises_in_bold(quickstart: Declaration) -> None:
-    made = report.to_markdown(asked(quickstart, only("researcher", "delete pods", True)))
+    made = asked(quickstart, only("researcher", "delete pods", True)).to_markdown()
     assert "**+delete**" in made
     assert "kubectl -n agent-system delete rolebinding oops" in made
 

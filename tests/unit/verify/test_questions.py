@@ -2,8 +2,16 @@ from typing import Any
 
 import pytest
 
+from agent_identities import bundled
 from agent_identities.declaration import Declaration, Identity, declare
-from agent_identities.verify.access import DANGEROUS, Permission, expected, questions
+from agent_identities.rbac import Catalogue, PolicyRule, Request
+from agent_identities.verify.questions import (
+    DangerousRequest,
+    dangerous_entries,
+    dangerous_requests,
+    expected,
+    questions,
+)
 
 HOME = "agent-system"
 
@@ -29,37 +37,22 @@ def agent(**tiers: dict[str, Any]) -> Identity:
     return declaration({"a": {"tiers": list(tiers)}}, tiers=tiers).agents[0]
 
 
-def mentioned(**tiers: dict[str, Any]) -> set[Permission]:
+def mentioned(**tiers: dict[str, Any]) -> set[Request]:
     return set(questions(declaration({}, tiers=tiers)).mentioned)
-
-
-@pytest.mark.parametrize(
-    ("permission", "text"),
-    [
-        (Permission("get", "", "pods"), "get pods"),
-        (Permission("create", "", "pods", "exec"), "create pods/exec"),
-        (Permission("patch", "apps", "deployments"), "patch deployments.apps"),
-        (Permission("update", "apps", "deployments", "scale"), "update deployments.apps/scale"),
-        (Permission("get", "", "configmaps", name="notes"), "get configmaps named notes"),
-        (Permission("*", "*", "*"), "* *"),
-    ],
-)
-def test_a_permission_reads_as_kubectl_writes_it(permission: Permission, text: str) -> None:
-    assert str(permission) == text
 
 
 def test_every_verb_on_every_resource_of_every_tier_is_asked() -> None:
     asked = mentioned(a=rule("get list", "pods pods/log"), b=rule("patch", "deployments", "apps"))
     assert asked >= {
-        Permission(verb, "", "pods", subresource, namespace=HOME)
+        Request(verb, "", "pods", subresource, namespace=HOME)
         for verb in ("get", "list")
         for subresource in ("", "log")
     }
-    assert Permission("patch", "apps", "deployments", namespace=HOME) in asked
+    assert Request("patch", "apps", "deployments", namespace=HOME) in asked
 
 
 def test_a_tier_that_nobody_holds_is_asked_all_the_same() -> None:
-    assert Permission("get", "", "endpoints", namespace=HOME) in mentioned(unused=rule("get", "endpoints"))
+    assert Request("get", "", "endpoints", namespace=HOME) in mentioned(unused=rule("get", "endpoints"))
 
 
 def test_an_object_with_a_name_is_asked_by_its_name_and_without() -> None:
@@ -110,7 +103,7 @@ def test_nobody_is_asked_the_same_twice() -> None:
 def test_every_identity_is_asked_every_dangerous_permission() -> None:
     one = declaration({"a": {"tiers": []}})
     for identity in one.identities:
-        assert set(questions(one).of(identity)) >= {danger.within(HOME) for danger in DANGEROUS}
+        assert set(questions(one).of(identity)) >= set(dangerous_requests(HOME))
 
 
 @pytest.mark.parametrize(
@@ -136,70 +129,58 @@ def test_every_identity_is_asked_every_dangerous_permission() -> None:
     ],
 )
 def test_it_is_among_the_dangerous(text: str) -> None:
-    assert text in {str(danger.within(HOME)) for danger in DANGEROUS}
+    assert text in set(map(str, dangerous_requests(HOME)))
+
+
+@pytest.mark.parametrize("entry", dangerous_entries(), ids=lambda entry: entry.request.action)
+def test_a_dangerous_request_makes_use_of_the_risk_that_it_names(entry: DangerousRequest) -> None:
+    catalogue = Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
+    request = entry.request
+    item = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+    rule = PolicyRule((request.verb,), (request.api_group,), (item,))
+    found = catalogue.findings([rule], cluster_wide=entry.cluster_scoped, namespace=HOME)
+    assert entry.risk in {match.risk.id for match in found}
 
 
 def test_cluster_scoped_dangers_are_asked_without_a_namespace() -> None:
-    scopes = {str(danger.within(HOME)): danger.within(HOME).namespace for danger in DANGEROUS}
+    scopes = {str(request): request.namespace for request in dangerous_requests(HOME)}
     assert scopes["impersonate users"] == scopes["get nodes/proxy"] == ""
     assert scopes["impersonate serviceaccounts"] == HOME
 
 
 def test_its_own_namespace_object_is_asked_as_the_api_server_reads_the_request() -> None:
-    found = [each for danger in DANGEROUS if (each := danger.within(HOME)).resource == "namespaces"]
+    found = [each for each in dangerous_requests(HOME) if each.resource == "namespaces"]
     assert [(each.namespace, each.name) for each in found] == [(HOME, HOME)]
 
 
 def test_what_a_tier_of_its_own_grants_is_expected() -> None:
-    assert expected(agent(reader=rule("get", "services")), Permission("get", "", "services", namespace=HOME))
+    assert expected(agent(reader=rule("get", "services")), Request("get", "", "services", namespace=HOME))
 
 
 def test_what_only_other_agents_hold_is_not_expected() -> None:
     both = declaration({"a": {"tiers": []}, "b": {"tiers": ["reader"]}}, tiers={"reader": rule("get", "services")})
-    wanted = {one.name: expected(one, Permission("get", "", "services", namespace=HOME)) for one in both.agents}
+    wanted = {one.name: expected(one, Request("get", "", "services", namespace=HOME)) for one in both.agents}
     assert wanted == {"a": False, "b": True}
 
 
 def test_a_grant_ends_at_its_namespace() -> None:
     holder = agent(reader=rule("get", "services"))
     for namespace in ("default", ""):
-        assert not expected(holder, Permission("get", "", "services", namespace=namespace))
+        assert not expected(holder, Request("get", "", "services", namespace=namespace))
 
 
 def test_a_grant_for_one_object_is_none_for_all() -> None:
     holder = agent(notes=rule("get", "configmaps", names="notes"))
-    assert expected(holder, Permission("get", "", "configmaps", name="notes", namespace=HOME))
-    assert not expected(holder, Permission("get", "", "configmaps", namespace=HOME))
+    assert expected(holder, Request("get", "", "configmaps", name="notes", namespace=HOME))
+    assert not expected(holder, Request("get", "", "configmaps", namespace=HOME))
 
 
 def test_what_kubernetes_gives_to_everybody_is_expected_of_everybody() -> None:
-    review = Permission("create", "authorization.k8s.io", "selfsubjectaccessreviews", namespace=HOME)
+    review = Request("create", "authorization.k8s.io", "selfsubjectaccessreviews", namespace=HOME)
     assert expected(agent(), review)
 
 
 def test_no_danger_is_expected_unless_it_is_declared() -> None:
     innocent, trusted = agent(reader=rule("get", "pods")), agent(secret=rule("get", "secrets"))
-    assert not any(expected(innocent, danger.within(HOME)) for danger in DANGEROUS)
-    assert [str(d.within(HOME)) for d in DANGEROUS if expected(trusted, d.within(HOME))] == ["get secrets"]
-
-
-def test_a_review_carries_the_groups_that_a_service_account_has() -> None:
-    spec = Permission("get", "", "pods", namespace=HOME).review(agent().user)["spec"]
-    assert spec["user"] == "system:serviceaccount:agent-system:a"
-    assert set(spec["groups"]) == {
-        "system:serviceaccounts",
-        "system:serviceaccounts:agent-system",
-        "system:authenticated",
-    }
-
-
-def test_a_review_asks_for_exactly_the_permission() -> None:
-    permission = Permission("update", "apps", "deployments", "scale", "web", HOME)
-    assert permission.review(agent().user)["spec"]["resourceAttributes"] == {
-        "verb": "update",
-        "group": "apps",
-        "resource": "deployments",
-        "subresource": "scale",
-        "name": "web",
-        "namespace": HOME,
-    }
+    assert not any(expected(innocent, request) for request in dangerous_requests(HOME))
+    assert [str(each) for each in dangerous_requests(HOME) if expected(trusted, each)] == ["get secrets"]

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from agent_identities.kube.reviews import Answer, agree, review
+from agent_identities.kube.reviews import ReviewStatus
 from agent_identities.rbac import Authorizer, Policy, Request, User
+from differential.compare import agree
 from differential.shrink import case_from_json, case_to_json, minimise
 
 ALICE = User("alice", ("dev",))
-GET_PODS = Request(ALICE, "get", resource="pods", namespace="n1")
+GET_PODS = (ALICE, Request("get", resource="pods", namespace="n1"))
 ALLOWED_BY = 'RBAC: allowed by RoleBinding "{}/n1" of Role "r1" to User "alice"'
 NOT_FOUND = 'role.rbac.authorization.k8s.io "{}" not found'
 
@@ -43,29 +44,31 @@ DANGLING = [binding("b1", "r1", "alice"), binding("b2", "r2, or 3", "alice"), bi
 @pytest.mark.parametrize(
     ("manifests", "answer", "same"),
     [
-        (TWICE, Answer(True, ALLOWED_BY.format("b1")), True),
-        (TWICE, Answer(True, ALLOWED_BY.format("b2")), True),
-        (TWICE, Answer(True, ALLOWED_BY.format("b3")), False),
-        (TWICE, Answer(True), False),
-        (TWICE, Answer(False), False),
-        ([], Answer(False), True),
-        ([], Answer(True, ALLOWED_BY.format("b1")), False),
-        ([], Answer(False, f"RBAC: {NOT_FOUND.format('r1')}"), False),
-        (DANGLING, Answer(False, f"RBAC: [{NOT_FOUND.format('r2, or 3')}, {NOT_FOUND.format('r1')}]"), True),
-        (DANGLING, Answer(False, f"RBAC: {NOT_FOUND.format('r1')}"), False),
-        (DANGLING, Answer(False), False),
-        (DANGLING[:1], Answer(False, f"RBAC: {NOT_FOUND.format('r1')}"), True),
-        (DANGLING[:1], Answer(False, f"rbac: RBAC: {NOT_FOUND.format('r1')}"), True),
+        (TWICE, ReviewStatus(True, ALLOWED_BY.format("b1")), True),
+        (TWICE, ReviewStatus(True, ALLOWED_BY.format("b2")), True),
+        (TWICE, ReviewStatus(True, ALLOWED_BY.format("b3")), False),
+        (TWICE, ReviewStatus(True), False),
+        (TWICE, ReviewStatus(False), False),
+        ([], ReviewStatus(False), True),
+        ([], ReviewStatus(True, ALLOWED_BY.format("b1")), False),
+        ([], ReviewStatus(False, f"RBAC: {NOT_FOUND.format('r1')}"), False),
+        (DANGLING, ReviewStatus(False, f"RBAC: [{NOT_FOUND.format('r2, or 3')}, {NOT_FOUND.format('r1')}]"), True),
+        (DANGLING, ReviewStatus(False, f"RBAC: {NOT_FOUND.format('r1')}"), False),
+        (DANGLING, ReviewStatus(False), False),
+        (DANGLING[:1], ReviewStatus(False, f"RBAC: {NOT_FOUND.format('r1')}"), True),
+        (DANGLING[:1], ReviewStatus(False, f"rbac: RBAC: {NOT_FOUND.format('r1')}"), True),
     ],
 )
-def test_they_agree_on_the_decision_and_on_a_reason(manifests: list[Manifest], answer: Answer, same: bool) -> None:
-    assert agree(Authorizer(Policy.from_manifests(manifests)).decide(GET_PODS), answer) == same
+def test_they_agree_on_the_decision_and_on_a_reason(
+    manifests: list[Manifest], answer: ReviewStatus, same: bool
+) -> None:
+    assert agree(Authorizer(Policy.from_manifests(manifests)).decide(*GET_PODS), answer) == same
 
 
 def test_whom_the_server_lets_pass_before_rbac_it_gives_no_reason_for() -> None:
-    decision = Authorizer(Policy()).decide(Request(User("root", ("system:masters",)), "get", resource="pods"))
-    assert agree(decision, Answer(True))
-    assert not agree(decision, Answer(True, ALLOWED_BY.format("b1")))
+    decision = Authorizer(Policy()).decide(User("root", ("system:masters",)), Request("get", resource="pods"))
+    assert agree(decision, ReviewStatus(True))
+    assert not agree(decision, ReviewStatus(True, ALLOWED_BY.format("b1")))
 
 
 def test_a_difference_shrinks_to_what_it_is_about() -> None:
@@ -77,20 +80,12 @@ def test_a_difference_shrinks_to_what_it_is_about() -> None:
     ]
 
     def differs(fewer: Sequence[Any]) -> bool:
-        return Authorizer(Policy.from_manifests(fewer)).decide(GET_PODS).allowed
+        return Authorizer(Policy.from_manifests(fewer)).decide(*GET_PODS).allowed
 
     assert minimise(manifests, differs) == (role("r1", rule("get")), binding("b1", "r1", "alice"))
 
 
 def test_a_case_of_the_corpus_is_read_as_it_was_written() -> None:
-    for request in (GET_PODS, Request(User(""), "get", path="/a")):
-        text = case_to_json("a case", "v1.36.0", TWICE, request, Answer(True, "because"))
-        assert case_from_json(text) == (TWICE, request, Answer(True, "because"))
-
-
-def test_a_review_has_the_groups_that_are_given_and_no_others() -> None:
-    assert review(Request(ALICE, "get", path="/a"))["spec"] == {
-        "user": "alice",
-        "groups": ["dev"],
-        "nonResourceAttributes": {"verb": "get", "path": "/a"},
-    }
+    for asked in (GET_PODS, (User(""), Request("get", path="/a"))):
+        text = case_to_json("a case", "v1.36.0", TWICE, asked, ReviewStatus(True, "because"))
+        assert case_from_json(text) == (TWICE, asked, ReviewStatus(True, "because"))

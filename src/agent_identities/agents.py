@@ -1,0 +1,100 @@
+"""One list of agents: a chart, its values, and the release that they make."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from agent_identities import bundled
+from agent_identities.chart import values as values_files
+from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target, Values
+from agent_identities.declaration import Declaration, Identity, declare
+from agent_identities.errors import AgentIdentitiesError
+from agent_identities.rbac import Catalogue
+
+DEFAULT_RELEASE = "agents"
+DEFAULT_NAMESPACE = "agent-system"
+
+
+@dataclass(frozen=True)
+class Agents:
+    """What `helm install RELEASE CHART -n NAMESPACE -f ...` is given, and what it declares.
+
+    ``files`` are values files, later ones win; ``overrides`` are values over them all. Nothing is read before it is
+    asked for: `values` raises ValuesError or YamlError. Iterating yields the agents that are not quarantined.
+    """
+
+    files: tuple[Path, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    chart: Path = field(default_factory=bundled.chart_path)
+    release: str = DEFAULT_RELEASE
+    namespace: str = DEFAULT_NAMESPACE
+    kube_version: str = DEFAULT_KUBERNETES_VERSION
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """The values as the chart's templates see them, checked against the chart's schema."""
+        return values_files.load(self.chart, self.files, self.overrides)
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """What the values declare, for an API server of ``kube_version``."""
+        return self.declared_for(self.kube_version)
+
+    def declared_for(self, kube_version: str) -> Declaration:
+        """What the values declare for an API server of another version: how the proxy impersonates depends on it."""
+        return declare(self.values, namespace=self.namespace, kube_version=kube_version)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The chart's risk catalogue. Raises CatalogueError."""
+        return Catalogue.load(self.chart / "files" / "risk-catalogue.json")
+
+    @property
+    def given(self) -> Values:
+        """What Helm is given."""
+        return Values(self.files, self.overrides)
+
+    @property
+    def target(self) -> Target:
+        """The release, its namespace and the Kubernetes version to render for."""
+        return Target(self.release, self.namespace, self.kube_version)
+
+    def __iter__(self) -> Iterator[Identity]:
+        return iter(self.declaration.agents)
+
+    def __len__(self) -> int:
+        return len(self.declaration.agents)
+
+    def __getitem__(self, name: str) -> Identity:
+        """The identity with this ServiceAccount: an agent, the proxy, or an agent in quarantine."""
+        for identity in self.declaration.identities:
+            if identity.name == name:
+                return identity
+        known = ", ".join(identity.name for identity in self.declaration.identities)
+        raise AgentIdentitiesError(f"{name}: the values declare no such agent. They declare: {known}.")
+
+
+def load(
+    *files: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    chart: str | Path | None = None,
+    release: str = DEFAULT_RELEASE,
+    namespace: str = DEFAULT_NAMESPACE,
+    kube_version: str = DEFAULT_KUBERNETES_VERSION,
+) -> Agents:
+    """Read values files, later ones over earlier ones, and check them against the chart's schema.
+
+    ``chart`` is the one in this package unless given. Raises ValuesError and YamlError with the file and the path.
+    """
+    agents = Agents(
+        tuple(Path(file) for file in files),
+        overrides or {},
+        Path(chart) if chart is not None else bundled.chart_path(),
+        release,
+        namespace,
+        kube_version,
+    )
+    _ = agents.values
+    return agents

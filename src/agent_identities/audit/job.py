@@ -1,0 +1,137 @@
+"""The trace and rightsize jobs: what agents did by the audit log, and the smallest tiers that cover it."""
+
+import datetime
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+from agent_identities.errors import AgentIdentitiesError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent_identities.agents import Agents
+    from agent_identities.audit.accounts import AgentAccounts
+    from agent_identities.audit.proposal import Rightsizing
+    from agent_identities.audit.trace import Trace
+
+_MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
+
+Progress = Callable[[str, int], None]
+"""Gets the log that is being read, and how many lines of it have been read."""
+
+
+def _silent(_log: str, _lines: int) -> None:
+    pass
+
+
+def trace(
+    logs: "Sequence[str | Path]",
+    agents: "Agents | None" = None,
+    *,
+    namespace: str = "agent-system",
+    since: str | None = None,
+    until: str | None = None,
+    on_progress: Progress = _silent,
+) -> "Trace":
+    """Attribute every request in audit logs to one agent.
+
+    ``logs`` are files of JSON lines, plain or gzip, ``-`` is stdin. Without ``agents``, every ServiceAccount of
+    ``namespace`` but ``default`` is an agent. ``since`` and ``until`` are times (2026-11-24T03:46:08Z, UTC where no
+    offset is given) or ages (30m, 24h, 7d). Raises LogError (not an audit log) and AgentIdentitiesError (not a time).
+    """
+    from agent_identities.audit.accounts import AgentAccounts
+
+    known = AgentAccounts.declared(agents.declaration) if agents else AgentAccounts.of_namespaces([namespace])
+    return _read(logs, known, since, until, on_progress)
+
+
+def rightsize(
+    logs: "Sequence[str | Path]",
+    agents: "Agents",
+    *,
+    only: Collection[str] = (),
+    most_names: int = 10,
+    include_denied: bool = False,
+    include_idle: bool = False,
+    since: str | None = None,
+    until: str | None = None,
+    on_progress: Progress = _silent,
+) -> "Rightsizing":
+    """Propose the smallest tiers that cover what the agents of an audit log did.
+
+    Never more than the tiers grant today, except with ``include_denied``: requests that were denied are granted, too.
+    Agents without a request keep their tiers, except with ``include_idle``. ``only`` limits the proposal to some agents
+    or entries of the values. A rule is limited to the objects used where there are at most ``most_names``. Raises as
+    `trace`, and AgentIdentitiesError where the log has no request of an agent.
+    """
+    from agent_identities.audit.proposal import Rightsizing, change
+    from agent_identities.audit.rightsize import Options
+    from agent_identities.audit.rightsize import rightsize as propose
+
+    traced = trace(logs, agents, since=since, until=until, on_progress=on_progress)
+    if not traced.uses:
+        raise AgentIdentitiesError(
+            f"{', '.join(map(str, logs))}: no request of an agent in {agents.declaration.namespace}. "
+            "Is the release in another namespace? Name it with -n."
+        )
+    options = Options(
+        most_names,
+        include_denied=include_denied,
+        include_idle=include_idle,
+        only=frozenset(known_agents(only, traced)),
+    )
+    proposals = tuple(propose(traced, agents.declaration, options))
+    return Rightsizing(
+        proposals, change(proposals, agents.declaration, agents.values, agents.catalogue), traced.problems
+    )
+
+
+def known_agents(names: Collection[str], traced: "Trace") -> Collection[str]:
+    """The names of agents, or entries of the values, as given. Raises AgentIdentitiesError for an unknown name."""
+    entries = traced.agents.entries
+    if entries is None:
+        known = {use.agent.name for use in traced.uses}
+    else:
+        known = {account.name for account in entries} | set(entries.values())
+    for name in names:
+        if name not in known:
+            shown = ", ".join(sorted(known)[:20]) or "none"
+            raise AgentIdentitiesError(f"--agent {name}: no such agent. Known agents: {shown}.")
+    return names
+
+
+def _read(
+    logs: "Sequence[str | Path]",
+    agents: "AgentAccounts",
+    since: str | None,
+    until: str | None,
+    on_progress: Progress,
+) -> "Trace":
+    from agent_identities.audit import lines
+    from agent_identities.audit.trace import Tracer
+
+    tracer = Tracer(
+        agents, since=_time(since, "--since") if since else "", until=_time(until, "--until") if until else ""
+    )
+    for log in map(str, logs):
+        for done in tracer.read("stdin" if log == lines.STDIN else log, lines.read(log)):
+            on_progress(log, done)
+    return tracer.result()
+
+
+def _time(text: str, option: str) -> str:
+    """As the log writes it: UTC, with microseconds."""
+    age = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    try:
+        if age:
+            now = datetime.datetime.now(datetime.UTC)
+            time = now - datetime.timedelta(minutes=int(age[1]) * _MINUTES[age[2]])
+        else:
+            time = datetime.datetime.fromisoformat(text)
+            time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+        return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (ValueError, OverflowError):
+        raise AgentIdentitiesError(
+            f"{option} {text}: not a time. Write 2026-11-24T03:46:08Z (UTC where no offset is given), or 30m, 24h, 7d."
+        ) from None

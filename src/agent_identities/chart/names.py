@@ -1,0 +1,36 @@
+"""Names and labels of the chart, as templates/_names.tpl and templates/_labels.tpl write them."""
+
+AGENT_LABEL = "agent-identities/agent"
+"""The label that names the agent on everything the chart makes for it."""
+
+INSTANCE_LABEL = "agent-identities/instance-of"
+"""The label with the entry of the values, where the ServiceAccount has another name."""
+
+TIER_LABEL = "agent-identities/tier"
+"""The label that names the tier on the Roles that the chart makes of it."""
+
+RELEASE_LABEL = "app.kubernetes.io/instance"
+"""The label that names the release on everything the chart makes."""
+
+PROXY_TIER = "proxy"
+"""The tier of the central role."""
+
+AGENT_PLACEHOLDER = "{agent}"
+"""Stands for the agent's name in the resourceNames of a tier."""
+
+_CENTRAL_ROLE = "agent-proxy-role"
+
+
+def role_name(tier: str, *, proxy: str, agent: str = "") -> str:
+    """The Role that the chart makes of a tier, in the release's namespace.
+
+    ``proxy`` is the proxy's ServiceAccount. ``agent`` is that of the agent for a tier whose rules hold {agent}, which
+    has a Role for each agent; else "".
+    """
+    own = f"{agent}:" if agent else ""
+    return f"{own}{proxy if tier == PROXY_TIER else tier}-role"
+
+
+def binding_name(account: str, role: str, *, proxy: str) -> str:
+    """The RoleBinding of a ServiceAccount to a Role, in the release's namespace with ``bindings: perAgent``."""
+    return f"{account}-binding" if account == proxy or role == _CENTRAL_ROLE else f"{account}:{role}"

@@ -1,0 +1,37 @@
+"""The check job: render the chart with the values, and run every check on what it renders."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents
+    from agent_identities.checks.report import CheckResult
+
+
+def check(agents: "Agents") -> "CheckResult":
+    """Judge what the chart renders, without a cluster.
+
+    Raises ValuesError and YamlError (the values), HelmError (the chart refuses them) and ToolchainError (no helm).
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from agent_identities.chart.helm import Helm
+    from agent_identities.toolchain import provide
+
+    tool = provide(["helm"])["helm"]
+    helm = Helm(tool.path, tool.version)
+    with ThreadPoolExecutor(1) as background:  # Helm renders while Python loads the rest and reads the values itself
+        rendering = background.submit(helm.template, agents.chart, agents.given, agents.target)
+
+        from agent_identities.chart import values as values_files
+        from agent_identities.chart.objects import Objects
+        from agent_identities.chart.release_record import record_size
+        from agent_identities.checks.registry import Install, run
+        from agent_identities.checks.report import CheckResult
+
+        declaration, catalogue = agents.declaration, agents.catalogue
+        given = values_files.overlay(values_files.given(agents.files), agents.overrides)
+        manifest = rendering.result()
+        # Mostly compression, which leaves the other core to Python.
+        size = background.submit(record_size, agents.chart, manifest, given)
+        install = Install(Objects.from_yaml(manifest), declaration, catalogue, size.result())
+    return CheckResult(install, run(install))

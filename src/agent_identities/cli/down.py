@@ -1,0 +1,18 @@
+"""agent-identities down: end a control plane that `up` started."""
+
+import typer
+
+from agent_identities.cli.up import Name
+from agent_identities.cluster import DEFAULT_NAME
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(down)
+
+
+def down(name: Name = DEFAULT_NAME) -> None:
+    """End what `agent-identities up` started and remove all its files."""
+    from agent_identities.cluster import kept
+
+    typer.echo(f"{name}: ended" if kept.down(name) else f"{name}: not running")

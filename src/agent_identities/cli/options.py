@@ -1,0 +1,81 @@
+"""The options that several commands have: each is written here once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent_identities.report import format_names
+
+
+class ClusterKind(StrEnum):
+    """What a command runs on."""
+
+    EMBEDDED = "embedded"
+    KIND = "kind"
+    KUBECONFIG = "kubeconfig"
+
+
+def output_option(help_text: str, *more: str) -> typer.models.OptionInfo:
+    """--output: the formats of report/formats, and ``more`` where a command prints other texts, too."""
+    choices = (*format_names(), *more)
+
+    def known(given: str) -> str:
+        if given not in choices:
+            raise typer.BadParameter(f"{given!r} is not one of {', '.join(choices)}.")
+        return given
+
+    option: typer.models.OptionInfo = typer.Option(
+        "--output", "-o", help=help_text, metavar=f"[{'|'.join(choices)}]", callback=known
+    )
+    return option
+
+
+DEFAULT_NAMESPACE = "agent-system"
+DEFAULT_RELEASE = "agents"
+
+ValuesFiles = Annotated[
+    list[Path], typer.Option("--values", "-f", help="Values file. May be repeated: later files override earlier ones.")
+]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")]
+Release = Annotated[str, typer.Option(help="Name of the release.")]
+Chart = Annotated[Path | None, typer.Option(help="The chart. Default: the chart in this package.", show_default=False)]
+Kubeconfig = Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False, show_default=False)]
+Context = Annotated[
+    str | None, typer.Option(help="Context of the kubeconfig. Default: its current context.", show_default=False)
+]
+Where = Annotated[
+    ClusterKind | None,
+    typer.Option(
+        "--cluster",
+        help="kubeconfig: an existing cluster with the release installed. embedded, kind: a cluster that is created "
+        "for this run, and removed after it. Default: the cluster that kubectl would use, else embedded.",
+        show_default=False,
+    ),
+]
+Kubernetes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MINOR", help="Kubernetes minor of a cluster that is created: 1.34 to 1.37.", show_default=False
+    ),
+]
+Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Requests in flight.")]
+Output = Annotated[str, output_option("Format of the report.")]
+Agent = Annotated[
+    list[str] | None,
+    typer.Option("--agent", help="Only this agent, or this entry of the values. May be repeated.", show_default=False),
+]
+Logs = Annotated[
+    list[str],
+    typer.Argument(metavar="LOG...", help="Audit logs of the API server: JSON lines, plain or gzip. - is stdin."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Only requests from this time on: 2026-11-24T03:46:08Z, or 30m, 24h, 7d ago.",
+        show_default=False,
+    ),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.", show_default=False)]

@@ -1,0 +1,78 @@
+"""agent-identities rightsize: propose the smallest tiers that cover what the agents of an audit log did."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agent_identities.cli import options
+
+_SNIPPET, _VALUES = "snippet", "values"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rightsize)
+
+
+def rightsize(
+    logs: options.Logs,
+    values: options.ValuesFiles,
+    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    since: options.Since = None,
+    until: options.Until = None,
+    agent: options.Agent = None,
+    names: Annotated[
+        int, typer.Option(min=0, help="Limit a rule to the objects used, where there are at most this many.")
+    ] = 10,
+    chart: options.Chart = None,
+    output: Annotated[
+        str,
+        options.output_option(
+            "Format of the report. snippet: the values to add with a further -f. values: all of your values, changed.",
+            _SNIPPET,
+            _VALUES,
+        ),
+    ] = "text",
+    *,
+    include_denied: Annotated[bool, typer.Option(help="Also grant requests that were denied.")] = False,
+    include_idle: Annotated[bool, typer.Option(help="Also remove everything from agents without a request.")] = False,
+) -> None:
+    """Propose the smallest tiers that cover what the agents of an audit log did.
+
+    The proposal never grants more than the tiers do today (except with --include-denied), and agents without a request
+    keep their tiers. Choose a log that covers everything that your agents have to do. Exit status: 0 nothing to change,
+    or values were printed, 1 there is something to change, 2 could not run.
+    """
+    from agent_identities import bundled
+    from agent_identities.agents import Agents
+    from agent_identities.audit import rightsize_report
+    from agent_identities.audit.job import rightsize as run
+    from agent_identities.chart import values as values_files
+    from agent_identities.cli.steps import reading
+    from agent_identities.report import write
+
+    agents = Agents(tuple(values), {}, chart or bundled.chart_path(), namespace=namespace)
+    with reading() as on_progress:
+        result = run(
+            logs,
+            agents,
+            only=agent or (),
+            most_names=names,
+            include_denied=include_denied,
+            include_idle=include_idle,
+            since=since,
+            until=until,
+            on_progress=on_progress,
+        )
+    if output == _SNIPPET:
+        print(rightsize_report.snippet(result.change), end="")
+    elif output == _VALUES:
+        print(rightsize_report.to_yaml(result.change.applied_to(values_files.given(values))), end="")
+    else:
+        write(result.report(), output, sys.stdout)
+    if output in (_SNIPPET, _VALUES):
+        for problem in result.problems:
+            sys.stderr.write(f"agent-identities: {problem.place} {problem.what}: not counted\n")
+    elif not result.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""What a command is doing, shown on stderr."""
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Steps:
+    """What is being done, on stderr: a spinner or a bar meanwhile, then a line with its seconds."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console: Console = Console(stderr=True, highlight=False)
+
+    @contextlib.contextmanager
+    def step(self, title: str, *, spinner: bool = True) -> "Iterator[Callable[[str], None]]":
+        """A step; what it gave is told to the function that the block gets."""
+        given = [""]
+        started = time.monotonic()
+        with self._console.status(title) if spinner else contextlib.nullcontext():
+            yield lambda text: given.__setitem__(0, text)
+        self._done(title, given[0], started)
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> "Iterator[Callable[[int, int], None]]":
+        """A step of many questions; the block tells how many of how many are answered."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (SpinnerColumn(), TextColumn(title), BarColumn(40), MofNCompleteColumn(), TimeRemainingColumn())
+        answers = 0
+        started = time.monotonic()
+        disable = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=disable) as bar:
+            task = bar.add_task(title, total=None)
+
+            def on_progress(done: int, total: int) -> None:
+                nonlocal answers
+                answers = done
+                bar.update(task, completed=done, total=total)
+
+            yield on_progress
+        self._done(title, f"{answers:,} answers", started)
+
+    def _done(self, title: str, given: str, started: float) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(f"{title}: {given} ({time.monotonic() - started:.1f} s)", style="dim"), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def reading() -> "Iterator[Callable[[str, int], None]]":
+    """A spinner while logs are read; the block reports the log and how many lines of it are read."""
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("reading") as status:
+        yield lambda log, lines: status.update(f"reading {log}: {lines:,} lines")

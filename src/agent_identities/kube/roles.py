@@ -1,0 +1,28 @@
+"""What Roles on an API server grant."""
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from agent_identities.kube.client import Api, ApiError
+from agent_identities.rbac import PolicyRule, RoleRef
+from agent_identities.rbac.model import API_GROUP
+
+RBAC = f"/apis/{API_GROUP}/v1"
+"""The path below which Roles and bindings are."""
+
+
+def role_path(role: RoleRef, namespace: str) -> str:
+    """The path of a role that a binding in ``namespace`` refers to."""
+    where = f"/namespaces/{namespace}" if role.kind == "Role" else ""
+    return f"{RBAC}{where}/{role.kind.lower()}s/{quote(role.name, safe='')}"
+
+
+def role_rules(api: Api, role: RoleRef, namespace: str) -> tuple[PolicyRule, ...]:
+    """The rules of a role; none where it does not exist. Raises ApiError."""
+    try:
+        found = api.get(role_path(role, namespace))
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return ()
+    return tuple(PolicyRule.from_manifest(rule) for rule in found.get("rules") or ())

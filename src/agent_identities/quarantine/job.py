@@ -1,0 +1,41 @@
+"""The quarantine job: remove the rights, the ServiceAccount and the pods of one agent from a live cluster."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.quarantine.revoke import Revocation
+
+
+def quarantine(
+    agent: str,
+    cluster: "Cluster",
+    *,
+    agents: "Agents | None" = None,
+    namespace: str = "agent-system",
+    release: str | None = None,
+    dry_run: bool = False,
+    started: float | None = None,
+    on_step: Callable[[str], None] = lambda _step: None,
+) -> "Revocation":
+    """Remove every right of an agent, and return once the API server neither allows nor authenticates it.
+
+    ``agent`` is a ServiceAccount, or an entry of the values: all of its instances. ``agents`` are the values of the
+    release, and say its namespace; without them, the labels on the cluster and Helm's record tell. ``release`` is its
+    name, as the labels say if absent. Times in the result count from
+    ``started`` (time.monotonic(), now if absent). With ``dry_run`` nothing is written. Raises ApiError and
+    AgentIdentitiesError when nothing could be done.
+    """
+    from agent_identities.kube.client import Api
+    from agent_identities.quarantine.find import find
+    from agent_identities.quarantine.revoke import revoke
+
+    started = time.monotonic() if started is None else started
+    if agents is not None:
+        namespace = agents.namespace
+    with Api(cluster.access) as api:
+        found = find(api, agent, namespace, release=release, values=agents.values if agents is not None else None)
+        return revoke(api, found, started=started, dry_run=dry_run, on_step=on_step)

@@ -1,0 +1,29 @@
+"""The verify job: ask an API server what every agent may do, and compare every answer with the values."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_identities.agents import Agents
+    from agent_identities.cluster.provide import Cluster
+    from agent_identities.verify.matrix import Matrix
+
+
+def verify(
+    agents: "Agents",
+    cluster: "Cluster",
+    *,
+    concurrency: int = 16,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> "Matrix":
+    """Ask the API server about every declared permission and every dangerous one, for each agent. Nothing is written.
+
+    ``concurrency`` is the number of requests in flight; ``on_progress`` gets (answers, questions). Raises ApiError when
+    a question gets no answer.
+    """
+    from agent_identities.kube.client import Api
+    from agent_identities.verify.run import verify as ask
+
+    declaration = agents.declared_for(cluster.version)
+    with Api(cluster.access, concurrency=concurrency) as api:
+        return ask(api, declaration, concurrency=concurrency, on_progress=on_progress)

@@ -1,0 +1,93 @@
+"""Asks a live API server what every identity may do, by SubjectAccessReview, and compares with the declaration.
+
+Each identity is asked about with the groups that a ServiceAccount's token really has: a SubjectAccessReview adds none.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from agent_identities.chart.names import AGENT_LABEL, RELEASE_LABEL
+from agent_identities.declaration import Declaration
+from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
+from agent_identities.kube.fanout import Progress, fan_out, no_progress
+from agent_identities.kube.reviews import ask
+from agent_identities.kube.roles import role_rules
+from agent_identities.verify.matrix import Cell, Matrix, Undeclared
+from agent_identities.verify.questions import expected, questions
+
+_LAG_SECONDS = 1.0
+
+
+def verify(
+    api: Api,
+    declaration: Declaration,
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    on_progress: Progress = no_progress,
+) -> Matrix:
+    """Ask an API server about every identity; nothing is written. Raises ApiError when any question gets no answer.
+
+    A surprise is asked again a second later and only then believed: API servers learn of new bindings with some delay.
+    """
+    started = time.monotonic()
+    accounts = _service_accounts(api, declaration)
+    declaration = declaration.with_existing_roles(partial(role_rules, api))
+    present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
+    asked = questions(declaration)
+    cells = [
+        Cell(identity, request, expected(identity, request), allowed=False)
+        for identity in present
+        for request in asked.of(identity)
+    ]
+    answer = partial(_answered, api)
+    cells = fan_out(answer, cells, concurrency=concurrency, on_progress=on_progress, abort=api.abort)
+    doubtful = [index for index, cell in enumerate(cells) if cell.surprising]
+    if doubtful:
+        time.sleep(_LAG_SECONDS)
+        again = fan_out(
+            answer,
+            [cells[index] for index in doubtful],
+            concurrency=concurrency,
+            on_progress=lambda done, total: on_progress(len(cells) + done, len(cells) + total),
+        )
+        for index, cell in zip(doubtful, again, strict=True):
+            cells[index] = cell
+    active = (declaration.proxy, *declaration.agents)
+    declared = {(one.namespace, one.name) for one in active}
+    return Matrix(
+        api.server,
+        declaration,
+        asked,
+        tuple(cells),
+        absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
+        undeclared=tuple(
+            Undeclared(*key, labels.get(RELEASE_LABEL, ""))
+            for key, labels in sorted(accounts.items(), key=lambda item: item[0])
+            if AGENT_LABEL in labels and key not in declared
+        ),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _service_accounts(api: Api, declaration: Declaration) -> Mapping[tuple[str, str], Mapping[str, str]]:
+    """Labels by (namespace, name)."""
+    return {
+        (namespace, item["metadata"]["name"]): item["metadata"].get("labels") or {}
+        for namespace in sorted({one.namespace for one in declaration.identities})
+        for item in api.list_all(f"/api/v1/namespaces/{namespace}/serviceaccounts")
+    }
+
+
+def _answered(api: Api, cell: Cell) -> Cell:
+    """The cell with the API server's answer."""
+    user, request = cell.identity.user, cell.permission
+    status = ask(api, user, request)
+    if status.evaluation_error and not status.allowed:
+        where = f" in {request.namespace}" if request.namespace else ""
+        raise ApiError(
+            f"{api.server}: cannot decide whether {user.name} may {request}{where}: "
+            f"{status.evaluation_error}. Fix that authorizer of the API server, then ask again."
+        )
+    return replace(cell, allowed=status.allowed, reason=status.reason)

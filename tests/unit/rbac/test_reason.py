@@ -1,0 +1,36 @@
+from agent_identities.rbac import granted_by
+
+
+def test_the_reason_of_a_role_binding_is_taken_apart() -> None:
+    found = granted_by(
+        'RBAC: allowed by RoleBinding "triage-1:reader/team" of ClusterRole "view" to ServiceAccount "triage-1/team"'
+    )
+    assert found is not None
+    assert (found.namespace, found.name, found.role_kind, found.role) == (
+        "team",
+        "triage-1:reader",
+        "ClusterRole",
+        "view",
+    )
+    assert (str(found), found.to_everyone) == ("RoleBinding team/triage-1:reader", False)
+
+
+def test_the_reason_of_a_cluster_role_binding_is_taken_apart() -> None:
+    found = granted_by(
+        'RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" '
+        'to Group "system:authenticated"'
+    )
+    assert found is not None
+    assert (found.namespace, found.name, found.to_everyone) == ("", "system:discovery", True)
+
+
+def test_a_stray_binding_of_a_group_is_nothing_that_everyone_has() -> None:
+    found = granted_by(
+        'RBAC: allowed by ClusterRoleBinding "oops" of ClusterRole "admin" to Group "system:authenticated"'
+    )
+    assert found is not None
+    assert not found.to_everyone
+
+
+def test_the_reason_of_another_authorizer_names_no_binding() -> None:
+    assert granted_by("webhook says so") is None
