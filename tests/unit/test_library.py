@@ -64,10 +64,8 @@ def test_a_result_raises_its_findings_in_one_message() -> None:
     values = {"agents": {"a": {"token": {"mode": "automount"}, "workload": {"image": "i"}}}}
     ai.check(ai.load(overrides=values)).raise_for_findings()  # warnings do not raise
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
-    chart = {
-        "tiers": {"t": {"rules": rules, "acceptRisks": {"secret-read": "a test"}}},
-        "agents": {"a": {"tiers": ["t"]}},
-    }
+    tier = {"rules": rules, "acceptRisks": {"secret-read": "a test"}}
+    accepted = {"tiers": {"t": tier}, "agents": {"a": {"tiers": ["t"]}}}
     result = ai.check(ai.load(overrides=accepted))
     assert result.ok
     assert [(each.rule, each.severity) for each in result.findings] == [("risk", ai.Severity.WARNING)]
