@@ -7,11 +7,11 @@ from agent_identities.attack.requests import SIBLINGS
 from agent_identities.attack.run import Attack, Attempt
 from agent_identities.attack.tokens import Holder, Standing
 from agent_identities.attack.verdict import Outcome, impersonated
-from agent_identities.chart.names import PROXY_TIER
+from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
-from agent_identities.verify.surprises import remediation
+from agent_identities.report.words import remediation
 
 _MOST_ROWS = 40
 _MOST_MOVES = 6
@@ -92,8 +92,9 @@ def _finding(
 ) -> Finding:
     location = Location()
     if identity is not None:
-        values = PROXY_TIER if identity.entry == PROXY_TIER else f"agents.{identity.entry}"
-        location = Location(Key("", "ServiceAccount", identity.namespace, identity.name), values=values)
+        location = Location(
+            Key("", "ServiceAccount", identity.namespace, identity.name), values=values_path(identity.entry)
+        )
     return Finding(rule, Severity.ERROR, message, location, details, remediation)
 
 

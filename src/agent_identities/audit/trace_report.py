@@ -7,7 +7,7 @@ from agent_identities.audit.trace import MORE, Credential, Outcome, Trace, Use
 from agent_identities.chart.objects import Key
 from agent_identities.rbac import ServiceAccount
 from agent_identities.report.model import Cell, Column, Finding, Location, Report, Severity, Style, Table, cell, many
-from agent_identities.verify.surprises import phrase
+from agent_identities.report.words import phrase
 
 MOST_AGENTS = 30
 """More agents than this are counted in the text, not listed."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from agent_identities.report.model import Cell as Field
 from agent_identities.report.model import Column, Report, Span, Style, Table, cell, many
+from agent_identities.report.words import ABBREVIATIONS, ACTING
 from agent_identities.verify.matrix import Cell, Matrix
-from agent_identities.verify.rows import ABBREVIATIONS, ACTING, NOTHING, Lines, Mark, Part, Row, table
+from agent_identities.verify.rows import NOTHING, Lines, Mark, Part, Row, table
 from agent_identities.verify.surprises import surprises
 
 _WIDEST_LABEL = 24

@@ -8,20 +8,14 @@ from itertools import groupby
 
 from agent_identities.declaration import Identity
 from agent_identities.rbac import Request
+from agent_identities.report.words import abbreviate
 from agent_identities.verify.matrix import Cell, Matrix
 
 MOST_ROWS = 24
 """More rows than this, and agents of different entries of the values are folded together, too."""
 
-ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
-"""What stands for several verbs where an agent has all of them."""
-
-ACTING = "as-agent:"
-"""What stands for the prefix of the verbs by which the proxy acts as its proxied agents."""
-
 QUARANTINED = "quarantined"
 
-_IMPERSONATE_ON = "impersonate-on:serviceaccount:"
 
 _MOST_NAMES = 3
 _MOST_NAMED = 3
@@ -178,19 +172,6 @@ def _verbs(cells: Sequence[Cell]) -> tuple[Part, ...]:
         *(Part(f"+{verb}", Mark.SURPRISE) for verb in abbreviate(more)),
         *(Part(f"-{verb}", Mark.SURPRISE) for verb in abbreviate(less)),
     )
-
-
-def abbreviate(verbs: Sequence[str]) -> list[str]:
-    """``get list watch`` as ``read``, and so on; other verbs as they are."""
-    if "*" in verbs:
-        return ["*"]
-    acting = [verb.removeprefix(_IMPERSONATE_ON) for verb in verbs if verb.startswith(_IMPERSONATE_ON)]
-    left, short = [verb for verb in dict.fromkeys(verbs) if not verb.startswith(_IMPERSONATE_ON)], []
-    for word, meant in ABBREVIATIONS.items():
-        if set(meant) <= set(left):
-            short.append(word)
-            left = [verb for verb in left if verb not in meant]
-    return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
 
 
 def _count(cells: Sequence[Cell], allowed: Mark) -> Lines:
