@@ -161,12 +161,18 @@ def test_every_undeclared_request_of_the_quickstart_is_refused(
     declaration: Declaration, attacking: Attacking, record_property: RecordProperty
 ) -> None:
     found = attacking(declaration)
-    for name, moves in Counter(each.identity.name for each in found.attempts).items():
-        record_property(f"moves by {name}", moves)
+    for name, number in Counter(each.identity.name for each in found.attempts).items():
+        record_property(f"requests by {name}", number)
     record_property("unexpected", found.count(Outcome.UNEXPECTED))
     record_property("not sent", found.count(Outcome.NOT_SENT))
     assert found.ok, found.to_markdown()
-    harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
+    harmless = {
+        Outcome.RBAC,
+        Outcome.ASKED,
+        Outcome.TOKEN,
+        Outcome.DECLARED,
+        Outcome.EVERYONE,
+    }
     assert {each.outcome for each in found.attempts} == harmless
     assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
     assert found.pairs == found.possible_pairs == 13 * 12

@@ -8,7 +8,7 @@ from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.words import phrase, remediation
-from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.rows import label
 
 UNDECLARED_RIGHT = "undeclared-right"
@@ -20,12 +20,12 @@ UNDECLARED_ACCOUNT = "undeclared-account"
 def surprises(matrix: Matrix) -> Iterator[Finding]:
     """Absent ServiceAccounts first; then what is allowed or denied, one a cause as the API server tells it."""
     yield from _absences(matrix)
-    by_cause: dict[tuple[bool, str], list[Cell]] = {}
+    by_cause: dict[tuple[bool, str], list[AccessCell]] = {}
     for cell in matrix.surprises:
         by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
     for (allowed, cause), cells in by_cause.items():
         names = list(dict.fromkeys(cell.identity.name for cell in cells))
-        permissions = list(dict.fromkeys(cell.permission for cell in cells))
+        permissions = list(dict.fromkeys(cell.request for cell in cells))
         verb, promise = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
         if len(cells) < len(names) * len(permissions):
             promise += " for each of them" if allowed else " for some of them"
@@ -41,7 +41,7 @@ def surprises(matrix: Matrix) -> Iterator[Finding]:
     yield from _undeclared(matrix)
 
 
-def _cause(cell: Cell) -> str:
+def _cause(cell: AccessCell) -> str:
     """The reason without the ServiceAccount it is about, so that all subjects of one binding are told together."""
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
 

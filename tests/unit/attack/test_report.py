@@ -114,7 +114,9 @@ def test_in_a_large_fleet_only_those_with_findings_have_a_row(declaration: Decla
     one = declaration.agents[0]
     fleet = tuple(Holder(replace(one, name=f"a-{number}"), TokenStatus.READY) for number in range(100))
     found = attack(
-        declaration, {"exec": Verdict(Outcome.UNEXPECTED, "404")}, holders=(Holder(one, TokenStatus.READY), *fleet)
+        declaration,
+        {"exec": Verdict(Outcome.UNEXPECTED, "404")},
+        holders=(Holder(one, TokenStatus.READY), *fleet),
     )
     said = text(found)
     assert "100 more, nothing found" in said

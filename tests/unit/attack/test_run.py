@@ -13,7 +13,15 @@ from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
-GOOD = {Outcome.RBAC, Outcome.GUARD, Outcome.TOKEN, Outcome.ASKED, Outcome.DECLARED, Outcome.EVERYONE, Outcome.WITHHELD}
+GOOD = {
+    Outcome.RBAC,
+    Outcome.GUARD,
+    Outcome.TOKEN,
+    Outcome.ASKED,
+    Outcome.DECLARED,
+    Outcome.EVERYONE,
+    Outcome.WITHHELD,
+}
 
 
 @pytest.fixture
