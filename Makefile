@@ -42,8 +42,8 @@ wheel-test: $(VENV)/.installed ## run the unit tests against the built wheel, wi
 tools: $(VENV)/.installed ## find or build helm, kubectl and the control plane; link them in .tools/bin
 	@$(RUN)/agent-identities toolchain --kubernetes $(KUBERNETES) --links .tools/bin
 
-lint: $(VENV)/.installed ## run ruff and mypy in strict mode; zizmor on the workflows
-	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/zizmor --offline --quiet .github
+lint: $(VENV)/.installed ## run ruff, import-linter, and mypy in strict mode; zizmor on the workflows
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/lint-imports && $(RUN)/mypy && $(RUN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.installed ## format the code with ruff
 	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .

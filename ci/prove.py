@@ -110,15 +110,15 @@ def mutants(settings: Settings) -> Proved:
 
 
 def red_team(settings: Settings) -> Proved:
-    """Every agent's token in a thief's hand, and one right too many for every rule of the risk catalogue."""
+    """Every agent's token in the hands of an attacker, and one right too many for every rule of the risk catalogue."""
     report = settings.pytest("tests/cluster/test_attack.py")
     return of_tests(
         report,
-        *((f"moves tried by {agent}", f"{int(moves):,}") for agent, moves in report.named("moves by ").items()),
+        *((f"requests tried by {agent}", f"{int(number):,}") for agent, number in report.named("requests by ").items()),
         ("unexpected", f"{report.total('unexpected')}"),
         ("not sent", f"{report.total('not sent')}"),
         ("catalogue rules found when given by hand", f"{report.total('rules found')} of {report.total('rules')}"),
-        needs=("moves by ", "unexpected", "rules found"),
+        needs=("requests by ", "unexpected", "rules found"),
     )
 
 

@@ -4,13 +4,13 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api
+from agent_identities.kube.fanout import fan_out
 from agent_identities.kube.reviews import ask
 from agent_identities.kube.roles import RBAC
 from agent_identities.rbac import Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User
@@ -47,16 +47,17 @@ def loaded(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) ->
     """
     wanted = tuple(manifests)
     canaries = _canaries(canary_namespace)
-    with ThreadPoolExecutor(8, thread_name_prefix="load") as pool:
-        try:
-            list(pool.map(lambda manifest: api.post(path_of(manifest), manifest), wanted))
-            wait_until_aggregated(api, wanted)
-            for manifest in canaries:
-                api.post(path_of(manifest), manifest)
-            wait_until_enforced(api, canaries, canary_namespace)
-            yield
-        finally:
-            list(pool.map(lambda manifest: _remove(api, manifest), (*wanted, *canaries)))
+    try:
+        fan_out(lambda manifest: api.post(path_of(manifest), manifest), wanted, abort=api.abort)
+        wait_until_aggregated(api, wanted)
+        for manifest in canaries:
+            api.post(path_of(manifest), manifest)
+        wait_until_enforced(api, canaries, canary_namespace)
+        yield
+    finally:
+        leftovers = fan_out(lambda manifest: _remove(api, manifest), (*wanted, *canaries))
+        if any(leftovers):
+            raise LoadedError(next(filter(None, leftovers)))
 
 
 def path_of(manifest: Manifest) -> str:
@@ -66,11 +67,13 @@ def path_of(manifest: Manifest) -> str:
     return f"{RBAC}{where}/{manifest['kind'].lower()}s"
 
 
-def _remove(api: Api, manifest: Manifest) -> None:
+def _remove(api: Api, manifest: Manifest) -> str:
+    """Why the object is left over, "" where it is gone."""
     name = quote(manifest["metadata"]["name"], safe="")
     answer = api.raw("DELETE", f"{path_of(manifest)}/{name}", repeatable=True)
-    if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-        raise LoadedError(f"{api.server}: {manifest['kind']} {name} is left over: {answer.status} {answer.message}")
+    if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+        return ""
+    return f"{api.server}: {manifest['kind']} {name} is left over: {answer.status} {answer.message}"
 
 
 def wait_until_aggregated(api: Api, manifests: Sequence[Manifest]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent_identities.agents import Agents
     from agent_identities.checks.report import CheckResult
     from agent_identities.cluster.provide import Cluster
-    from agent_identities.verify.matrix import Cell, Matrix
+    from agent_identities.verify.matrix import AccessCell, Matrix
 
 pytestmark = pytest.mark.agent_identities
 
@@ -77,10 +77,10 @@ def test_a_stolen_token_gains_nothing(
     assert result.ok, result.to_text()
 
 
-def _sentence(cell: "Cell") -> str:
+def _sentence(cell: "AccessCell") -> str:
     decision = "allowed, but the values do not declare it" if cell.allowed else "denied, but the values declare it"
-    where = cell.permission.namespace or "the whole cluster"
-    return f"{cell.identity.name}: {cell.permission} in {where} is {decision}. {cell.reason}".rstrip()
+    where = cell.request.namespace or "the whole cluster"
+    return f"{cell.identity.name}: {cell.request} in {where} is {decision}. {cell.reason}".rstrip()
 
 
 def _assert_none(findings: list[Finding]) -> None:

@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from agent_identities.attack import report
-from agent_identities.attack.run import Attack, Attempt, attack
-from agent_identities.attack.tokens import Standing
+from agent_identities.attack.result import Attack, Attempt
+from agent_identities.attack.run import attack
+from agent_identities.attack.tokens import TokenStatus
 from agent_identities.attack.verdict import Outcome, rights_needed
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, Release, Values
@@ -149,8 +150,8 @@ def unexpected(found: Attack) -> dict[str, set[str]]:
     """The undeclared rights that were used, by agent."""
     used: dict[str, set[str]] = {}
     for each in found.of(Outcome.UNEXPECTED):
-        if not each.move.control:
-            used.setdefault(each.identity.name, set()).add(each.move.info.action)
+        if not each.request.control:
+            used.setdefault(each.identity.name, set()).add(each.request.needs.action)
     return used
 
 
@@ -161,12 +162,18 @@ def test_every_undeclared_request_of_the_quickstart_is_refused(
     declaration: Declaration, attacking: Attacking, record_property: RecordProperty
 ) -> None:
     found = attacking(declaration)
-    for name, moves in Counter(each.identity.name for each in found.attempts).items():
-        record_property(f"moves by {name}", moves)
+    for name, number in Counter(each.identity.name for each in found.attempts).items():
+        record_property(f"requests by {name}", number)
     record_property("unexpected", found.count(Outcome.UNEXPECTED))
     record_property("not sent", found.count(Outcome.NOT_SENT))
     assert found.ok, found.to_markdown()
-    harmless = {Outcome.RBAC, Outcome.ASKED, Outcome.TOKEN, Outcome.DECLARED, Outcome.EVERYONE}
+    harmless = {
+        Outcome.RBAC,
+        Outcome.ASKED,
+        Outcome.TOKEN,
+        Outcome.DECLARED,
+        Outcome.EVERYONE,
+    }
     assert {each.outcome for each in found.attempts} == harmless
     assert all(found.count(Outcome.RBAC, one) > 400 for one in declaration.identities)
     assert found.pairs == found.possible_pairs == 13 * 12
@@ -174,7 +181,7 @@ def test_every_undeclared_request_of_the_quickstart_is_refused(
 
 def test_declared_requests_and_positive_controls_succeed(declaration: Declaration, attacking: Attacking) -> None:
     found = attacking(declaration, "researcher", "sandboxed")
-    controls = Counter(each.identity.name for each in found.attempts if each.move.control and each.status == 201)
+    controls = Counter(each.identity.name for each in found.attempts if each.request.control and each.status == 201)
     assert controls == {"researcher": 2, "sandboxed": 2}
     assert {each.identity.name for each in found.of(Outcome.DECLARED)} == {"researcher"}
 
@@ -251,12 +258,12 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
             risk.id, *risk.bad, label=risk.id, namespace=extra.namespace, everywhere=extra.everywhere
         )
     found = attacking(declaration)
-    assert not found.void
+    assert not found.inconclusive
     assert found.count(Outcome.NOT_SENT) == 0, found.to_markdown()
 
     used: dict[str, list[Attempt]] = {}
     for each in found.of(Outcome.UNEXPECTED):
-        if not each.move.control:
+        if not each.request.control:
             used.setdefault(each.identity.name, []).append(each)
     record_property("rules found", len(set(used) & set(names)))
     record_property("rules", len(names))
@@ -266,7 +273,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
         attempts = used[risk.id]
         problems += [f"{risk.id}: {rule} was not used" for rule in risk.bad if not any(uses(a, rule) for a in attempts)]
         problems += [
-            f"{risk.id}: {a.move.method} {a.move.path} is none of its rights"
+            f"{risk.id}: {a.request.method} {a.request.path} is none of its rights"
             for a in attempts
             if not any(uses(a, rule) for rule in risk.bad)
         ]
@@ -278,7 +285,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
     assert problems == []
 
     # No single request uses these rights. All other rights were found by a request that succeeded.
-    only_asked = {name for name, attempts in used.items() if all(each.move.asks for each in attempts)}
+    only_asked = {name for name, attempts in used.items() if all(each.request.asks for each in attempts)}
     assert only_asked == {
         "verbs-unknown",
         "impersonate-group",
@@ -307,7 +314,7 @@ def place_of(risk: Risk, catalogue: Catalogue, namespace: str) -> Extra:
 
 def uses(attempt: Attempt, rule: PolicyRule) -> bool:
     """Whether a rule allows one of the rights that a request needs."""
-    return any(rule_allows(rule, right) for right in chain.from_iterable(rights_needed(attempt.move)))
+    return any(rule_allows(rule, right) for right in chain.from_iterable(rights_needed(attempt.request)))
 
 
 def test_an_undeclared_right_on_one_sibling_is_found(
@@ -316,7 +323,7 @@ def test_an_undeclared_right_on_one_sibling_is_found(
     by_hand.bind("researcher", PolicyRule(("impersonate",), ("",), ("serviceaccounts",), ("triage-2",)), label="imp")
     by_hand.bind("researcher", PolicyRule(("create",), ("",), ("serviceaccounts/token",), ("triage-3",)), label="tok")
     found = attacking(declaration, "researcher")
-    used = {(each.move.id, each.move.target) for each in found.of(Outcome.UNEXPECTED) if not each.move.control}
+    used = {(each.request.id, each.request.target) for each in found.of(Outcome.UNEXPECTED) if not each.request.control}
     assert used == {("sibling-impersonate", "triage-2"), ("sibling-token", "triage-3")}
 
 
@@ -348,9 +355,9 @@ def test_requests_of_the_proxy_as_a_proxied_agent_are_compared_with_the_agents_t
 
     found = attacking(declaration, declaration.proxy.name)
     assert found.ok, found.to_markdown()
-    through = Counter(each.outcome for each in found.attempts if each.move.id.startswith("through-proxy"))
+    through = Counter(each.outcome for each in found.attempts if each.request.id.startswith("through-proxy"))
     assert through[Outcome.RBAC] > 50
-    assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.move.id == "sibling-impersonate")
+    assert any(each.outcome is Outcome.DECLARED for each in found.attempts if each.request.id == "sibling-impersonate")
 
     by_hand.bind("shopper", PolicyRule(("list",), ("",), ("secrets",)), label="extra")
     by_hand.bind(
@@ -359,7 +366,7 @@ def test_requests_of_the_proxy_as_a_proxied_agent_are_compared_with_the_agents_t
         label="extra-acting",
     )
     again = attacking(declaration, declaration.proxy.name)
-    used = {(each.move.id, each.move.target) for each in again.of(Outcome.UNEXPECTED) if not each.move.control}
+    used = {(each.request.id, each.request.target) for each in again.of(Outcome.UNEXPECTED) if not each.request.control}
     assert ("through-proxy-secret-list", "shopper") in used
 
 
@@ -382,9 +389,9 @@ def test_a_request_that_a_guard_refuses_is_not_a_finding_and_the_guard_is_named(
     )
     found = attacking(declaration, "sandboxed")
     guarded = found.of(Outcome.GUARD)
-    assert {each.move.id for each in guarded} >= {"pod-as-sibling", "pod-with-secret", "sibling-pod-as"}
+    assert {each.request.id for each in guarded} >= {"pod-as-sibling", "pod-with-secret", "sibling-pod-as"}
     assert {each.verdict.how for each in guarded} == {f"ValidatingAdmissionPolicy {name}: not here"}
-    assert {each.move.info.action for each in guarded} == {"create pods"}
+    assert {each.request.needs.action for each in guarded} == {"create pods"}
 
 
 def test_a_token_request_that_a_guard_refuses_is_reported_and_the_run_does_not_pass(
@@ -395,13 +402,13 @@ def test_a_token_request_that_a_guard_refuses_is_reported_and_the_run_does_not_p
         "serviceaccounts/token", "request.name != 'researcher'", lambda: server.request("POST", path, {"spec": {}})
     )
     found = attacking(declaration, "researcher", "sandboxed")
-    assert [(one.identity.name, one.standing) for one in found.holders] == [
-        ("researcher", Standing.REFUSED),
-        ("sandboxed", Standing.READY),
+    assert [(one.identity.name, one.token_status) for one in found.holders] == [
+        ("researcher", TokenStatus.REFUSED),
+        ("sandboxed", TokenStatus.READY),
     ]
     assert found.holders[0].note == f"ValidatingAdmissionPolicy {name}: not here"
     assert not found.ok
-    assert not found.void
+    assert not found.inconclusive
     assert "researcher" not in {each.identity.name for each in found.attempts}
 
 
@@ -413,10 +420,10 @@ def test_an_agent_without_a_service_account_is_reported_and_the_run_does_not_pas
 ) -> None:
     server.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/sandboxed")
     found = attacking(declaration, "sandboxed", "researcher")
-    assert [one.identity.name for one in found.unarmed] == ["sandboxed"]
-    assert found.unarmed[0].standing is Standing.ABSENT
+    assert [one.identity.name for one in found.without_token] == ["sandboxed"]
+    assert found.without_token[0].token_status is TokenStatus.ABSENT
     assert not found.ok
-    assert not found.void
+    assert not found.inconclusive
 
 
 def test_missing_declared_rights_are_reported(
@@ -450,7 +457,7 @@ def test_the_run_does_not_pass_if_the_server_stops_during_the_run(
     assert found.count(Outcome.NOT_SENT) > 1000
     assert found.count(Outcome.UNEXPECTED) == 0
     assert not found.ok
-    assert not found.void
+    assert not found.inconclusive
     assert found.leftovers  # no server is left to delete the pods
     assert any("could not be sent" in finding.message for finding in found.findings)
 
@@ -487,10 +494,10 @@ def test_the_command_exits_with_1_and_names_the_request_and_its_binding(
     done = run(*here, "--yes-attack", "--agent", "researcher", "--output", "json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    reported = {(each["needs"], each["status"]) for each in found["unexpected"] if each["move"] != "own-rules"}
+    reported = {(each["needs"], each["status"]) for each in found["unexpected"] if each["id"] != "own-rules"}
     assert ("create secrets", 201) in reported
     assert {needs for needs, _ in reported} == {"create secrets", "patch secrets"}
-    reasons = {each["allowedBy"] for each in found["unexpected"] if each["move"] != "own-rules"}
+    reasons = {each["allowedBy"] for each in found["unexpected"] if each["id"] != "own-rules"}
     assert all(f'RoleBinding "{name}/{namespace}"' in reason for reason in reasons)
     text = run(*here, "--yes-attack", "--agent", "researcher").stdout
     assert f"kubectl -n {namespace} delete rolebinding {name}" in text

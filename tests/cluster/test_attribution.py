@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.attack.run import Attack, attack
+from agent_identities.attack.result import Attack
+from agent_identities.attack.run import attack
 from agent_identities.attack.verdict import Outcome
 from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read

@@ -17,7 +17,7 @@ from agent_identities.audit.lines import read
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import rightsize
 from agent_identities.audit.rightsize_report import snippet
-from agent_identities.audit.trace import Outcome, Trace, Tracer
+from agent_identities.audit.trace import RequestOutcome, Trace, Tracer
 from agent_identities.chart import values as values_files
 from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
@@ -192,7 +192,7 @@ def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> No
     proxy = f"system:serviceaccount:{run.namespace}:agent-proxy"
     assert {use.via for use in trace.uses if use.agent.name == "shopper"} == {proxy}
     assert {use.via for use in trace.uses if use.agent.name != "shopper"} == {""}
-    bindings = {(use.agent.name, str(use.binding)) for use in trace.uses if use.outcome is Outcome.ALLOWED}
+    bindings = {(use.agent.name, str(use.binding)) for use in trace.uses if use.outcome is RequestOutcome.ALLOWED}
     assert bindings == {
         (agent, f"RoleBinding {run.namespace}/{agent}{rest}")
         for agent, rest in {
@@ -203,7 +203,9 @@ def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> No
         }.items()
     }
     denied = {
-        (use.agent.name, use.request.verb, use.request.resource) for use in trace.uses if use.outcome is Outcome.DENIED
+        (use.agent.name, use.request.verb, use.request.resource)
+        for use in trace.uses
+        if use.outcome is RequestOutcome.DENIED
     }
     assert denied == {("reader", "list", "secrets"), ("shopper", "list", "secrets")}
 
@@ -231,7 +233,7 @@ def test_a_request_of_the_default_account_is_not_attributed(run: Run) -> None:
 def test_a_refused_impersonation_is_attributed_to_the_proxy(run: Run) -> None:
     run.make(Move("reader", "GET", "/pods", 403, through_the_proxy=True))
     (use,) = run.trace().uses
-    assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", Outcome.DENIED, "")
+    assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", RequestOutcome.DENIED, "")
     assert use.request.verb.startswith(
         "impersonate"
     )  # a server with constrained impersonation can name either of its checks

@@ -13,7 +13,7 @@ from agent_identities.chart.helm import Helm, Release, Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
-from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.run import verify
 from support.server import RBAC, Json, Server, eventually
 
@@ -68,8 +68,8 @@ def service_account(namespace: str, name: str) -> Json:
     return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
 
 
-def found(cells: tuple[Cell, ...]) -> set[tuple[str, str, bool]]:
-    return {(cell.identity.name, str(cell.permission), cell.allowed) for cell in cells}
+def found(cells: tuple[AccessCell, ...]) -> set[tuple[str, str, bool]]:
+    return {(cell.identity.name, str(cell.request), cell.allowed) for cell in cells}
 
 
 def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -138,7 +138,7 @@ def test_an_undeclared_right_in_another_namespace_is_found(
     finally:
         server.delete(f"{path}/{namespace}")
     assert ("sandboxed", "list pods", True) in found(surprises)
-    assert {cell.permission.namespace for cell in surprises} == {"default"}
+    assert {cell.request.namespace for cell in surprises} == {"default"}
 
 
 def test_the_rights_of_a_deleted_binding_are_reported_as_declared_but_denied(
@@ -150,7 +150,7 @@ def test_the_rights_of_a_deleted_binding_are_reported_as_declared_but_denied(
     assert {(cell.identity.name, cell.expected, cell.allowed) for cell in matrix.surprises} == {
         ("summarizer", True, False)
     }
-    assert {str(cell.permission) for cell in matrix.surprises} >= {"get pods", "list services", "watch configmaps"}
+    assert {str(cell.request) for cell in matrix.surprises} >= {"get pods", "list services", "watch configmaps"}
 
 
 def test_rules_added_to_a_role_are_found_for_every_agent_of_the_tier(

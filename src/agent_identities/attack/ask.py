@@ -8,9 +8,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from agent_identities.attack.requests import try_right
-from agent_identities.attack.tokens import Hideout, Holder, holders
-from agent_identities.attack.verdict import guard, refused_by_rbac, troubled
+from agent_identities.attack.request import request_using
+from agent_identities.attack.tokens import CreatedObjects, Holder, holders
+from agent_identities.attack.verdict import is_unavailable, refused_by_rbac, refusing_policy
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Answer, Api, ApiError
 from agent_identities.rbac import Request
@@ -91,10 +91,10 @@ class LiveAgent:
         text = f"{right}{where}"
         if self._control:
             return Answered(self.identity.name, text, expected, "inconclusive", self._control)
-        move = try_right(right, id="asserted", why="a test asserts it")
-        answer = self._api.raw(move.method, move.path, move.body or None, {**self._headers, **move.headers})
-        refused = refused_by_rbac(move, self.identity.user, answer)
-        decision = _decision(answer, refused=refused, asked=move.asks is not None)
+        sent = request_using(right, id="asserted", why="a test asserts it")
+        answer = self._api.raw(sent.method, sent.path, sent.body or None, {**self._headers, **sent.headers})
+        refused = refused_by_rbac(sent, self.identity.user, answer)
+        decision = _decision(answer, refused=refused, asked=sent.asks is not None)
         how = f"{answer.status} {answer.message}".rstrip()
         return Answered(self.identity.name, text, expected, decision, how)
 
@@ -155,8 +155,8 @@ def _decision(answer: Answer, *, refused: bool, asked: bool) -> str:
     if asked and answer.status < HTTPStatus.BAD_REQUEST:
         return "allowed" if (answer.body.get("status") or {}).get("allowed") else "denied"
     # The refusal of a guard, another 403, and a 401 are not answers of RBAC; a server in trouble gives none.
-    other = guard(answer.message) or answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-    return "inconclusive" if other or troubled(answer) else "allowed"
+    other = refusing_policy(answer.message) or answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    return "inconclusive" if other or is_unavailable(answer) else "allowed"
 
 
 class LiveAgents:
@@ -168,7 +168,7 @@ class LiveAgents:
     def __init__(self, agents: "Agents", cluster: "Cluster") -> None:
         self._agents = agents
         self._api = Api(cluster.access)
-        self._created = Hideout(self._api)
+        self._created = CreatedObjects(self._api)
         self._known: dict[str, LiveAgent] = {}
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
-    from agent_identities.attack.run import Attack
+    from agent_identities.attack.result import Attack
     from agent_identities.cluster.provide import Cluster
 
 

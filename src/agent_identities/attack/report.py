@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from agent_identities.attack.requests import SIBLINGS
-from agent_identities.attack.run import Attack, Attempt
-from agent_identities.attack.tokens import Holder, Standing
+from agent_identities.attack.result import Attack, Attempt
+from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, impersonated
-from agent_identities.chart.names import PROXY_TIER
+from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
-from agent_identities.verify.surprises import remediation
+from agent_identities.report.words import remediation
 
 _MOST_ROWS = 40
-_MOST_MOVES = 6
+_MOST_RIGHTS = 6
 
 _COLUMNS = {
     Outcome.RBAC: ("RBAC", "rbac"),
@@ -40,9 +40,9 @@ _BAD = (Outcome.UNEXPECTED, Outcome.NOT_SENT)
 def build(attack: Attack, *, listing: bool = False) -> Report:
     """The run as a report; ``listing`` adds every request.
 
-    JSON has, beside the common keys, {"server", "namespace", "void", "seconds", "pairs", "possiblePairs",
-    "counts": {outcome: number}, "agents": [{name, namespace, entry, standing, pod, note, counts}],
-    "unexpected": [attempt], "notSent": [attempt], "attempts": [attempt]}; an attempt is {"agent", "namespace", "move",
+    JSON has, beside the common keys, {"server", "namespace", "inconclusive", "seconds", "pairs", "possiblePairs",
+    "counts": {outcome: number}, "agents": [{name, namespace, entry, tokenStatus, pod, note, counts}],
+    "unexpected": [attempt], "notSent": [attempt], "attempts": [attempt]}; an attempt is {"agent", "namespace", "id",
     "target", "rule", "why", "request": {method, path, as}, "needs", "outcome", "status", "how", "allowedBy"}.
     """
     return Report(
@@ -65,18 +65,19 @@ def findings(attack: Attack) -> Iterator[Finding]:
         yield _finding(
             "failed-control",
             control.identity,
-            f"{control.identity.name}: the positive control {control.move.id} did not succeed ({control.verdict.how}).",
+            f"{control.identity.name}: the positive control {control.request.id} did not succeed "
+            f"({control.verdict.how}).",
             remediation=("The run is inconclusive: its refusals prove nothing. Fix the control, then run it again.",),
         )
-    for holder in attack.unarmed:
+    for holder in attack.without_token:
         yield _finding(
             "no-token",
             holder.identity,
-            f"{holder.identity.name}: {holder.standing} ({holder.note}): no request was sent with it.",
-            remediation=_arm(holder),
+            f"{holder.identity.name}: {holder.token_status} ({holder.note}): no request was sent with it.",
+            remediation=_how_to_get_a_token(holder),
         )
     yield from _successes(attack)
-    yield from _silences(attack)
+    yield from _not_sent(attack)
     for command in attack.leftovers:
         message = "An object of this run is still there: the API server did not remove it."
         yield _finding("left-behind", None, message, remediation=(command,))
@@ -92,13 +93,14 @@ def _finding(
 ) -> Finding:
     location = Location()
     if identity is not None:
-        values = PROXY_TIER if identity.entry == PROXY_TIER else f"agents.{identity.entry}"
-        location = Location(Key("", "ServiceAccount", identity.namespace, identity.name), values=values)
+        location = Location(
+            Key("", "ServiceAccount", identity.namespace, identity.name), values=values_path(identity.entry)
+        )
     return Finding(rule, Severity.ERROR, message, location, details, remediation)
 
 
-def _arm(holder: Holder) -> tuple[str, ...]:
-    if holder.standing is Standing.ABSENT:
+def _how_to_get_a_token(holder: Holder) -> tuple[str, ...]:
+    if holder.token_status is TokenStatus.ABSENT:
         return (
             "Install these values (helm upgrade --install), remove it from them, or name another namespace with -n.",
         )
@@ -110,7 +112,7 @@ def _successes(attack: Attack) -> Iterator[Finding]:
     causes: dict[tuple[str, str], list[Attempt]] = {}
     lists: dict[str, Attempt] = {}
     for each in attack.of(Outcome.UNEXPECTED):
-        if each.move.control:
+        if each.request.control:
             lists[each.identity.name] = each
         else:
             causes.setdefault((each.identity.name, each.allowed_by), []).append(each)
@@ -121,7 +123,7 @@ def _successes(attack: Attack) -> Iterator[Finding]:
             "undeclared-success",
             attempts[0].identity,
             f"{name}: {count} succeeded that the values do not declare.",
-            details=(*_told(attempts), *rules, *([f"API server: {reason}"] if reason else [])),
+            details=(*_used_rights(attempts), *rules, *([f"API server: {reason}"] if reason else [])),
             remediation=remediation(reason, allowed=True) if reason else (),
         )
     for name, attempt in lists.items():
@@ -134,28 +136,28 @@ def _successes(attack: Attack) -> Iterator[Finding]:
         )
 
 
-def _told(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _used_rights(attempts: Sequence[Attempt]) -> Iterator[str]:
     """One line for each right that was used."""
     rights: dict[str, list[Attempt]] = {}
     for each in attempts:
         rights.setdefault(_right(each), []).append(each)
-    for right, alike in list(rights.items())[:_MOST_MOVES]:
-        ids = list(dict.fromkeys(each.move.id for each in alike))
+    for right, alike in list(rights.items())[:_MOST_RIGHTS]:
+        ids = list(dict.fromkeys(each.request.id for each in alike))
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         yield f"{right}: {', '.join(ids)}; {_request(alike[0])} → {alike[0].verdict.how}{more}"
-    if len(rights) > _MOST_MOVES:
-        yield f"and {len(rights) - _MOST_MOVES} more rights: --output json has every request"
+    if len(rights) > _MOST_RIGHTS:
+        yield f"and {len(rights) - _MOST_RIGHTS} more rights: --output json has every request"
 
 
-def _silences(attack: Attack) -> Iterator[Finding]:
+def _not_sent(attack: Attack) -> Iterator[Finding]:
     reasons: dict[str, list[Attempt]] = {}
     for each in attack.of(Outcome.NOT_SENT):
-        if not each.move.control:
+        if not each.request.control:
             reasons.setdefault(each.verdict.how, []).append(each)
     for reason, attempts in reasons.items():
         names = list(dict.fromkeys(each.identity.name for each in attempts))
-        who = ", ".join(names[:_MOST_MOVES]) + (
-            f" and {len(names) - _MOST_MOVES} more" if len(names) > _MOST_MOVES else ""
+        who = ", ".join(names[:_MOST_RIGHTS]) + (
+            f" and {len(names) - _MOST_RIGHTS} more" if len(names) > _MOST_RIGHTS else ""
         )
         yield _finding(
             "not-sent",
@@ -171,9 +173,9 @@ def notes(attack: Attack) -> Iterator[str]:
     for guard, number in guards.items():
         yield f"{guard} stopped {many(number, 'request')}."
     for holder in attack.holders:
-        if holder.standing is Standing.TOKENLESS:
-            yield f"{holder.identity.name}: {holder.standing} ({holder.note})."
-        elif holder.standing is Standing.READY and holder.note:
+        if holder.token_status is TokenStatus.TOKENLESS:
+            yield f"{holder.identity.name}: {holder.token_status} ({holder.note})."
+        elif holder.token_status is TokenStatus.READY and holder.note:
             yield f"{holder.identity.name}: its token is {holder.note}."
     if withheld := attack.of(Outcome.WITHHELD):
         names = ", ".join(dict.fromkeys(each.identity.name for each in withheld))
@@ -183,7 +185,7 @@ def notes(attack: Attack) -> Iterator[str]:
         )
     if attack.pairs < attack.possible_pairs:
         pairs = f"{attack.pairs:,} of {attack.possible_pairs:,} pairs of siblings"
-        yield f"{pairs} were played: in a large fleet each attacks the next {SIBLINGS} in the list."
+        yield f"{pairs} were tried: in a large fleet each attacks the next {SIBLINGS} in the list."
 
 
 def summary(attack: Attack) -> str:
@@ -194,27 +196,27 @@ def summary(attack: Attack) -> str:
         if outcome not in _BAD and attack.count(outcome)
     ]
     parts = (
-        many(sum(one.standing is Standing.READY for one in attack.holders), "identity", "identities"),
+        many(sum(one.token_status is TokenStatus.READY for one in attack.holders), "identity", "identities"),
         f"{many(len(attack.attempts), 'request')} in {attack.seconds:.1f} s",
         f"{many(attack.pairs, 'pair')} of siblings",
         *counts,
         f"{attack.count(Outcome.UNEXPECTED):,} unexpected",
         f"{attack.count(Outcome.NOT_SENT):,} not sent",
     )
-    return ("INCONCLUSIVE: " if attack.void else "") + " · ".join(parts)
+    return ("INCONCLUSIVE: " if attack.inconclusive else "") + " · ".join(parts)
 
 
 # ---- tables
 
 
 def _listing(attack: Attack) -> Table:
-    header = ("agent", "move", "request", "outcome", "how")
+    header = ("agent", "id", "request", "outcome", "how")
     return Table(
         tuple(Column(title) for title in header),
         tuple(
             tuple(
                 cell(text, Style.BAD if each.outcome in _BAD else Style.MUTED)
-                for text in (each.identity.name, each.move.id, _request(each), each.outcome.value, each.verdict.how)
+                for text in (each.identity.name, each.request.id, _request(each), each.outcome.value, each.verdict.how)
             )
             for each in attack.attempts
         ),
@@ -235,16 +237,16 @@ def _rows(attack: Attack) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], 
     header = ("agent", "requests", *(_COLUMNS[outcome][0] for outcome in shown))
     rows, quiet = [], 0
     for holder in attack.holders:
-        bad = holder in attack.unarmed or any(attack.count(outcome, holder.identity) for outcome in _BAD)
+        bad = holder in attack.without_token or any(attack.count(outcome, holder.identity) for outcome in _BAD)
         if not bad and len(attack.holders) > _MOST_ROWS:
             quiet += 1
             continue
         label = holder.identity.name
-        if holder.standing is not Standing.READY:
-            label += f" ({holder.standing})"
+        if holder.token_status is not TokenStatus.READY:
+            label += f" ({holder.token_status})"
         numbers = [attack.count(outcome, holder.identity) for outcome in shown]
-        moves = sum(attack.count(outcome, holder.identity) for outcome in _COLUMNS)
-        rows.append(((label, f"{moves:,}", *(_number(number) for number in numbers)), bad))
+        number = sum(attack.count(outcome, holder.identity) for outcome in _COLUMNS)
+        rows.append(((label, f"{number:,}", *map(_number, numbers)), bad))
     if quiet:
         rows.append(((f"{quiet} more, nothing found", "", *("" for _ in shown)), False))
     total = ("all", f"{len(attack.attempts):,}", *(_number(attack.count(outcome)) for outcome in shown))
@@ -262,7 +264,7 @@ def _data(attack: Attack) -> dict[str, object]:
     return {
         "server": attack.server,
         "namespace": attack.declaration.namespace,
-        "void": attack.void,
+        "inconclusive": attack.inconclusive,
         "seconds": round(attack.seconds, 3),
         "pairs": attack.pairs,
         "possiblePairs": attack.possible_pairs,
@@ -272,7 +274,7 @@ def _data(attack: Attack) -> dict[str, object]:
                 "name": holder.identity.name,
                 "namespace": holder.identity.namespace,
                 "entry": holder.identity.entry,
-                "standing": holder.standing.value,
+                "tokenStatus": holder.token_status.value,
                 "pod": holder.pod,
                 "note": holder.note,
                 "counts": {key: attack.count(outcome, holder.identity) for outcome, (_, key) in _COLUMNS.items()},
@@ -286,16 +288,16 @@ def _data(attack: Attack) -> dict[str, object]:
 
 
 def _json_attempt(attempt: Attempt) -> dict[str, object]:
-    move = attempt.move
+    request = attempt.request
     return {
         "agent": attempt.identity.name,
         "namespace": attempt.identity.namespace,
-        "move": move.id,
-        "target": move.target,
-        "rule": move.rule,
-        "why": move.why,
-        "request": {"method": move.method, "path": move.path, "as": impersonated(move.headers)},
-        "needs": move.info.action,
+        "id": request.id,
+        "target": request.target,
+        "rule": request.rule,
+        "why": request.why,
+        "request": {"method": request.method, "path": request.path, "as": impersonated(request.headers)},
+        "needs": request.needs.action,
         "outcome": _COLUMNS[attempt.outcome][1],
         "status": attempt.status,
         "how": attempt.verdict.how,
@@ -308,16 +310,16 @@ def _json_attempt(attempt: Attempt) -> dict[str, object]:
 
 def _right(attempt: Attempt) -> str:
     """``patch secrets in agent-system``."""
-    info = attempt.move.info
+    info = attempt.request.needs
     where = f" in {info.namespace}" if info.namespace else ""
     right = f"{info.action}{where}"
-    return f"impersonate ({right})" if impersonated(attempt.move.headers) else right
+    return f"impersonate ({right})" if impersonated(attempt.request.headers) else right
 
 
 def _request(attempt: Attempt) -> str:
     """``POST /api/v1/...``, and as whom where it is sent as somebody else."""
-    move = attempt.move
-    if move.asks is not None:
+    request = attempt.request
+    if request.asks is not None:
         return f"SelfSubjectAccessReview: may it {_right(attempt)}?"
-    acting = impersonated(move.headers)
-    return f"{move.method} {move.path}{f' as {acting}' if acting else ''}"
+    acting = impersonated(request.headers)
+    return f"{request.method} {request.path}{f' as {acting}' if acting else ''}"

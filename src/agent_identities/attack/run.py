@@ -1,108 +1,31 @@
-"""A red team: with each identity's own token, every move that the thief of that token would make.
+"""A red team: with each identity's own token, every request that an attacker with that token would try.
 
-What the values declare may succeed; all else must be refused, and the report says by whom. See verdict.py for what
-counts, moves.py for what is tried, holders.py for where the tokens come from.
+What the values declare may succeed; all else must be refused, and the report says by what. See verdict.py for what
+counts, requests.py for what is tried, tokens.py for where the tokens come from.
 """
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
-from agent_identities.attack import requests
-from agent_identities.attack.requests import Move, Place
-from agent_identities.attack.tokens import Hideout, Holder, Standing, dead_account, holders
-from agent_identities.attack.verdict import Outcome, Verdict, guard, judge, rights_needed, troubled
+from agent_identities.attack.request import AttackRequest, TokenKind
+from agent_identities.attack.requests import Attacker, attack_requests, listed_requests, siblings_of
+from agent_identities.attack.result import Attack, Attempt
+from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, deleted_account, holders
+from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
-from agent_identities.kube.reviews import ask_self
+from agent_identities.kube.reviews import ReviewStatus, ask_self
 from agent_identities.kube.roles import role_rules
 from agent_identities.rbac import Catalogue, Request
-from agent_identities.report.model import Report, Result
 
-_PATIENCE_SECONDS = 15.0  # a deleted account's token dies as soon as every API server has seen the deletion
+_DELETION_SECONDS = 15.0  # a deleted account's token is refused as soon as every API server has seen the deletion
 _PAUSE_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One move of one identity, the HTTP status (0: no answer), how it ended, and who stopped or allowed it."""
-
-    identity: Identity
-    move: Move
-    verdict: Verdict
-    status: int = 0
-    allowed_by: str = ""
-
-    @property
-    def outcome(self) -> Outcome:
-        """How it ended."""
-        return self.verdict.outcome
-
-
-@dataclass(frozen=True)
-class Attack(Result):
-    """A whole run on one API server.
-
-    ``pairs``: how many ordered pairs of siblings were played out, of ``possible_pairs`` whose attacker had a token.
-    ``leftovers``: the commands that remove what the run could not remove itself. ``seconds``: time spent.
-    """
-
-    server: str
-    declaration: Declaration
-    holders: tuple[Holder, ...]
-    attempts: tuple[Attempt, ...]
-    pairs: int
-    possible_pairs: int
-    leftovers: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @cached_property
-    def _counts(self) -> Counter[tuple[str, str, Outcome]]:
-        return Counter((each.identity.namespace, each.identity.name, each.outcome) for each in self.attempts)
-
-    def count(self, outcome: Outcome, identity: Identity | None = None) -> int:
-        """How many moves ended so, of one identity or of all."""
-        if identity is not None:
-            return self._counts[identity.namespace, identity.name, outcome]
-        return sum(number for (*_, ended), number in self._counts.items() if ended is outcome)
-
-    def of(self, outcome: Outcome) -> tuple[Attempt, ...]:
-        """The moves that ended so."""
-        return tuple(each for each in self.attempts if each.outcome is outcome)
-
-    @cached_property
-    def failed_controls(self) -> tuple[Attempt, ...]:
-        """Positive controls that did not succeed: the refusals beside them prove nothing."""
-        good = (Outcome.EVERYONE, Outcome.UNEXPECTED)
-        return tuple(each for each in self.attempts if each.move.control and each.outcome not in good)
-
-    def report(self, *, listing: bool = False) -> Report:
-        """The run in words and tables; ``listing`` adds every request."""
-        from agent_identities.attack.report import build
-
-        return build(self, listing=listing)
-
-    @property
-    def unarmed(self) -> tuple[Holder, ...]:
-        """Identities that could not be attacked from, though they should have been."""
-        return tuple(one for one in self.holders if one.standing in (Standing.ABSENT, Standing.REFUSED))
-
-    @property
-    def void(self) -> bool:
-        """Whether the run proves nothing: a positive control failed, or there was no token at all."""
-        return bool(self.failed_controls) or not any(one.standing is Standing.READY for one in self.holders)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything was tried, and all that was not declared was stopped."""
-        wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
-        return not (self.void or self.unarmed or self.leftovers or wrong)
 
 
 def attack(
@@ -114,7 +37,7 @@ def attack(
     concurrency: int = DEFAULT_CONCURRENCY,
     on_progress: Progress = no_progress,
 ) -> Attack:
-    """Try every move with the token of every identity (``only``: of these ServiceAccounts), and judge each answer.
+    """Try every request with the token of every identity (``only``: of these ServiceAccounts), and judge each answer.
 
     Nothing that exists is changed. Made and removed again: a pod that never starts for each identity without a pod, and
     a ServiceAccount without rights. Raises ApiError where the cluster cannot be read, AgentIdentitiesError for a name
@@ -123,21 +46,21 @@ def attack(
     started = time.monotonic()
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
-    hideout = Hideout(api)
+    created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:
-        armed = holders(api, chosen, hideout, concurrency)
-        run = _Run(api, declaration, catalogue, armed, concurrency, on_progress)
-        attempts = run.play()
-        attempts += _with_a_dead_account(api, declaration, hideout, run)
+        tokens = holders(api, chosen, created, concurrency)
+        run = _Run(api, declaration, catalogue, tokens, concurrency, on_progress)
+        attempts = run.send_all()
+        attempts += _with_deleted_account(api, declaration, created, run)
     finally:
-        leftovers = hideout.clear(concurrency)
+        leftovers = created.clear(concurrency)
     return Attack(
         server=api.server,
         declaration=declaration,
-        holders=tuple(armed),
+        holders=tuple(tokens),
         attempts=tuple(attempts),
-        pairs=sum(len(requests.siblings_of(one.identity, declaration.identities)) for one in run.ready),
+        pairs=sum(len(siblings_of(one.identity, declaration.identities)) for one in run.ready),
         possible_pairs=len(run.ready) * (len(declaration.identities) - 1),
         leftovers=leftovers,
         seconds=time.monotonic() - started,
@@ -154,14 +77,14 @@ def _chosen(declaration: Declaration, only: Collection[str]) -> list[Identity]:
 
 
 class _Run:
-    """The moves of all holders, many in flight."""
+    """The requests of all attackers, many in flight."""
 
     def __init__(
         self,
         api: Api,
         declaration: Declaration,
         catalogue: Catalogue,
-        armed: Sequence[Holder],
+        tokens: Sequence[Holder],
         concurrency: int,
         on_progress: Progress,
     ) -> None:
@@ -169,112 +92,112 @@ class _Run:
         self._declaration = declaration
         self._concurrency = concurrency
         self._on_progress = on_progress
-        self.ready = [one for one in armed if one.standing is Standing.READY]
+        self.ready = [one for one in tokens if one.token_status is TokenStatus.READY]
         self._pods = {one.identity.name: one.pod for one in self.ready if one.pod}
         elsewhere = declaration.ungranted_namespace
-        self._places = [Place(declaration, one.identity, elsewhere) for one in self.ready]
+        self._attackers = [Attacker(declaration, one.identity, elsewhere) for one in self.ready]
         self._catalogue = catalogue
-        self._lost = threading.Lock()
+        self._checking = threading.Lock()
         self._gone = ""
 
-    def play(self) -> list[Attempt]:
+    def send_all(self) -> list[Attempt]:
         """Positive controls first: where one fails, the rest would prove nothing, and is not sent."""
         jobs = [
-            (holder, move)
-            for holder, place in zip(self.ready, self._places, strict=True)
-            for move in requests.moves_of(place, self._catalogue, self._pods)
-            if move.token is not requests.Token.DELETED_ACCOUNT
+            (holder, request)
+            for holder, attacker in zip(self.ready, self._attackers, strict=True)
+            for request in attack_requests(attacker, self._catalogue, self._pods)
+            if request.token is not TokenKind.DELETED_ACCOUNT
         ]
         controls = [job for job in jobs if job[1].control]
         others = [job for job in jobs if not job[1].control]
-        total = len(jobs)
-        attempts = self._all(controls, 0, total)
+        attempts = self._send_each(controls, 0, len(jobs))
         if any(each.outcome is Outcome.NOT_SENT for each in attempts):
             return attempts
-        return attempts + self._all(others, len(controls), total)
+        return attempts + self._send_each(others, len(controls), len(jobs))
 
-    def _all(self, jobs: Sequence[tuple[Holder, Move]], before: int, total: int) -> list[Attempt]:
+    def _send_each(self, jobs: Sequence[tuple[Holder, AttackRequest]], before: int, total: int) -> list[Attempt]:
         return fan_out(
-            lambda job: self._play(*job),
+            lambda job: self._send_as(*job),
             jobs,
             concurrency=self._concurrency,
             abort=self._api.abort,
             on_progress=lambda done, _: self._on_progress(before + done, total),
         )
 
-    def _play(self, holder: Holder, move: Move) -> Attempt:
+    def _send_as(self, holder: Holder, request: AttackRequest) -> Attempt:
         one, api = holder.identity, holder.api
-        if move.token is requests.Token.OTHER_AUDIENCE:
-            api = holder.foreign
+        if request.token is TokenKind.OTHER_AUDIENCE:
+            api = holder.other_audience
             if api is None:
-                named = guard(holder.foreign_note) or holder.foreign_note
-                stopped = named.startswith("ValidatingAdmissionPolicy ")
-                return Attempt(one, move, Verdict(Outcome.GUARD if stopped else Outcome.NOT_SENT, named))
+                note = holder.other_audience_note
+                outcome = Outcome.GUARD if note.startswith(POLICY) else Outcome.NOT_SENT
+                return Attempt(one, request, Verdict(outcome, note))
         if self._gone or api is None:
-            return Attempt(one, move, Verdict(Outcome.NOT_SENT, self._gone or holder.note))
-        return self.send(one, api, move)
+            return Attempt(one, request, Verdict(Outcome.NOT_SENT, self._gone or holder.note))
+        return self.send(one, api, request)
 
-    def send(self, one: Identity, api: Api, move: Move) -> Attempt:
-        """One move; an unexpected success is asked about at once, with the token that had it."""
+    def send(self, one: Identity, api: Api, request: AttackRequest) -> Attempt:
+        """One request; the API server is asked at once, with the same token, what allowed an unexpected success."""
         try:
-            answer = api.raw(move.method, move.path, move.body or None, move.headers, repeatable=True)
+            answer = api.raw(request.method, request.path, request.body or None, request.headers, repeatable=True)
         except ApiError as error:
-            self._look_for_the_server(str(error))
-            return Attempt(one, move, Verdict(Outcome.NOT_SENT, str(error)))
+            self._check_server(str(error))
+            return Attempt(one, request, Verdict(Outcome.NOT_SENT, str(error)))
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._look_for_the_server(f"{self._api.server}: {answer.status} {answer.message}".rstrip())
-        attempt = Attempt(one, move, judge(move, one, answer, self._declaration), answer.status)
-        if move.token is not requests.Token.OWN or move.control:
+            self._check_server(f"{self._api.server}: {answer.status} {answer.message}".rstrip())
+        attempt = Attempt(one, request, judge(request, one, answer, self._declaration), answer.status)
+        if request.token is not TokenKind.OWN or request.control:
             return attempt
-        if troubled(answer):  # a proxy passes on the trouble of what it leads to: the authorizer may have said yes
-            allowed, reason = _asked(api, move)
+        if is_unavailable(answer):  # a proxied backend may be down, though the authorizer allowed the request
+            allowed, reason = _review(api, request)
             if allowed:
-                verdict = judge(move, one, answer, self._declaration, authorized=True)
+                verdict = judge(request, one, answer, self._declaration, authorized=True)
                 return replace(attempt, verdict=verdict, allowed_by=reason)
         elif attempt.outcome is Outcome.UNEXPECTED:
-            return replace(attempt, allowed_by=_asked(api, move)[1])
+            return replace(attempt, allowed_by=_review(api, request)[1])
         return attempt
 
-    def _look_for_the_server(self, why: str) -> None:
-        """Once it serves no more, nothing more is sent; what was not sent says so."""
-        with self._lost:
+    def _check_server(self, why: str) -> None:
+        """Once the API server is gone nothing more is sent, and each request that was not sent says so."""
+        with self._checking:
             if not self._gone and not self._api.serves():
                 self._gone = why
 
 
-def _asked(api: Api, move: Move) -> tuple[bool, str]:
-    """Whether the API server allows what a move needs, and the first reason that it gives, in its own words."""
+def _review(api: Api, request: AttackRequest) -> tuple[bool, str]:
+    """Whether the API server allows what a request needs, and the first reason that it gives, in its own words."""
     reason = ""
-    for rights in rights_needed(move):
-        answers = [_may(api, right) for right in rights]
-        reason = reason or next((why for allowed, why in answers if allowed), "")
-        if all(allowed for allowed, _ in answers):
+    for rights in rights_needed(request):
+        answers = [_ask(api, right) for right in rights]
+        reason = reason or next((each.reason for each in answers if each.allowed), "")
+        if all(each.allowed for each in answers):
             return True, reason
     return False, reason
 
 
-def _may(api: Api, right: Request) -> tuple[bool, str]:
+def _ask(api: Api, right: Request) -> ReviewStatus:
     try:
-        status = ask_self(api, right)
+        return ask_self(api, right)
     except ApiError:
-        return False, ""
-    return status.allowed, status.reason
+        return ReviewStatus(allowed=False)
 
 
-def _with_a_dead_account(api: Api, declaration: Declaration, hideout: Hideout, run: _Run) -> list[Attempt]:
+def _with_deleted_account(api: Api, declaration: Declaration, created: CreatedObjects, run: _Run) -> list[Attempt]:
     """The token of a deleted ServiceAccount, until it is refused."""
     if not run.ready:
         return []
-    name, dead, note = dead_account(api, declaration.namespace, hideout)
-    nobody = Identity(name, declaration.namespace, "(a deleted ServiceAccount)", (), TokenSettings("none"))
-    place = Place(declaration, nobody, declaration.ungranted_namespace)
-    tried = [move for move in requests.listed_moves(place) if move.token is requests.Token.DELETED_ACCOUNT]
-    if dead is None:
-        return [Attempt(nobody, move, Verdict(Outcome.NOT_SENT, note)) for move in tried]
+    name, token, note = deleted_account(api, declaration.namespace, created)
+    identity = Identity(name, declaration.namespace, "(a deleted ServiceAccount)", (), TokenSettings("none"))
+    attacker = Attacker(declaration, identity, declaration.ungranted_namespace)
+    tried = [each for each in listed_requests(attacker) if each.token is TokenKind.DELETED_ACCOUNT]
+    if token is None:
+        return [Attempt(identity, request, Verdict(Outcome.NOT_SENT, note)) for request in tried]
     attempts = []
-    for move in tried:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (attempt := run.send(nobody, dead, move)).outcome is Outcome.UNEXPECTED and time.monotonic() < deadline:
+    for request in tried:
+        deadline = time.monotonic() + _DELETION_SECONDS
+        attempt = run.send(identity, token, request)
+        while attempt.outcome is Outcome.UNEXPECTED and time.monotonic() < deadline:
             time.sleep(_PAUSE_SECONDS)
+            attempt = run.send(identity, token, request)
         attempts.append(attempt)
     return attempts

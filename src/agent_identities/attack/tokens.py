@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agent_identities.attack.verdict import guard
+from agent_identities.attack.verdict import refusing_policy
 from agent_identities.declaration import Identity
 from agent_identities.kube.client import Answer, Api, ApiError
 from agent_identities.kube.fanout import fan_out
@@ -22,14 +22,14 @@ from agent_identities.kube.fanout import fan_out
 ATTACK_LABEL = "agent-identities/attack"
 """On the pods and accounts that a run makes for itself; its value is the run."""
 
-FOREIGN_AUDIENCE = "https://agent-identities.invalid"
+OTHER_AUDIENCE = "https://agent-identities.invalid"
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 600, 3600
-_CREATED, _BAD_REQUEST, _NOT_FOUND, _TROUBLE = 201, 400, 404, 500
+_CREATED, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 201, 400, 404, 500
 _SHOWN = 200
 
 
-class Standing(StrEnum):
+class TokenStatus(StrEnum):
     """Whether an identity could be attacked from."""
 
     READY = "ready"
@@ -43,20 +43,20 @@ class Holder:
     """An identity, and what asks with its token: None where there is none, and ``note`` says why.
 
     ``pod`` is what the token is bound to; "" for a token that is bound to nothing, and ``note`` says why. ``foreign``
-    holds a token for another audience, ``foreign_note`` tells why there is none.
+    holds a token for another audience, ``other_audience_note`` tells why there is none.
     """
 
     identity: Identity
-    standing: Standing
+    token_status: TokenStatus
     api: Api | None = None
     pod: str = ""
     note: str = ""
-    foreign: Api | None = None
-    foreign_note: str = ""
+    other_audience: Api | None = None
+    other_audience_note: str = ""
 
 
 @dataclass
-class Hideout:
+class CreatedObjects:
     """What a run makes on the cluster, and takes away again."""
 
     api: Api
@@ -71,7 +71,7 @@ class Hideout:
         with self._lock:
             self._made[path] = shlex.join(["kubectl", "-n", namespace, "delete", kind, name])
         answer = self.api.raw("POST", collection, json.dumps(body))
-        if _BAD_REQUEST <= answer.status < _TROUBLE:  # else it may be there, whatever the answer
+        if _BAD_REQUEST <= answer.status < _SERVER_ERROR:  # else it may be there, whatever the answer
             with self._lock:
                 self._made.pop(path, None)
         return answer
@@ -94,7 +94,7 @@ class Hideout:
         return tuple(self._made.values())
 
 
-def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurrency: int) -> list[Holder]:
+def holders(api: Api, identities: Sequence[Identity], created: CreatedObjects, concurrency: int) -> list[Holder]:
     """A token of each, in order. Raises ApiError where the cluster cannot be read at all."""
     namespaces = sorted({one.namespace for one in identities})
     accounts = {
@@ -106,9 +106,9 @@ def holders(api: Api, identities: Sequence[Identity], hideout: Hideout, concurre
 
     def hold(one: Identity) -> Holder:
         try:
-            return _hold(api, one, hideout, pods, there=(one.namespace, one.name) in accounts)
+            return _hold(api, one, created, pods, there=(one.namespace, one.name) in accounts)
         except ApiError as error:
-            return Holder(one, Standing.REFUSED, note=str(error))
+            return Holder(one, TokenStatus.REFUSED, note=str(error))
 
     return fan_out(hold, identities, concurrency=concurrency, abort=api.abort)
 
@@ -123,22 +123,28 @@ def _pods(api: Api, namespace: str) -> Iterator[tuple[tuple[str, str], str]]:
                 yield (namespace, item["spec"].get("serviceAccountName", "default")), item["metadata"]["name"]
 
 
-def _hold(api: Api, one: Identity, hideout: Hideout, pods: Mapping[tuple[str, str], str], *, there: bool) -> Holder:
+def _hold(
+    api: Api, one: Identity, created: CreatedObjects, pods: Mapping[tuple[str, str], str], *, there: bool
+) -> Holder:
     meant_to_have_none = one.quarantined or one.access == "proxied" or bool(one.token.audience)
     if not there:
-        return Holder(one, Standing.TOKENLESS if one.quarantined else Standing.ABSENT, note="no such ServiceAccount")
+        return Holder(
+            one, TokenStatus.TOKENLESS if one.quarantined else TokenStatus.ABSENT, note="no such ServiceAccount"
+        )
     pod, note = pods.get((one.namespace, one.name), ""), ""
     if not pod:
-        pod, note = _make_pod(one, hideout)
+        pod, note = _make_pod(one, created)
     bound = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod}} if pod else {}
     answer = _request_token(api, one.namespace, one.name, _seconds(one), bound)
     if answer.status != _CREATED:
-        standing = Standing.TOKENLESS if meant_to_have_none and guard(answer.message) else Standing.REFUSED
-        return Holder(one, standing, note=_words(answer))
-    foreign = _request_token(api, one.namespace, one.name, _seconds(one), bound | {"audiences": [FOREIGN_AUDIENCE]})
+        status = (
+            TokenStatus.TOKENLESS if meant_to_have_none and refusing_policy(answer.message) else TokenStatus.REFUSED
+        )
+        return Holder(one, status, note=_words(answer))
+    foreign = _request_token(api, one.namespace, one.name, _seconds(one), bound | {"audiences": [OTHER_AUDIENCE]})
     return Holder(
         one,
-        Standing.READY,
+        TokenStatus.READY,
         api.with_token(answer.body["status"]["token"]),
         pod,
         note,
@@ -147,11 +153,11 @@ def _hold(api: Api, one: Identity, hideout: Hideout, pods: Mapping[tuple[str, st
     )
 
 
-def _make_pod(one: Identity, hideout: Hideout) -> tuple[str, str]:
+def _make_pod(one: Identity, created: CreatedObjects) -> tuple[str, str]:
     """The name of a new pod that runs as it and never starts; "" and why there is none."""
-    name = f"{one.name}-attack-{hideout.run}"
+    name = f"{one.name}-attack-{created.run}"
     collection = f"/api/v1/namespaces/{one.namespace}/pods"
-    answer = hideout.make(collection, "pod", _pod(one, name, hideout.run))
+    answer = created.make(collection, "pod", _pod(one, name, created.run))
     return (name, "") if answer.status == _CREATED else ("", f"not bound to a pod: {_words(answer)}")
 
 
@@ -186,19 +192,19 @@ def _request_token(api: Api, namespace: str, account: str, seconds: int, spec: M
     return api.raw("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", json.dumps(body))
 
 
-def dead_account(api: Api, namespace: str, hideout: Hideout) -> tuple[str, Api | None, str]:
+def deleted_account(api: Api, namespace: str, created: CreatedObjects) -> tuple[str, Api | None, str]:
     """The name of a ServiceAccount that has been deleted, what asks with its token, and why there is none."""
-    name = f"attack-{hideout.run}"
+    name = f"attack-{created.run}"
     collection = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-    body = {"metadata": {"name": name, "labels": {ATTACK_LABEL: hideout.run}}, "automountServiceAccountToken": False}
+    body = {"metadata": {"name": name, "labels": {ATTACK_LABEL: created.run}}, "automountServiceAccountToken": False}
     try:
-        made = hideout.make(collection, "serviceaccount", body)
+        made = created.make(collection, "serviceaccount", body)
         if made.status != _CREATED:
             return name, None, _words(made)
         answer = _request_token(api, namespace, name, _SHORTEST_SECONDS, {})
         if answer.status != _CREATED:
             return name, None, _words(answer)
-        if not hideout.remove(f"{collection}/{name}"):
+        if not created.remove(f"{collection}/{name}"):
             return name, None, "its ServiceAccount could not be deleted"
     except ApiError as error:
         return name, None, str(error)
@@ -206,4 +212,4 @@ def dead_account(api: Api, namespace: str, hideout: Hideout) -> tuple[str, Api |
 
 
 def _words(answer: Answer) -> str:
-    return guard(answer.message) or f"{answer.status} {answer.message[:_SHOWN]}".rstrip()
+    return refusing_policy(answer.message) or f"{answer.status} {answer.message[:_SHOWN]}".rstrip()

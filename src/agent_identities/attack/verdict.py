@@ -1,4 +1,4 @@
-"""What an answer means: whether a move was stopped, by whom, and whether the values had declared it.
+"""What an answer means: whether a request was stopped, by whom, and whether the values had declared it.
 
 A refusal counts only if it is the authorizer's 403, in its own words for exactly this request, or an admission policy's
 that names itself. Any other answer (404, 409, 422, another 403) came after the authorizer had said yes.
@@ -11,21 +11,20 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any
 
-from agent_identities.attack.requests import Move, Token
+from agent_identities.attack.request import AttackRequest, TokenKind
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity
 from agent_identities.kube.client import Answer
 from agent_identities.rbac import PolicyRule, Request, ServiceAccount, User, covers, requests_of, rule_allows
 from agent_identities.rbac.default_grants import EVERY_SERVICE_ACCOUNT
 
-_GUARD = re.compile(
-    r"(?P<kind>ValidatingAdmissionPolicy) '(?P<name>[^']+)' with binding '[^']+' denied request: (?P<why>.*)"
-)
-_UNAUTHORIZED, _FORBIDDEN, _BUSY, _TROUBLE = 401, 403, 429, 500
+POLICY = "ValidatingAdmissionPolicy"
+_GUARD = re.compile(rf"(?P<kind>{POLICY}) '(?P<name>[^']+)' with binding '[^']+' denied request: (?P<why>.*)")
+_UNAUTHORIZED, _FORBIDDEN, _THROTTLED, _SERVER_ERROR = 401, 403, 429, 500
 _SHOWN = 200
 
 
 class Outcome(StrEnum):
-    """How a move ended; only UNEXPECTED and NOT_SENT are findings."""
+    """How a request ended; only UNEXPECTED and NOT_SENT are findings."""
 
     RBAC = "refused by RBAC"
     GUARD = "refused by a guard"
@@ -46,70 +45,70 @@ class Verdict:
     how: str = ""
 
 
-def guard(message: str) -> str:
+def refusing_policy(message: str) -> str:
     """The admission policy that a refusal names, with its words; "" where none does."""
     found = _GUARD.search(message)
     return f"{found['kind']} {found['name']}: {found['why']}" if found else ""
 
 
-def troubled(answer: Answer) -> bool:
+def is_unavailable(answer: Answer) -> bool:
     """Whether the server says that it could not do it just now: no word on whether it would have allowed it."""
-    return answer.status == _BUSY or answer.status >= _TROUBLE
+    return answer.status == _THROTTLED or answer.status >= _SERVER_ERROR
 
 
 def judge(
-    move: Move, identity: Identity, answer: Answer, declaration: Declaration, *, authorized: bool = False
+    request: AttackRequest, identity: Identity, answer: Answer, declaration: Declaration, *, authorized: bool = False
 ) -> Verdict:
-    """What the server's answer to a move of this identity means.
+    """What the server's answer to a request of this identity means.
 
     ``authorized``: the authorizer is known to allow it, so that an error of the server is no excuse.
     """
-    if move.token is not Token.OWN:
-        return _of_a_bad_token(answer)
-    if named := guard(answer.message):
+    if request.token is not TokenKind.OWN:
+        return _of_another_token(answer)
+    if named := refusing_policy(answer.message):
         return Verdict(Outcome.GUARD, named)
     if answer.status == _UNAUTHORIZED:
         return Verdict(Outcome.NOT_SENT, "401: the token is not valid any more")
-    if troubled(answer) and not authorized:
+    if is_unavailable(answer) and not authorized:
         return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}".rstrip())
     if answer.status == _FORBIDDEN and not answer.message:
         return Verdict(Outcome.NOT_SENT, "403 in words that are no API server's: something before it answered")
-    if refused_by_rbac(move, identity.user, answer):
-        return _of_a_refusal(move, identity, answer)
-    if move.control == "rules":
+    if refused_by_rbac(request, identity.user, answer):
+        return _of_a_refusal(request, identity, answer)
+    if request.control == "rules":
         return _of_rules(identity, answer)
-    if move.control == "identity":
+    if request.control == "identity":
         return _of_identity(identity, answer)
-    if move.asks is not None and not (answer.body.get("status") or {}).get("allowed"):
+    if request.asks is not None and not (answer.body.get("status") or {}).get("allowed"):
         return Verdict(Outcome.ASKED, "SelfSubjectAccessReview: not allowed")
     how = f"{answer.status} {answer.message[:_SHOWN]}".rstrip()
-    standing = _standing(move, identity)
-    acting = _acting_as(move, declaration)
-    if standing is not Outcome.DECLARED or acting is None:
-        return Verdict(standing, how)
+    if_allowed = _outcome_if_allowed(request, identity)
+    acting = _acting_as(request, declaration)
+    if if_allowed is not Outcome.DECLARED or acting is None:
+        return Verdict(if_allowed, how)
     # It may act as that one: what counts from here on is what that one may do.
-    if f'User "{acting.user.name}" cannot {_words(move.info)}' in answer.message and answer.status == _FORBIDDEN:
+    if f'User "{acting.user.name}" cannot {_words(request.needs)}' in answer.message and answer.status == _FORBIDDEN:
         return Verdict(Outcome.RBAC, answer.message)
-    return Verdict(Outcome.DECLARED if declared(acting, move.info) else Outcome.UNEXPECTED, how)
+    return Verdict(Outcome.DECLARED if declared(acting, request.needs) else Outcome.UNEXPECTED, how)
 
 
-def _acting_as(move: Move, declaration: Declaration) -> Identity | None:
-    """Which of the declared identities a move is sent as, other than its own."""
-    account = ServiceAccount.of_user(impersonated(move.headers))
+def _acting_as(request: AttackRequest, declaration: Declaration) -> Identity | None:
+    """Which of the declared identities a request is sent as, other than its own."""
+    account = ServiceAccount.of_user(impersonated(request.headers))
     return declaration.find(*account) if account else None
 
 
-def _of_a_refusal(move: Move, identity: Identity, answer: Answer) -> Verdict:
-    if move.asks is not None or move.control:
+def _of_a_refusal(request: AttackRequest, identity: Identity, answer: Answer) -> Verdict:
+    if request.asks is not None or request.control:
         return Verdict(Outcome.NOT_SENT, f"it may not even ask: {answer.message[:_SHOWN]}")
-    as_declared = _standing(move, identity) is Outcome.UNEXPECTED
+    as_declared = _outcome_if_allowed(request, identity) is Outcome.UNEXPECTED
     return Verdict(Outcome.RBAC if as_declared else Outcome.WITHHELD, answer.message)
 
 
-def _of_a_bad_token(answer: Answer) -> Verdict:
+def _of_another_token(answer: Answer) -> Verdict:
     if answer.status == _UNAUTHORIZED:
         return Verdict(Outcome.TOKEN, "401 Unauthorized")
-    if troubled(answer):
+    if is_unavailable(answer):
         return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}".rstrip())
     return Verdict(Outcome.UNEXPECTED, f"{answer.status}: the token was accepted")
 
@@ -145,14 +144,14 @@ def _of_identity(identity: Identity, answer: Answer) -> Verdict:
 # ---- what the authorizer is asked
 
 
-def refused_by_rbac(move: Move, user: User, answer: Answer) -> bool:
+def refused_by_rbac(request: AttackRequest, user: User, answer: Answer) -> bool:
     """Whether the authorizer refused just this request of just this user (apiserver responsewriters/errors.go)."""
     if answer.status != _FORBIDDEN or answer.body.get("reason") != "Forbidden":
         return False
     who = f'User "{user.name}" cannot '
-    if impersonated(move.headers):
+    if impersonated(request.headers):
         return f"{who}impersonate" in answer.message
-    info = move.info if move.asks is None else None
+    info = request.needs if request.asks is None else None
     return info is None or who + _words(info) in answer.message
 
 
@@ -169,18 +168,18 @@ def impersonated(headers: Mapping[str, str]) -> str:
     return next((value for name, value in headers.items() if name.lower() == "impersonate-user"), "")
 
 
-def rights_needed(move: Move) -> tuple[tuple[Request, ...], ...]:
+def rights_needed(request: AttackRequest) -> tuple[tuple[Request, ...], ...]:
     """What the server asks its authorizer before it goes on: all rights of one of these alternatives."""
-    user = impersonated(move.headers)
+    user = impersonated(request.headers)
     if not user:
-        return ((move.info,),)
+        return ((request.needs,),)
     who = ServiceAccount.of_user(user)
     legacy = [
         Request("impersonate", "", "serviceaccounts", "", who.name, who.namespace)
         if who
         else Request("impersonate", "", "users", "", user)
     ]
-    for name, value in move.headers.items():
+    for name, value in request.headers.items():
         match name.lower().removeprefix("impersonate-"):
             case "group":
                 legacy.append(Request("impersonate", "", "groups", "", value))
@@ -192,7 +191,7 @@ def rights_needed(move: Move) -> tuple[tuple[Request, ...], ...]:
     if not who or len(legacy) > 1:
         return (tuple(legacy),)
     # KEP-5284: who, and for which request.
-    info = move.info
+    info = request.needs
     may = Request("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", who.name, who.namespace)
     on = Request(
         f"impersonate-on:serviceaccount:{info.verb}",
@@ -201,9 +200,9 @@ def rights_needed(move: Move) -> tuple[tuple[Request, ...], ...]:
     return (tuple(legacy), (may, on))
 
 
-def _standing(move: Move, identity: Identity) -> Outcome:
-    """What a move is that the authorizer let pass."""
-    alternatives = rights_needed(move)
+def _outcome_if_allowed(request: AttackRequest, identity: Identity) -> Outcome:
+    """The outcome of a request that the authorizer allows."""
+    alternatives = rights_needed(request)
     if any(all(_allows(EVERY_SERVICE_ACCOUNT, right) for right in rights) for rights in alternatives):
         return Outcome.EVERYONE
     if any(all(declared(identity, right) for right in rights) for rights in alternatives):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent_identities.audit.trace import MORE, Outcome, Trace, Use
+from agent_identities.audit.trace import MORE, RequestOutcome, Trace, Use
 from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, TierGrant
 from agent_identities.rbac import VERBS, PolicyRule, Request, ServiceAccount, breakdown, covers, rule_allows
@@ -127,7 +127,7 @@ def _propose(
         rules={},
         unused={},
         kept=kept,
-        denied=tuple(use for each in done.values() for use in each if use.outcome is Outcome.DENIED),
+        denied=tuple(use for each in done.values() for use in each if use.outcome is RequestOutcome.DENIED),
         elsewhere=tuple(use for use in needs.elsewhere if not any(_is_by(use, grant) for grant in kept)),
     )
     if why := _why_untouched(identities, active, done, needs, options):
@@ -195,8 +195,8 @@ class _Needs:
 
     def add(self, identity: Identity, use: Use) -> None:
         """Takes the requests of one agent."""
-        wanted = use.outcome in (Outcome.ALLOWED, Outcome.REFUSED)
-        asked = self._options.include_denied and use.outcome is Outcome.DENIED and use.request.verb in VERBS
+        wanted = use.outcome in (RequestOutcome.ALLOWED, RequestOutcome.REFUSED)
+        asked = self._options.include_denied and use.outcome is RequestOutcome.DENIED and use.request.verb in VERBS
         if not wanted and not asked:
             return
         if use.request.resource == MORE:

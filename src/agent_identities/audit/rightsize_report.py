@@ -10,7 +10,7 @@ from agent_identities.audit.proposal import Change, Rightsizing
 from agent_identities.audit.rightsize import Proposal, compact
 from agent_identities.audit.trace_report import rows
 from agent_identities.chart import yaml as strict_yaml
-from agent_identities.chart.names import PROXY_TIER
+from agent_identities.chart.names import values_path
 from agent_identities.declaration import EVERYWHERE
 from agent_identities.rbac import PolicyRule, breakdown
 from agent_identities.report.model import Block, Finding, Location, Report, Severity, many
@@ -148,7 +148,7 @@ def _findings(proposals: Sequence[Proposal]) -> Iterator[Finding]:
                 "unused-grants",
                 Severity.WARNING,
                 f"{one.entry} has {many(unused, 'grant')} that the log does not show in use.",
-                Location(values=PROXY_TIER if one.entry == PROXY_TIER else f"agents.{one.entry}"),
+                Location(values=values_path(one.entry)),
             )
 
 

@@ -29,7 +29,7 @@ _FOREIGN_BEFORE_ANY_EVENT = 1_000
 _TOKEN = "JTI="  # noqa: S105  # what ids of tokens begin with
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """What became of a request."""
 
     ALLOWED = "allowed"
@@ -68,7 +68,7 @@ class Use:
 
     agent: ServiceAccount
     request: Request
-    outcome: Outcome
+    outcome: RequestOutcome
     reason: str
     via: str
     constraint: str
@@ -217,7 +217,7 @@ class Tracer:
         self._limits = limits = limits or Limits()
         self._uses: dict[_Key, Use] = {}
         self._unattributed: dict[_Key, Use] = {}
-        self._kinds: dict[tuple[ServiceAccount, Outcome], int] = {}
+        self._kinds: dict[tuple[ServiceAccount, RequestOutcome], int] = {}
         self._names = 0
         self._credentials: Recent[tuple[ServiceAccount, str], Credential] = Recent(limits.credentials, self._forget)
         self._forgotten: dict[ServiceAccount, int] = {}
@@ -391,12 +391,12 @@ class Tracer:
         )
 
 
-def _outcome(event: Event) -> Outcome:
+def _outcome(event: Event) -> RequestOutcome:
     if event.decision == "allow":
-        return Outcome.REFUSED if event.code == 403 else Outcome.ALLOWED
+        return RequestOutcome.REFUSED if event.code == 403 else RequestOutcome.ALLOWED
     if event.decision == "forbid" or event.code == 403:
-        return Outcome.DENIED
-    return Outcome.UNDECIDED
+        return RequestOutcome.DENIED
+    return RequestOutcome.UNDECIDED
 
 
 def _order(use: Use) -> tuple[str, ...]:

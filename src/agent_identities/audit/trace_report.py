@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from agent_identities.audit.trace import MORE, Credential, Outcome, Trace, Use
+from agent_identities.audit.trace import MORE, Credential, RequestOutcome, Trace, Use
 from agent_identities.chart.objects import Key
 from agent_identities.rbac import ServiceAccount
 from agent_identities.report.model import Cell, Column, Finding, Location, Report, Severity, Style, Table, cell, many
-from agent_identities.verify.surprises import phrase
+from agent_identities.report.words import phrase
 
 MOST_AGENTS = 30
 """More agents than this are counted in the text, not listed."""
@@ -17,35 +17,35 @@ _MOST_PATHS = 3
 _ITSELF = "itself"
 _BASELINE = "what every ServiceAccount may"
 _STYLES = {
-    Outcome.ALLOWED: Style.GOOD,
-    Outcome.DENIED: Style.NOTABLE,
-    Outcome.REFUSED: Style.NOTABLE,
-    Outcome.UNDECIDED: Style.MUTED,
+    RequestOutcome.ALLOWED: Style.GOOD,
+    RequestOutcome.DENIED: Style.NOTABLE,
+    RequestOutcome.REFUSED: Style.NOTABLE,
+    RequestOutcome.UNDECIDED: Style.MUTED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TraceRow:
     """Requests of one agent with one outcome, by one binding, sent by itself or by another."""
 
     agent: ServiceAccount
     sender: str
     did: str
     count: int
-    outcome: Outcome
+    outcome: RequestOutcome
     by: str
 
 
-def rows(uses: Iterable[Use]) -> list[Row]:
+def rows(uses: Iterable[Use]) -> list[TraceRow]:
     """The requests, in the order of agents; for each first what it did itself."""
-    alike: dict[tuple[ServiceAccount, str, Outcome, str], list[Use]] = {}
+    alike: dict[tuple[ServiceAccount, str, RequestOutcome, str], list[Use]] = {}
     for use in uses:
         alike.setdefault((use.agent, sender(use), use.outcome, _by(use)), []).append(use)
     made = [
-        Row(agent, who, "; ".join(_did(each)), sum(use.count for use in each), outcome, by)
+        TraceRow(agent, who, "; ".join(_did(each)), sum(use.count for use in each), outcome, by)
         for (agent, who, outcome, by), each in alike.items()
     ]
-    order = list(Outcome)
+    order = list(RequestOutcome)
     return sorted(
         made, key=lambda row: (row.agent, row.sender != "itself", row.sender, order.index(row.outcome), row.by)
     )
@@ -61,9 +61,9 @@ def sender(use: Use) -> str:
 
 
 def _by(use: Use) -> str:
-    if use.outcome is Outcome.DENIED:
+    if use.outcome is RequestOutcome.DENIED:
         return "no binding"
-    if use.outcome is Outcome.UNDECIDED:
+    if use.outcome is RequestOutcome.UNDECIDED:
         return "not authorized: answered before"
     binding = use.binding
     if binding is None:
@@ -167,7 +167,7 @@ def notes(trace: Trace) -> Iterator[str]:
     for agent, count in trace.forgotten.items():
         yield f"{agent}: {many(count, 'older credential')} no longer told apart; its requests are counted."
     for agent in sorted(trace.agents.quarantined):
-        allowed = [use for use in trace.of(agent) if use.outcome is Outcome.ALLOWED]
+        allowed = [use for use in trace.of(agent) if use.outcome is RequestOutcome.ALLOWED]
         if allowed:
             last = max(use.last for use in allowed)
             yield f"{agent} is in quarantine by these values; its last allowed request was at {last}."
@@ -197,8 +197,8 @@ def attributed_percent(trace: Trace) -> str:
     return "100 %" if not trace.not_attributed else f"{min(share, 99.99):.2f} %"
 
 
-def _counts(trace: Trace) -> list[tuple[Outcome, int]]:
-    return [(each, sum(use.count for use in trace.uses if use.outcome is each)) for each in Outcome]
+def _counts(trace: Trace) -> list[tuple[RequestOutcome, int]]:
+    return [(each, sum(use.count for use in trace.uses if use.outcome is each)) for each in RequestOutcome]
 
 
 # ---- tables
@@ -209,10 +209,10 @@ def _table(*columns: str, rows: Iterable[tuple[Cell, ...]]) -> Table:
     return Table(tuple(Column(name, right=name == "requests", whole=name in whole) for name in columns), tuple(rows))
 
 
-def _did_rows(made: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
+def _did_rows(made: Sequence[TraceRow]) -> Iterator[tuple[Cell, ...]]:
     last = None
     for row in made:
-        did = row.did if row.outcome is Outcome.ALLOWED else f"{row.outcome}: {row.did}"
+        did = row.did if row.outcome is RequestOutcome.ALLOWED else f"{row.outcome}: {row.did}"
         agent = "" if row.agent == last else row.agent.name
         yield (
             cell(agent),

@@ -21,6 +21,11 @@ AGENT_PLACEHOLDER = "{agent}"
 _CENTRAL_ROLE = "agent-proxy-role"
 
 
+def values_path(entry: str) -> str:
+    """Where an identity is declared in the values; ``entry`` is its key there, PROXY_TIER for the proxy."""
+    return entry if entry == PROXY_TIER else f"agents.{entry}"
+
+
 def role_name(tier: str, *, proxy: str, agent: str = "") -> str:
     """The Role that the chart makes of a tier, in the release's namespace.
 

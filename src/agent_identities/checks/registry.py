@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agent_identities.chart.names import AGENT_LABEL, PROXY_TIER, TIER_LABEL
+from agent_identities.chart.names import AGENT_LABEL, PROXY_TIER, TIER_LABEL, values_path
 from agent_identities.chart.objects import KubeObject, Objects
 from agent_identities.declaration import Declaration
 from agent_identities.rbac import Authorizer, Catalogue, Policy, ServiceAccount
@@ -41,9 +41,7 @@ class Install:
             return f"{'' if tier == PROXY_TIER else 'tiers.'}{tier}{rule or ('.rules' if index else '')}"
         name = obj.labels.get(AGENT_LABEL)
         identity = self.declaration.find(obj.key.namespace, name) if name else None
-        if identity is None:
-            return ""
-        return identity.entry if identity.entry == PROXY_TIER else f"agents.{identity.entry}"
+        return "" if identity is None else values_path(identity.entry)
 
     @cached_property
     def policy(self) -> Policy:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
+from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.checks.registry import Check, Install
 from agent_identities.declaration import Identity
@@ -35,8 +36,9 @@ def _text(rule: PolicyRule) -> str:
 
 
 def _finding(identity: Identity, namespace: str, what: str, remediation: str) -> Finding:
-    values = "proxy" if identity.entry == "proxy" else f"agents.{identity.entry}"
-    location = Location(Key("", "ServiceAccount", identity.namespace, identity.name), values=values)
+    location = Location(
+        Key("", "ServiceAccount", identity.namespace, identity.name), values=values_path(identity.entry)
+    )
     where = f"in namespace {namespace}" if namespace else "in the whole cluster"
     return CHECK.finding(location, f"{what} {where}", remediation)
 

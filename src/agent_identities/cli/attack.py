@@ -73,4 +73,4 @@ def attack(
         result = run(agents, found, only=agent or (), concurrency=concurrency, on_progress=on_progress)
     write(result.report(listing=every), output, sys.stdout)
     if not result.ok:
-        raise typer.Exit(2 if result.void else 1)
+        raise typer.Exit(2 if result.inconclusive else 1)

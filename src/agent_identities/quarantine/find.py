@@ -16,7 +16,7 @@ from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, RELEASE_LA
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api, ApiError
-from agent_identities.quarantine.plan import Target
+from agent_identities.quarantine.plan import TargetAccounts
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HELM = "meta.helm.sh/release-"  # what Helm annotates all that it makes with (helm.sh/helm/v4 pkg/action/validate.go)
@@ -29,14 +29,14 @@ class UnknownAgentError(AgentIdentitiesError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAgent:
     """The target, its ServiceAccounts as they are (none where they are gone), and the values, None where unknown.
 
     ``entry`` is the entry of the values where that was asked for, with all of its instances, else "". ``release`` is in
     the namespace ``home``, where Helm keeps its record, which need not be the agents'.
     """
 
-    target: Target
+    target: TargetAccounts
     entry: str = ""
     accounts: tuple[Mapping[str, Any], ...] = ()
     release: str = "agents"
@@ -51,7 +51,7 @@ class Found:
 
 def find(
     api: Api, agent: str, namespace: str, *, release: str | None = None, values: Mapping[str, Any] | None = None
-) -> Found:
+) -> FoundAgent:
     """The agent of this name, or the instances of the entry of this name.
 
     ``namespace`` is the release's; ``values`` are the merged ones where the caller has them. Where neither the values
@@ -64,7 +64,7 @@ def find(
     names = tuple(each["metadata"]["name"] for each in accounts)
     name, home = _made_by(accounts, release, namespace)
     if accounts and values is None:
-        return Found(Target(place, names), "" if names == (agent,) else agent, accounts, name, home)
+        return FoundAgent(TargetAccounts(place, names), "" if names == (agent,) else agent, accounts, name, home)
     if values is None:
         values = stored_values(api, home, name)
     declaration = declare(values, namespace=namespace) if values is not None else None
@@ -75,7 +75,7 @@ def find(
         place, names = declaration.namespace, tuple(sorted({*names, *declared}))
         accounts = tuple(item for each in names if (item := _account(api, place, each)) is not None)
         name, home = _made_by(accounts, release, namespace)
-    return Found(Target(place, names), "" if names == (agent,) else agent, accounts, name, home, values)
+    return FoundAgent(TargetAccounts(place, names), "" if names == (agent,) else agent, accounts, name, home, values)
 
 
 def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, namespace: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
     from agent_identities.cluster.provide import Cluster
-    from agent_identities.quarantine.revoke import Revocation
+    from agent_identities.quarantine.result import Revocation
 
 
 def quarantine(

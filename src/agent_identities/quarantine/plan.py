@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL
+from agent_identities.chart.objects import Key
 from agent_identities.kube.field_owner import Applied, applied_with
 from agent_identities.kube.roles import RBAC
 from agent_identities.rbac import Request, RoleRef, Subject, User, requests_of
@@ -29,7 +30,7 @@ _BOOTSTRAP_LABEL = "kubernetes.io/bootstrapping"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TargetAccounts:
     """The ServiceAccounts to put out of action: one agent, or all instances of one entry of the values."""
 
     namespace: str
@@ -67,11 +68,17 @@ class Step:
         where = f"/namespaces/{self.namespace}" if self.namespace else ""
         return f"{PREFIXES[self.kind]}{where}/{self.kind.lower()}s"
 
+    @property
+    def key(self) -> Key:
+        """What names the object."""
+        path = PREFIXES[self.kind].split("/")
+        return Key(path[2] if path[1] == "apis" else "", self.kind, self.namespace, self.name)
+
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        return str(self.key)
 
 
-def binding_steps(bindings: Iterable[Manifest], target: Target) -> Iterator[Step]:
+def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """A step for each binding that names the target, however it spells it: whole, or just its subjects."""
     for binding in bindings:
         metadata = binding["metadata"]
@@ -110,7 +117,7 @@ def user_of(subject: Manifest, binding_namespace: str) -> str | None:
     return found[1] if found and found[0] == "User" else None
 
 
-def shared_rights(bindings: Iterable[Manifest], target: Target) -> Iterator[str]:
+def shared_rights(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[str]:
     """Bindings to groups of ServiceAccounts that the target is in: its siblings live by them, so they stay."""
     groups = {SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}"}
     for binding in bindings:
@@ -123,14 +130,14 @@ def shared_rights(bindings: Iterable[Manifest], target: Target) -> Iterator[str]
                 yield f"{binding['kind']} {where}{metadata['name']} to Group {subject['name']}"
 
 
-def account_steps(accounts: Iterable[Manifest], target: Target) -> Iterator[Step]:
+def account_steps(accounts: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """A step for each of the target's ServiceAccounts that is there, and not on its way out already."""
     for account in accounts:
         if account["metadata"]["name"] in target.names and not account["metadata"].get("deletionTimestamp"):
             yield _whole("ServiceAccount", account, "")
 
 
-def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], target: Target) -> Iterator[Step]:
+def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """The target's own Deployments (the chart's: labelled with the agent that they run as), then all of its pods."""
     mine = []
     for deployment in deployments:

@@ -5,8 +5,8 @@ import shlex
 
 import yaml
 
-from agent_identities.quarantine.revoke import Revocation
-from agent_identities.report.model import Block, Column, Finding, Report, Severity, Style, Table, cell
+from agent_identities.quarantine.result import Revocation
+from agent_identities.report.model import Block, Column, Finding, Location, Report, Severity, Style, Table, cell
 
 _SHOWN = ("kind", "namespace", "name", "note")
 
@@ -23,8 +23,10 @@ def build(result: Revocation) -> Report:
         ok=result.ok,
         summary=_summary(result),
         tables=tuple(_tables(result)),
-        findings=tuple(Finding("left", Severity.ERROR, f"Left: {failure}") for failure in result.left),
-        notes=tuple(result.notes),
+        findings=tuple(
+            Finding(each.kind, Severity.ERROR, f"Left: {each}", Location(each.object)) for each in result.left
+        ),
+        notes=result.notes,
         blocks=tuple(_blocks(result)),
         closing=tuple(_closing(result)),
         data=_data(result),
@@ -72,7 +74,7 @@ def _blocks(result: Revocation) -> list[Block]:
         return []
     names = ", ".join(result.target.names)
     title = f"Add this to the values: without it, the next helm upgrade restores the rights of {names}"
-    return [Block("yaml", yaml.safe_dump(result.values_change, default_flow_style=None), title)]
+    return [Block("yaml", yaml.safe_dump(dict(result.values_change), default_flow_style=None), title)]
 
 
 def _closing(result: Revocation) -> list[str]:
@@ -103,7 +105,7 @@ def _data(result: Revocation) -> dict[str, object]:
         "removed": [
             {key: value for key, value in dataclasses.asdict(step).items() if key in _SHOWN} for step in result.steps
         ],
-        "left": list(result.left),
+        "left": [str(failure) for failure in result.left],
         "seconds": {
             **{what: result.done_after.get(what) for what in ("bindings", "account", "pods")},
             "lastAllowed": result.last_allowed,

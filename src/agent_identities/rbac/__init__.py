@@ -7,7 +7,7 @@ from agent_identities.rbac.match import rule_allows
 from agent_identities.rbac.model import Binding, Policy, PolicyError, PolicyRule, Role, RoleRef, Subject
 from agent_identities.rbac.reason import GrantedBy, granted_by
 from agent_identities.rbac.request import VERBS, Request, ServiceAccount, User
-from agent_identities.rbac.risks import SEVERITIES, Risk, Severity
+from agent_identities.rbac.risks import SEVERITIES, Risk, RiskSeverity
 from agent_identities.rbac.selector import LabelRequirement, LabelSelector
 
 __all__ = [
@@ -28,10 +28,10 @@ __all__ = [
     "PolicyRule",
     "Request",
     "Risk",
+    "RiskSeverity",
     "Role",
     "RoleRef",
     "ServiceAccount",
-    "Severity",
     "Subject",
     "User",
     "breakdown",

@@ -6,8 +6,8 @@ from typing import Literal
 from agent_identities.rbac.match import ALL, url_covers
 from agent_identities.rbac.model import PolicyRule
 
-Severity = Literal["critical", "high", "medium", "low"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+RiskSeverity = Literal["critical", "high", "medium", "low"]
+SEVERITIES: tuple[RiskSeverity, ...] = ("critical", "high", "medium", "low")
 
 Scope = Literal["any", "cluster"]
 SCOPES: tuple[Scope, ...] = ("any", "cluster")
@@ -116,7 +116,7 @@ class Risk:
     """
 
     id: str
-    severity: Severity
+    severity: RiskSeverity
     category: str
     scope: Scope
     title: str

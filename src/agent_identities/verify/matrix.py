@@ -9,11 +9,11 @@ from agent_identities.verify.questions import Questions
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class AccessCell:
     """One answer: what the values declare, what the API server says, and its reason, "" where it gives none."""
 
     identity: Identity
-    permission: Request
+    request: Request
     expected: bool
     allowed: bool
     reason: str = ""
@@ -43,7 +43,7 @@ class Matrix(Result):
     server: str
     declaration: Declaration
     questions: Questions
-    cells: tuple[Cell, ...]
+    cells: tuple[AccessCell, ...]
     absent: tuple[Identity, ...] = ()
     undeclared: tuple[Undeclared, ...] = ()
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Matrix(Result):
         return build(self, listing=listing)
 
     @property
-    def surprises(self) -> tuple[Cell, ...]:
+    def surprises(self) -> tuple[AccessCell, ...]:
         """The cells where the cluster differs from the values."""
         return tuple(cell for cell in self.cells if cell.surprising)
 
@@ -65,9 +65,9 @@ class Matrix(Result):
         return not self.absent and not self.undeclared and not any(cell.surprising for cell in self.cells)
 
     @property
-    def permissions(self) -> int:
+    def requests(self) -> int:
         """How many different requests were asked about."""
-        return len({cell.permission for cell in self.cells})
+        return len({cell.request for cell in self.cells})
 
     def count(self, *, expected: bool, allowed: bool) -> int:
         """How many cells expect the one and got the other."""

@@ -125,7 +125,7 @@ def _asked(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Request]:
 
 
 def _atoms(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Request]:
-    """Each single permission of the rules; ``*`` also verb by verb, lest a lesser surprise hide behind it."""
+    """The single requests of the rules; the verb ``*`` also verb by verb, so that a smaller surprise shows, too."""
     for rule in rules:
         verbs = chain.from_iterable((verb, *VERBS) if verb == ALL else (verb,) for verb in rule.verbs)
         spelled = replace(rule, verbs=tuple(dict.fromkeys(verbs)), non_resource_urls=())

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent_identities.report.model import Cell as Field
-from agent_identities.report.model import Column, Report, Span, Style, Table, cell, many
-from agent_identities.verify.matrix import Cell, Matrix
-from agent_identities.verify.rows import ABBREVIATIONS, ACTING, NOTHING, Lines, Mark, Part, Row, table
+from agent_identities.report.model import Cell, Column, Report, Span, Style, Table, cell, many
+from agent_identities.report.words import ABBREVIATIONS, ACTING
+from agent_identities.verify.matrix import AccessCell, Matrix
+from agent_identities.verify.rows import NOTHING, AccessRow, Lines, Mark, Part, table
 from agent_identities.verify.surprises import surprises
 
 _WIDEST_LABEL = 24
@@ -44,7 +44,7 @@ def summary(matrix: Matrix) -> str:
     wrong = len(matrix.surprises) + len(matrix.absent) + len(matrix.undeclared)
     parts = (
         f"{many(len(matrix.declaration.agents), 'agent')} and {matrix.declaration.proxy.name}",
-        many(matrix.permissions, "permission"),
+        many(matrix.requests, "permission"),
         f"{many(len(matrix.cells), 'answer')} in {matrix.seconds:.1f} s",
         f"{matrix.count(expected=True, allowed=True):,} allowed as declared",
         f"{matrix.count(expected=False, allowed=False):,} denied as declared",
@@ -60,7 +60,7 @@ def _data(matrix: Matrix) -> dict[str, object]:
         "seconds": round(matrix.seconds, 3),
         "counts": {
             "agents": len(matrix.declaration.agents),
-            "permissions": matrix.permissions,
+            "permissions": matrix.requests,
             "answers": len(matrix.cells),
             "allowedAsDeclared": matrix.count(expected=True, allowed=True),
             "deniedAsDeclared": matrix.count(expected=False, allowed=False),
@@ -77,8 +77,8 @@ def _data(matrix: Matrix) -> dict[str, object]:
     }
 
 
-def _json_cell(cell: Cell) -> dict[str, object]:
-    permission = cell.permission
+def _json_cell(cell: AccessCell) -> dict[str, object]:
+    permission = cell.request
     return {
         "agent": cell.identity.name,
         "namespace": cell.identity.namespace,
@@ -126,17 +126,17 @@ def _table(matrix: Matrix) -> Table:
     )
 
 
-def _label(row: Row) -> Field:
+def _label(row: AccessRow) -> Cell:
     """The agents of a row, on more than one line where the text is long."""
     text = row.label if len(row.label) <= _WIDEST_LABEL else row.label.replace(" (", "\n(")
     return cell(f"{text}\nno ServiceAccount", Style.BAD) if row.absent else cell(text)
 
 
-def _field(lines: Lines) -> Field:
+def _field(lines: Lines) -> Cell:
     return tuple(tuple(Span(part.text, _STYLES[part.mark]) for part in line) for line in lines)
 
 
-def _listed(columns: Sequence[str], row: Row) -> Lines:
+def _listed(columns: Sequence[str], row: AccessRow) -> Lines:
     """All columns of a row in one: ``read pods, services``."""
     alike: dict[tuple[tuple[Part, ...], tuple[Part, ...]], list[str]] = {}
     for column, lines in zip(columns, row.fields, strict=False):
@@ -164,7 +164,7 @@ def _legend(matrix: Matrix) -> str:
 
 def _acts(matrix: Matrix) -> bool:
     """Whether the proxy may act as an agent, by constrained impersonation."""
-    return any(cell.permission.verb.startswith("impersonate-on:") for cell in matrix.cells if cell.allowed)
+    return any(cell.request.verb.startswith("impersonate-on:") for cell in matrix.cells if cell.allowed)
 
 
 # ---- every cell
@@ -178,11 +178,11 @@ def _listing(matrix: Matrix) -> Table:
     )
 
 
-def _texts(each: Cell) -> tuple[str, ...]:
+def _texts(each: AccessCell) -> tuple[str, ...]:
     words = {True: "allow", False: "deny"}
-    where = each.permission.namespace or "(cluster)"
-    return each.identity.name, str(each.permission), where, words[each.expected], words[each.allowed], each.reason
+    where = each.request.namespace or "(cluster)"
+    return each.identity.name, str(each.request), where, words[each.expected], words[each.allowed], each.reason
 
 
-def _style(each: Cell) -> Style:
+def _style(each: AccessCell) -> Style:
     return _STYLES[Mark.SURPRISE if each.surprising else Mark.DECLARED if each.allowed else Mark.DENIED]

@@ -8,20 +8,14 @@ from itertools import groupby
 
 from agent_identities.declaration import Identity
 from agent_identities.rbac import Request
-from agent_identities.verify.matrix import Cell, Matrix
+from agent_identities.report.words import abbreviate
+from agent_identities.verify.matrix import AccessCell, Matrix
 
 MOST_ROWS = 24
 """More rows than this, and agents of different entries of the values are folded together, too."""
 
-ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
-"""What stands for several verbs where an agent has all of them."""
-
-ACTING = "as-agent:"
-"""What stands for the prefix of the verbs by which the proxy acts as its proxied agents."""
-
 QUARANTINED = "quarantined"
 
-_IMPERSONATE_ON = "impersonate-on:serviceaccount:"
 
 _MOST_NAMES = 3
 _MOST_NAMED = 3
@@ -54,8 +48,8 @@ Lines = tuple[tuple[Part, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Agents that the API server answers alike. ``fields`` are one a column of `Table`, empty for absent agents."""
+class AccessRow:
+    """Agents that the API server answers alike. ``fields``: one a column of `AccessTable`, none for absent agents."""
 
     identities: tuple[Identity, ...]
     absent: bool
@@ -71,34 +65,34 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class AccessTable:
     """The whole matrix: ``columns`` are the resources that a tier mentions."""
 
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[AccessRow, ...]
 
 
-def table(matrix: Matrix) -> Table:
+def table(matrix: Matrix) -> AccessTable:
     """The matrix in rows; the proxy first, then the agents in the order of the values."""
     home = matrix.declaration.namespace
     columns = {_column(each): each.target for each in matrix.questions.mentioned if each.namespace == home}
-    by_identity: dict[Identity, list[Cell]] = {one: [] for one in matrix.declaration.identities}
+    by_identity: dict[Identity, list[AccessCell]] = {one: [] for one in matrix.declaration.identities}
     for cell in matrix.cells:
         by_identity[cell.identity].append(cell)
     absent = set(matrix.absent)
     dangerous = {permission: number for number, permission in enumerate(matrix.questions.dangerous)}
     rows = [
-        Row((one,), one in absent, (), (), ())
+        AccessRow((one,), one in absent, (), (), ())
         if one in absent
-        else Row(
+        else AccessRow(
             (one,),
             absent=False,
             fields=_fields(cells, home, columns),
-            elsewhere=_count([cell for cell in cells if cell.permission.namespace not in ("", home)], Mark.DECLARED),
+            elsewhere=_count([cell for cell in cells if cell.request.namespace not in ("", home)], Mark.DECLARED),
             dangerous=_count(
                 sorted(
-                    (cell for cell in cells if cell.permission in dangerous),
-                    key=lambda cell: dangerous[cell.permission],
+                    (cell for cell in cells if cell.request in dangerous),
+                    key=lambda cell: dangerous[cell.request],
                 ),
                 Mark.NOTABLE,
             ),
@@ -106,7 +100,7 @@ def table(matrix: Matrix) -> Table:
         for one, cells in by_identity.items()
     ]
     folded = _fold(rows, across_entries=False)
-    return Table(
+    return AccessTable(
         tuple(columns.values()), tuple(_fold(rows, across_entries=True) if len(folded) > MOST_ROWS else folded)
     )
 
@@ -115,8 +109,8 @@ def _column(permission: Request) -> _Column:
     return permission.api_group, permission.resource, permission.subresource
 
 
-def _fold(rows: Iterable[Row], *, across_entries: bool) -> list[Row]:
-    alike: dict[object, list[Row]] = {}
+def _fold(rows: Iterable[AccessRow], *, across_entries: bool) -> list[AccessRow]:
+    alike: dict[object, list[AccessRow]] = {}
     for number, row in enumerate(rows):
         proxy = number == 0  # stays alone: it is no agent
         key = (
@@ -130,7 +124,7 @@ def _fold(rows: Iterable[Row], *, across_entries: bool) -> list[Row]:
         )
         alike.setdefault(key, []).append(row)
     return [
-        Row(
+        AccessRow(
             tuple(one for row in group for one in row.identities),
             first.absent,
             first.fields,
@@ -142,37 +136,37 @@ def _fold(rows: Iterable[Row], *, across_entries: bool) -> list[Row]:
     ]
 
 
-def _fields(cells: Sequence[Cell], home: str, columns: Iterable[_Column]) -> tuple[Lines, ...]:
-    found: dict[_Column, list[Cell]] = {column: [] for column in columns}
+def _fields(cells: Sequence[AccessCell], home: str, columns: Iterable[_Column]) -> tuple[Lines, ...]:
+    found: dict[_Column, list[AccessCell]] = {column: [] for column in columns}
     for cell in cells:
-        if cell.permission.namespace == home and _column(cell.permission) in found:
-            found[_column(cell.permission)].append(cell)
+        if cell.request.namespace == home and _column(cell.request) in found:
+            found[_column(cell.request)].append(cell)
     return tuple(_field(group) for group in found.values())
 
 
-def _field(cells: Sequence[Cell]) -> Lines:
+def _field(cells: Sequence[AccessCell]) -> Lines:
     """The verbs on one resource: first those on all its objects, then object by object what goes beyond."""
-    general = {cell.permission.verb: cell for cell in cells if not cell.permission.name}
+    general = {cell.request.verb: cell for cell in cells if not cell.request.name}
     lines = [_verbs(list(general.values()))]
-    by_name: dict[str, list[Cell]] = {}
+    by_name: dict[str, list[AccessCell]] = {}
     for cell in cells:
-        if cell.permission.name and not _implied(cell, general.get(cell.permission.verb)):
-            by_name.setdefault(cell.permission.name, []).append(cell)
+        if cell.request.name and not _implied(cell, general.get(cell.request.verb)):
+            by_name.setdefault(cell.request.name, []).append(cell)
     for name, group in by_name.items():
         if verbs := _verbs(group):
             lines.append((*verbs, Part(f"({name})", verbs[0].mark, is_name=True)))
     return tuple(line for line in lines if line) or (NOTHING,)
 
 
-def _implied(cell: Cell, general: Cell | None) -> bool:
+def _implied(cell: AccessCell, general: AccessCell | None) -> bool:
     """Whether the answer for all objects says it already."""
     return general is not None and (general.allowed, general.expected) == (cell.allowed, cell.expected)
 
 
-def _verbs(cells: Sequence[Cell]) -> tuple[Part, ...]:
-    declared = [cell.permission.verb for cell in cells if cell.allowed and cell.expected]
-    more = [cell.permission.verb for cell in cells if cell.allowed and not cell.expected]
-    less = [cell.permission.verb for cell in cells if not cell.allowed and cell.expected]
+def _verbs(cells: Sequence[AccessCell]) -> tuple[Part, ...]:
+    declared = [cell.request.verb for cell in cells if cell.allowed and cell.expected]
+    more = [cell.request.verb for cell in cells if cell.allowed and not cell.expected]
+    less = [cell.request.verb for cell in cells if not cell.allowed and cell.expected]
     return (
         *(Part(verb, Mark.DECLARED) for verb in abbreviate(declared)),
         *(Part(f"+{verb}", Mark.SURPRISE) for verb in abbreviate(more)),
@@ -180,32 +174,19 @@ def _verbs(cells: Sequence[Cell]) -> tuple[Part, ...]:
     )
 
 
-def abbreviate(verbs: Sequence[str]) -> list[str]:
-    """``get list watch`` as ``read``, and so on; other verbs as they are."""
-    if "*" in verbs:
-        return ["*"]
-    acting = [verb.removeprefix(_IMPERSONATE_ON) for verb in verbs if verb.startswith(_IMPERSONATE_ON)]
-    left, short = [verb for verb in dict.fromkeys(verbs) if not verb.startswith(_IMPERSONATE_ON)], []
-    for word, meant in ABBREVIATIONS.items():
-        if set(meant) <= set(left):
-            short.append(word)
-            left = [verb for verb in left if verb not in meant]
-    return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
-
-
-def _count(cells: Sequence[Cell], allowed: Mark) -> Lines:
+def _count(cells: Sequence[AccessCell], allowed: Mark) -> Lines:
     """How many of them are allowed; what surprises is named, and where ``allowed`` is NOTABLE all that is allowed."""
     granted = sum(cell.allowed for cell in cells)
     surprising = any(cell.surprising for cell in cells)
     named: dict[tuple[str, Mark, str], list[str]] = {}
     for cell in cells:
         if cell.surprising:
-            key = ("+" if cell.allowed else "-", Mark.SURPRISE, cell.permission.target)
+            key = ("+" if cell.allowed else "-", Mark.SURPRISE, cell.request.target)
         elif cell.allowed and allowed is Mark.NOTABLE:
-            key = ("", allowed, cell.permission.target)
+            key = ("", allowed, cell.request.target)
         else:
             continue
-        named.setdefault(key, []).append(cell.permission.verb)
+        named.setdefault(key, []).append(cell.request.verb)
     parts = [
         Part(f"{sign}{' '.join(abbreviate(verbs))} {target}", mark)
         for (sign, mark, target), verbs in sorted(named.items(), key=lambda item: item[0][1] is not Mark.SURPRISE)

@@ -14,7 +14,7 @@ from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ask
 from agent_identities.kube.roles import role_rules
-from agent_identities.verify.matrix import Cell, Matrix, Undeclared
+from agent_identities.verify.matrix import AccessCell, Matrix, Undeclared
 from agent_identities.verify.questions import expected, questions
 
 _LAG_SECONDS = 1.0
@@ -37,7 +37,7 @@ def verify(
     present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
     asked = questions(declaration)
     cells = [
-        Cell(identity, request, expected(identity, request), allowed=False)
+        AccessCell(identity, request, expected(identity, request), allowed=False)
         for identity in present
         for request in asked.of(identity)
     ]
@@ -80,9 +80,9 @@ def _service_accounts(api: Api, declaration: Declaration) -> Mapping[tuple[str, 
     }
 
 
-def _answered(api: Api, cell: Cell) -> Cell:
+def _answered(api: Api, cell: AccessCell) -> AccessCell:
     """The cell with the API server's answer."""
-    user, request = cell.identity.user, cell.permission
+    user, request = cell.identity.user, cell.request
     status = ask(api, user, request)
     if status.evaluation_error and not status.allowed:
         where = f" in {request.namespace}" if request.namespace else ""

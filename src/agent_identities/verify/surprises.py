@@ -3,15 +3,13 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from agent_identities.chart.names import PROXY_TIER
+from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
-from agent_identities.rbac import Request, granted_by
 from agent_identities.report.model import Finding, Location, Severity
-from agent_identities.verify.matrix import Cell, Matrix
-from agent_identities.verify.rows import abbreviate, label
-
-_MOST_TARGETS = 8
+from agent_identities.report.words import phrase, remediation
+from agent_identities.verify.matrix import AccessCell, Matrix
+from agent_identities.verify.rows import label
 
 UNDECLARED_RIGHT = "undeclared-right"
 MISSING_RIGHT = "missing-right"
@@ -22,12 +20,12 @@ UNDECLARED_ACCOUNT = "undeclared-account"
 def surprises(matrix: Matrix) -> Iterator[Finding]:
     """Absent ServiceAccounts first; then what is allowed or denied, one a cause as the API server tells it."""
     yield from _absences(matrix)
-    by_cause: dict[tuple[bool, str], list[Cell]] = {}
+    by_cause: dict[tuple[bool, str], list[AccessCell]] = {}
     for cell in matrix.surprises:
         by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
     for (allowed, cause), cells in by_cause.items():
         names = list(dict.fromkeys(cell.identity.name for cell in cells))
-        permissions = list(dict.fromkeys(cell.permission for cell in cells))
+        permissions = list(dict.fromkeys(cell.request for cell in cells))
         verb, promise = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
         if len(cells) < len(names) * len(permissions):
             promise += " for each of them" if allowed else " for some of them"
@@ -43,7 +41,7 @@ def surprises(matrix: Matrix) -> Iterator[Finding]:
     yield from _undeclared(matrix)
 
 
-def _cause(cell: Cell) -> str:
+def _cause(cell: AccessCell) -> str:
     """The reason without the ServiceAccount it is about, so that all subjects of one binding are told together."""
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
 
@@ -85,47 +83,6 @@ def _absences(matrix: Matrix) -> Iterator[Finding]:
 def _location(identities: Sequence[Identity]) -> Location:
     """The ServiceAccount that a finding is about; its entry of the values alone where there are several."""
     entries = list(dict.fromkeys(one.entry for one in identities))
-    values = "" if len(entries) > 1 else entries[0] if entries[0] == PROXY_TIER else f"agents.{entries[0]}"
+    values = values_path(entries[0]) if len(entries) == 1 else ""
     accounts = list(dict.fromkeys(Key("", "ServiceAccount", one.namespace, one.name) for one in identities))
     return Location(accounts[0] if len(accounts) == 1 else None, values=values)
-
-
-def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
-    """What to do about an answer that differs from the values, by the API server's reason; a line each."""
-    if not allowed:
-        return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
-    binding = granted_by(reason)
-    if binding is None:
-        return ("It comes from no RBAC binding: look at the API server's other authorizers.",)
-    where = ["-n", binding.namespace] if binding.namespace else []
-    delete = shlex.join(["kubectl", *where, "delete", binding.kind.lower(), binding.name])
-    return (
-        f"Not wanted: {delete}",
-        "The chart's own binding: its Role was changed; install these values again (helm upgrade).",
-        "Wanted: declare it in a tier.",
-    )
-
-
-def phrase(permissions: Sequence[Request]) -> str:
-    """``read pods, services; delete pods in agent-system; impersonate users (cluster-scoped)``."""
-    asked = set(permissions)
-    verbs: dict[tuple[str, str], list[str]] = {}
-    for each in permissions:
-        if each._replace(verb="*", api_group="*", resource="*", subresource="", name="") in asked:
-            verbs[each.namespace, "everything"] = ["do"]
-        elif not each.name or each._replace(name="") not in asked:
-            target = f"{each.target} named {each.name}" if each.name else each.target
-            verbs.setdefault((each.namespace, target), []).append(each.verb)
-    places: dict[str, dict[str, list[str]]] = {}
-    for (namespace, target), group in verbs.items():
-        places.setdefault(namespace, {}).setdefault(" ".join(abbreviate(group)), []).append(target)
-    return "; ".join(
-        _capped([f"{group} {', '.join(targets)}" for group, targets in by_verbs.items()])
-        + (f" in {namespace}" if namespace else " (cluster-scoped)")
-        for namespace, by_verbs in places.items()
-    )
-
-
-def _capped(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _MOST_TARGETS} more" if len(texts) > _MOST_TARGETS else ""
-    return "; ".join(texts[:_MOST_TARGETS]) + more

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from agent_identities.attack.run import Attack, attack
-from agent_identities.attack.tokens import Standing
+from agent_identities.attack.result import Attack
+from agent_identities.attack.run import attack
+from agent_identities.attack.tokens import TokenStatus
 from agent_identities.attack.verdict import Outcome
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, Release, Values
@@ -62,10 +63,10 @@ def test_an_agent_that_can_create_pods_cannot_run_them_as_another_agent(
     attacker = guarded.server.with_token(guarded.server.token(guarded.namespace, "attacker"))
     eventually(lambda: "run-as" in attacker.request("POST", guarded.path("pods"), pod("victim"))[1].get("message", ""))
     found = attacked(cluster.kubeconfig, cluster.context, chart, declaration, ("attacker",))
-    stopped = {(each.move.id, each.verdict.how.split(": ")[0]) for each in found.of(Outcome.GUARD)}
+    stopped = {(each.request.id, each.verdict.how.split(": ")[0]) for each in found.of(Outcome.GUARD)}
     assert ("sibling-pod-as", f"ValidatingAdmissionPolicy agents.{guarded.namespace}.run-as") in stopped
-    assert not any(each.move.id in ("sibling-pod-as", "pod-as-sibling") for each in found.of(Outcome.UNEXPECTED))
-    assert {each.move.info.action for each in found.of(Outcome.GUARD)} == {"create pods"}
+    assert not any(each.request.id in ("sibling-pod-as", "pod-as-sibling") for each in found.of(Outcome.UNEXPECTED))
+    assert {each.request.needs.action for each in found.of(Outcome.GUARD)} == {"create pods"}
 
 
 def test_token_requests_that_the_tokens_guard_refuses_are_reported(
@@ -79,9 +80,9 @@ def test_token_requests_that_the_tokens_guard_refuses_are_reported(
         found = attacked(kubeconfig, None, chart, declaration, ("attacker", "victim"))
     finally:
         guarded.server.delete(f"/api/v1/namespaces/default/serviceaccounts/{guarded.namespace}")
-    assert [one.standing for one in found.holders] == [Standing.REFUSED] * 2
+    assert [one.token_status for one in found.holders] == [TokenStatus.REFUSED] * 2
     assert all(f"ValidatingAdmissionPolicy agents.{guarded.namespace}.tokens" in one.note for one in found.holders)
-    assert found.void
+    assert found.inconclusive
     assert not found.ok
     assert f"agents.{guarded.namespace}.tokens" in found.to_markdown()
 

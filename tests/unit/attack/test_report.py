@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent_identities.attack.requests import Place, listed_moves
-from agent_identities.attack.run import Attack, Attempt
-from agent_identities.attack.tokens import Holder, Standing
+from agent_identities.attack.requests import Attacker, listed_requests
+from agent_identities.attack.result import Attack, Attempt
+from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
@@ -27,15 +27,15 @@ def declaration(chart: Path) -> Declaration:
 
 
 def attack(declaration: Declaration, ends: dict[str, Verdict] | None = None, **more: Any) -> Attack:
-    """A run by the first agent, in which the named moves end so and all others are refused."""
+    """A run by the first agent, in which the named requests end so and all others are refused."""
     one = declaration.agents[0]
     attempts = []
-    for move in listed_moves(Place(declaration, one, declaration.ungranted_namespace)):
-        fine = Verdict(Outcome.EVERYONE if move.control else Outcome.RBAC, "refused")
-        verdict = (ends or {}).get(move.id, fine)
-        reason = REASON if verdict.outcome is Outcome.UNEXPECTED and not move.control else ""
-        attempts.append(Attempt(one, move, verdict, 403, reason))
-    made = Attack("https://here", declaration, (Holder(one, Standing.READY, pod="p"),), tuple(attempts), 12, 156)
+    for request in listed_requests(Attacker(declaration, one, declaration.ungranted_namespace)):
+        fine = Verdict(Outcome.EVERYONE if request.control else Outcome.RBAC, "refused")
+        verdict = (ends or {}).get(request.id, fine)
+        reason = REASON if verdict.outcome is Outcome.UNEXPECTED and not request.control else ""
+        attempts.append(Attempt(one, request, verdict, 403, reason))
+    made = Attack("https://here", declaration, (Holder(one, TokenStatus.READY, pod="p"),), tuple(attempts), 12, 156)
     return replace(made, **more)
 
 
@@ -64,14 +64,14 @@ def test_an_unexpected_success_is_told_with_request_answer_cause_and_cure(declar
     assert "kubectl -n agent-system delete rolebinding oops" in said
 
 
-def test_moves_that_use_the_same_right_are_told_together(declaration: Declaration) -> None:
+def test_requests_that_use_the_same_right_are_told_together(declaration: Declaration) -> None:
     passed = Verdict(Outcome.UNEXPECTED, "201")
     said = text(attack(declaration, {"pod-as-sibling": passed, "pod-with-secret": passed}))
     assert "create pods in agent-system: pod-as-sibling, pod-with-secret; " in said
     assert "and 1 more" in said
 
 
-def test_rights_beyond_the_values_are_told_even_if_no_move_used_them(declaration: Declaration) -> None:
+def test_rights_beyond_the_values_are_told_even_if_no_request_used_them(declaration: Declaration) -> None:
     beyond = Verdict(Outcome.UNEXPECTED, "holds beyond the values: exec pods")
     assert "agent-worker-1: its token holds beyond the values: exec pods." in text(
         attack(declaration, {"own-rules": beyond})
@@ -90,9 +90,12 @@ def test_a_void_run_says_so(declaration: Declaration) -> None:
     assert "INCONCLUSIVE" in said
 
 
-@pytest.mark.parametrize("standing", [Standing.ABSENT, Standing.REFUSED])
-def test_an_agent_without_a_token_is_told_with_the_reason(declaration: Declaration, standing: Standing) -> None:
-    holders = (Holder(declaration.agents[0], Standing.READY), Holder(declaration.agents[1], standing, note="because"))
+@pytest.mark.parametrize("standing", [TokenStatus.ABSENT, TokenStatus.REFUSED])
+def test_an_agent_without_a_token_is_told_with_the_reason(declaration: Declaration, standing: TokenStatus) -> None:
+    holders = (
+        Holder(declaration.agents[0], TokenStatus.READY),
+        Holder(declaration.agents[1], standing, note="because"),
+    )
     said = text(attack(declaration, holders=holders))
     assert f"agent-worker-2: {standing} (because): no request was sent with it." in said
 
@@ -109,9 +112,11 @@ def test_what_was_left_behind_is_told_as_the_command_that_removes_it(declaration
 
 def test_in_a_large_fleet_only_those_with_findings_have_a_row(declaration: Declaration) -> None:
     one = declaration.agents[0]
-    fleet = tuple(Holder(replace(one, name=f"a-{number}"), Standing.READY) for number in range(100))
+    fleet = tuple(Holder(replace(one, name=f"a-{number}"), TokenStatus.READY) for number in range(100))
     found = attack(
-        declaration, {"exec": Verdict(Outcome.UNEXPECTED, "404")}, holders=(Holder(one, Standing.READY), *fleet)
+        declaration,
+        {"exec": Verdict(Outcome.UNEXPECTED, "404")},
+        holders=(Holder(one, TokenStatus.READY), *fleet),
     )
     said = text(found)
     assert "100 more, nothing found" in said
@@ -119,13 +124,13 @@ def test_in_a_large_fleet_only_those_with_findings_have_a_row(declaration: Decla
     assert "agent-worker-1" in said
 
 
-def test_every_move_can_be_listed(declaration: Declaration) -> None:
+def test_every_request_can_be_listed(declaration: Declaration) -> None:
     found = attack(declaration)
     said = text(found, listing=True)
-    assert all(each.move.id in said for each in found.attempts)
+    assert all(each.request.id in said for each in found.attempts)
 
 
-def test_json_has_every_move_with_request_and_outcome(declaration: Declaration) -> None:
+def test_json_has_every_request_with_request_and_outcome(declaration: Declaration) -> None:
     found = attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")})
     said = json.loads(found.to_json())
     assert len(said["attempts"]) == len(found.attempts)

@@ -9,20 +9,18 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from agent_identities import bundled
+from agent_identities.attack.request import ABSENT, AttackRequest, TokenKind, request_using
 from agent_identities.attack.requests import (
-    ABSENT,
     ALL_PAIRS_UP_TO,
     SIBLINGS,
-    Move,
-    Place,
-    Token,
-    catalogue_moves,
+    Attacker,
+    attack_requests,
     entries,
-    lateral_moves,
-    listed_moves,
-    moves_of,
+    listed_requests,
+    requests_against_sibling,
+    requests_of_catalogue,
+    sibling_entries,
     siblings_of,
-    try_right,
 )
 from agent_identities.declaration import Declaration, declare
 from agent_identities.rbac import Catalogue, Request, rule_allows
@@ -32,7 +30,7 @@ HOME = "agent-system"
 READ = {"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["get", "list", "watch"]}
 NOTES = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent}-state"], "verbs": ["get", "update"]}
 SCALE = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]}
-LISTED = {entry["id"]: entry for entry in entries()}
+LISTED = {entry["id"]: entry for entry in (*entries(), *sibling_entries())}
 
 
 def declaration(agents: dict[str, Any] | None = None, **tiers: dict[str, Any]) -> Declaration:
@@ -44,9 +42,9 @@ def declaration(agents: dict[str, Any] | None = None, **tiers: dict[str, Any]) -
     return declare(values, namespace=HOME)
 
 
-def place(of: Declaration, name: str = "a") -> Place:
+def attacker(of: Declaration, name: str = "a") -> Attacker:
     identity = next(one for one in of.identities if one.name == name)
-    return Place(of, identity, of.ungranted_namespace)
+    return Attacker(of, identity, of.ungranted_namespace)
 
 
 @pytest.fixture(scope="module")
@@ -54,56 +52,58 @@ def catalogue() -> Catalogue:
     return Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
 
 
-def of_a_busy_agent(catalogue: Catalogue) -> tuple[Move, ...]:
-    """All moves where everything is there to be moved against."""
+def of_a_busy_agent(catalogue: Catalogue) -> tuple[AttackRequest, ...]:
+    """All requests where everything is there to be found against."""
     agents = {"a": {"tiers": ["notes", "scale"]}, "b": {"tiers": ["notes"]}, "c": {"access": "proxied"}}
     busy = declaration(agents, notes=NOTES, scale=SCALE)
     pods = {"a": "a-pod", "b": "b-pod"}
-    return tuple(move for name in ("a", "agent-proxy") for move in moves_of(place(busy, name), catalogue, pods))
+    return tuple(
+        request for name in ("a", "agent-proxy") for request in attack_requests(attacker(busy, name), catalogue, pods)
+    )
 
 
 # ---- the file
 
 
-def test_no_two_moves_have_the_same_name() -> None:
-    assert Counter(entry["id"] for entry in entries()).most_common(1)[0][1] == 1
+def test_no_two_requests_have_the_same_name() -> None:
+    assert Counter(entry["id"] for entry in (*entries(), *sibling_entries())).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("entry", LISTED.values(), ids=LISTED.keys())
-def test_a_move_needs_what_it_says(entry: dict[str, Any]) -> None:
+def test_a_request_needs_what_it_says(entry: dict[str, Any]) -> None:
     assert request_info(entry["method"], entry["path"]).action == entry["needs"]
 
 
 @pytest.mark.parametrize("entry", LISTED.values(), ids=LISTED.keys())
-def test_a_move_has_only_fields_that_are_read(entry: dict[str, Any]) -> None:
+def test_a_request_has_only_fields_that_are_read(entry: dict[str, Any]) -> None:
     known = {"id", "method", "path", "headers", "contentType", "body", "needs", "rule", "control", "token", "why"}
     assert entry.keys() <= known
     assert entry.keys() >= {"id", "method", "path", "needs", "why"}
 
 
-def test_every_rule_that_a_move_names_is_one_of_the_catalogue(catalogue: Catalogue) -> None:
-    named = {entry["rule"] for entry in entries() if "rule" in entry}
+def test_every_rule_that_a_request_names_is_one_of_the_catalogue(catalogue: Catalogue) -> None:
+    named = {entry["rule"] for entry in LISTED.values() if "rule" in entry}
     assert named <= {risk.id for risk in catalogue.risks}
     assert len(named) > 35
 
 
-def test_there_are_positive_controls_and_moves_with_bad_tokens() -> None:
+def test_there_are_positive_controls_and_requests_with_bad_tokens() -> None:
     assert {entry.get("control") for entry in entries()} == {None, "rules", "identity"}
     assert {entry.get("token") for entry in entries()} == {None, "other-audience", "deleted-account"}
 
 
 def test_no_placeholder_is_left(catalogue: Catalogue) -> None:
-    for move in of_a_busy_agent(catalogue):
-        assert not re.search(r"\{[a-z]+\}", f"{move.path} {move.body} {move.headers}"), move
+    for request in of_a_busy_agent(catalogue):
+        assert not re.search(r"\{[A-Za-z]+\}", f"{request.path} {request.body} {request.headers}"), request
 
 
 # ---- nothing is changed
 
 
-def writes(catalogue: Catalogue) -> Iterator[tuple[Move, Request]]:
-    for move in of_a_busy_agent(catalogue):
-        if move.method not in ("GET", "HEAD"):
-            yield move, request_info(move.method, move.path)
+def writes(catalogue: Catalogue) -> Iterator[tuple[AttackRequest, Request]]:
+    for request in of_a_busy_agent(catalogue):
+        if request.method not in ("GET", "HEAD"):
+            yield request, request_info(request.method, request.path)
 
 
 REVIEWS = {"selfsubjectrulesreviews", "selfsubjectreviews", "selfsubjectaccessreviews", "tokenreviews"}
@@ -112,51 +112,58 @@ NO_DRY_RUN = {("pods", "exec"), ("pods", "portforward"), ("nodes", "proxy")}
 
 def test_what_writes_is_a_dry_run_or_aims_at_what_is_not_there(catalogue: Catalogue) -> None:
     checked = 0
-    for move, info in writes(catalogue):
+    for request, info in writes(catalogue):
         if info.resource in REVIEWS:
             continue
-        dry = parse_qs(urlsplit(move.path).query).get("dryRun") == ["All"]
+        dry = parse_qs(urlsplit(request.path).query).get("dryRun") == ["All"]
         if (info.resource, info.subresource) in NO_DRY_RUN:
-            assert dry or info.name == ABSENT, move
+            assert dry or info.name == ABSENT, request
         else:
-            assert dry, move
+            assert dry, request
         checked += 1
     assert checked > 300
 
 
 def test_what_runs_or_forwards_something_aims_at_what_is_not_there(catalogue: Catalogue) -> None:
-    tried = [move for move in of_a_busy_agent(catalogue) if move.info.subresource in ("exec", "attach", "portforward")]
+    tried = [
+        request
+        for request in of_a_busy_agent(catalogue)
+        if request.needs.subresource in ("exec", "attach", "portforward")
+    ]
     assert len(tried) > 5
-    assert {move.info.name for move in tried} == {ABSENT}
+    assert {request.needs.name for request in tried} == {ABSENT}
 
 
 def test_a_body_of_a_deletion_repeats_the_dry_run_since_the_server_then_ignores_the_query(
     catalogue: Catalogue,
 ) -> None:
-    deletions = [move for move, _ in writes(catalogue) if move.method == "DELETE"]
-    for move in deletions:
-        if move.body:
-            options = json.loads(move.body)
-            assert options["dryRun"] == ["All"], move
-            assert set(options["preconditions"]["uid"]) == {"0", "-"}, move
+    deletions = [request for request, _ in writes(catalogue) if request.method == "DELETE"]
+    for request in deletions:
+        if request.body:
+            options = json.loads(request.body)
+            assert options["dryRun"] == ["All"], request
+            assert set(options["preconditions"]["uid"]) == {"0", "-"}, request
         else:
-            assert move.info.verb == "deletecollection" or move.info.name == ABSENT, move
-    assert {move.info.verb for move in deletions} == {"delete", "deletecollection"}
+            assert request.needs.verb == "deletecollection" or request.needs.name == ABSENT, request
+    assert {request.needs.verb for request in deletions} == {"delete", "deletecollection"}
 
 
 def test_a_deletion_of_many_selects_none(catalogue: Catalogue) -> None:
-    many = [move for move, info in writes(catalogue) if info.verb == "deletecollection"]
+    many = [request for request, info in writes(catalogue) if info.verb == "deletecollection"]
     assert len(many) > 10
-    for move in many:
-        selector = parse_qs(urlsplit(move.path).query)["labelSelector"]
-        assert selector == ["agent-identities/nothing=nothing"], move
+    for request in many:
+        selector = parse_qs(urlsplit(request.path).query)["labelSelector"]
+        assert selector == ["agent-identities/nothing=nothing"], request
 
 
-def test_a_move_is_tried_against_a_sibling_and_never_against_itself(catalogue: Catalogue) -> None:
-    sideways = [move for move in of_a_busy_agent(catalogue) if move.id.startswith("sibling-")]
-    assert {move.target for move in sideways} == {"a", "b", "c", "agent-proxy"}
+def test_a_request_is_tried_against_a_sibling_and_never_against_itself(catalogue: Catalogue) -> None:
+    sideways = [request for request in of_a_busy_agent(catalogue) if request.id.startswith("sibling-")]
+    assert {request.target for request in sideways} == {"a", "b", "c", "agent-proxy"}
     two = declaration()
-    assert {m.target for m in moves_of(place(two), catalogue, {}) if m.id == "sibling-token"} == {"agent-proxy", "b"}
+    assert {m.target for m in attack_requests(attacker(two), catalogue, {}) if m.id == "sibling-token"} == {
+        "agent-proxy",
+        "b",
+    }
 
 
 # ---- from a right to its request
@@ -178,10 +185,10 @@ def test_the_request_for_a_right_needs_just_that_right(
         name, namespace = ("", "") if verb in ("list", "watch", "create", "deletecollection") else (HOME, HOME)
         subresource = "" if not name else subresource
     right = Request(verb, group, kind, subresource, name, namespace)
-    got = try_right(right, id="x", why="y")
-    expected_name = right.name or (ABSENT if got.info.name == ABSENT else "")
-    assert got.info == Request(verb, group, kind, subresource, expected_name, namespace)
-    assert got.asks is not None or request_info(got.method, got.path) == got.info
+    got = request_using(right, id="x", why="y")
+    expected_name = right.name or (ABSENT if got.needs.name == ABSENT else "")
+    assert got.needs == Request(verb, group, kind, subresource, expected_name, namespace)
+    assert got.asks is not None or request_info(got.method, got.path) == got.needs
     assert (got.asks is not None) == (
         verb in ("impersonate", "bind")
         or (bool(subresource) and verb in ("list", "watch", "deletecollection"))
@@ -190,13 +197,13 @@ def test_the_request_for_a_right_needs_just_that_right(
 
 
 def test_a_right_to_a_url_is_tried_there() -> None:
-    move = try_right(Request("get", path="/metrics"), id="x", why="y")
-    assert (move.method, move.path) == ("GET", "/metrics")
+    request = request_using(Request("get", path="/metrics"), id="x", why="y")
+    assert (request.method, request.path) == ("GET", "/metrics")
 
 
 def test_a_question_asks_about_the_right() -> None:
-    move = try_right(Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME), id="x", why="y")
-    assert json.loads(move.body)["spec"]["resourceAttributes"] == {
+    request = request_using(Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME), id="x", why="y")
+    assert json.loads(request.body)["spec"]["resourceAttributes"] == {
         "verb": "bind",
         "group": "rbac.authorization.k8s.io",
         "resource": "roles",
@@ -207,23 +214,25 @@ def test_a_question_asks_about_the_right() -> None:
 # ---- what is generated
 
 
-def test_every_rule_of_every_risk_has_a_move_that_it_alone_would_let_pass(catalogue: Catalogue) -> None:
+def test_every_rule_of_every_risk_has_a_request_that_it_alone_would_let_pass(catalogue: Catalogue) -> None:
     """The live test proves the same with real rights; this one tells at once which risk a change has lost."""
-    moves = [*listed_moves(place(declaration())), *catalogue_moves(catalogue, HOME)]
+    requests = [*listed_requests(attacker(declaration())), *requests_of_catalogue(catalogue, HOME)]
     missed = [
         (risk.id, rule)
         for risk in catalogue.risks
         for rule in risk.bad
-        if not any(rule_allows(rule, move.info) for move in moves)
+        if not any(rule_allows(rule, request.needs) for request in requests)
     ]
     assert missed == []
 
 
 def test_what_an_agent_may_do_is_tried_in_another_namespace() -> None:
-    a = place(declaration({"a": {"tiers": ["scale"]}}, scale=SCALE))
-    moved = [move for move in moves_of(a, Catalogue([], _vocabulary()), {}) if move.id == "other-namespace"]
-    assert [move.info.action for move in moved] == ["patch deployments.apps/scale"]
-    assert moved[0].info.namespace == "default"
+    a = attacker(declaration({"a": {"tiers": ["scale"]}}, scale=SCALE))
+    found = [
+        request for request in attack_requests(a, Catalogue([], _vocabulary()), {}) if request.id == "other-namespace"
+    ]
+    assert [request.needs.action for request in found] == ["patch deployments.apps/scale"]
+    assert found[0].needs.namespace == "default"
 
 
 def _vocabulary() -> Any:
@@ -238,25 +247,35 @@ def test_the_other_namespace_is_one_where_nothing_is_granted() -> None:
 def test_a_siblings_own_objects_are_tried_with_its_own_verbs() -> None:
     two = declaration({"a": {"tiers": ["notes"]}, "b": {"tiers": ["notes"]}}, notes=NOTES)
     sibling = next(one for one in two.agents if one.name == "b")
-    own = [move for move in lateral_moves(place(two), sibling, "") if move.id == "sibling-object"]
-    assert {(move.info.verb, move.info.name) for move in own} == {("get", "b-state"), ("update", "b-state")}
+    own = [
+        request for request in requests_against_sibling(attacker(two), sibling, "") if request.id == "sibling-object"
+    ]
+    assert {(request.needs.verb, request.needs.name) for request in own} == {("get", "b-state"), ("update", "b-state")}
 
 
 def test_a_siblings_pod_is_attacked_by_its_name() -> None:
     two = declaration()
-    moves = list(lateral_moves(place(two), two.agents[1], "b-7f9c"))
-    assert {move.info.name for move in moves if move.id in ("sibling-pod-patch", "sibling-pod-log")} == {"b-7f9c"}
+    requests = list(requests_against_sibling(attacker(two), two.agents[1], "b-7f9c"))
+    assert {request.needs.name for request in requests if request.id in ("sibling-pod-patch", "sibling-pod-log")} == {
+        "b-7f9c"
+    }
 
 
 def test_the_proxy_tries_everything_as_each_agent_it_acts_for(catalogue: Catalogue) -> None:
     mixed = declaration({"a": {}, "c": {"access": "proxied"}})
     through = [
-        move for move in moves_of(place(mixed, "agent-proxy"), catalogue, {}) if move.id.startswith("through-proxy-")
+        request
+        for request in attack_requests(attacker(mixed, "agent-proxy"), catalogue, {})
+        if request.id.startswith("through-proxy-")
     ]
-    assert {move.target for move in through} == {"c"}
-    assert {move.headers["Impersonate-User"] for move in through} == {"system:serviceaccount:agent-system:c"}
+    assert {request.target for request in through} == {"c"}
+    assert {request.headers["Impersonate-User"] for request in through} == {"system:serviceaccount:agent-system:c"}
     assert len(through) > 60
-    assert not [move for move in moves_of(place(mixed), catalogue, {}) if move.id.startswith("through-proxy-")]
+    assert not [
+        request
+        for request in attack_requests(attacker(mixed), catalogue, {})
+        if request.id.startswith("through-proxy-")
+    ]
 
 
 def test_in_a_small_fleet_every_pair_is_played() -> None:
@@ -272,10 +291,10 @@ def test_in_a_large_fleet_everyone_attacks_and_is_attacked_by_as_many() -> None:
     assert len(attacked) == len(fleet)
 
 
-def test_nothing_is_generated_that_a_listed_move_has_tried_already(catalogue: Catalogue) -> None:
-    moves = moves_of(place(declaration()), catalogue, {})
-    generated = Counter((m.info, m.asks is None) for m in moves if m.id.startswith("risk-"))
-    listed = {(m.info, m.asks is None) for m in moves if m.token is Token.OWN and not m.id.startswith("risk-")}
-    as_others = {(m.info, m.asks is None) for m in moves if any("Impersonate" in name for name in m.headers)}
+def test_nothing_is_generated_that_a_listed_request_has_tried_already(catalogue: Catalogue) -> None:
+    requests = attack_requests(attacker(declaration()), catalogue, {})
+    generated = Counter((m.needs, m.asks is None) for m in requests if m.id.startswith("risk-"))
+    listed = {(m.needs, m.asks is None) for m in requests if m.token is TokenKind.OWN and not m.id.startswith("risk-")}
+    as_others = {(m.needs, m.asks is None) for m in requests if any("Impersonate" in name for name in m.headers)}
     assert max(generated.values()) == 1
     assert not generated.keys() & (listed - as_others)

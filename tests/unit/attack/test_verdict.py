@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.attack.requests import Move, Place, Token, listed_moves, try_right
-from agent_identities.attack.verdict import Outcome, Verdict, guard, judge, rights_needed
+from agent_identities.attack.request import AttackRequest, TokenKind, request_using
+from agent_identities.attack.requests import Attacker, listed_requests
+from agent_identities.attack.verdict import Outcome, Verdict, judge, refusing_policy, rights_needed
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.kube.client import Answer
 from agent_identities.rbac import Request
@@ -33,13 +34,13 @@ def one(declaration: Declaration, name: str) -> Identity:
     return next(each for each in declaration.identities if each.name == name)
 
 
-def move(method: str, path: str, **more: Any) -> Move:
-    return Move("x", method, path, "y", more.pop("headers", {}), **more)
+def sending(method: str, path: str, **more: Any) -> AttackRequest:
+    return AttackRequest("x", method, path, "y", more.pop("headers", {}), **more)
 
 
-def listed(declaration: Declaration, name: str, wanted: str) -> Move:
-    place = Place(declaration, one(declaration, name), declaration.ungranted_namespace)
-    return next(each for each in listed_moves(place) if each.id == wanted)
+def listed(declaration: Declaration, name: str, wanted: str) -> AttackRequest:
+    attacker = Attacker(declaration, one(declaration, name), declaration.ungranted_namespace)
+    return next(each for each in listed_requests(attacker) if each.id == wanted)
 
 
 def status(code: int, message: str = "", reason: str = "Forbidden") -> Answer:
@@ -53,11 +54,11 @@ def forbidden(verb: str, resource: str, *, user: str = USER, group: str = "", na
     )
 
 
-SECRETS = move("GET", "/api/v1/namespaces/agent-system/secrets")
-PODS = move("GET", "/api/v1/namespaces/agent-system/pods")
+SECRETS = sending("GET", "/api/v1/namespaces/agent-system/secrets")
+PODS = sending("GET", "/api/v1/namespaces/agent-system/pods")
 
 
-def outcome(declaration: Declaration, name: str, what: Move, answer: Answer) -> Outcome:
+def outcome(declaration: Declaration, name: str, what: AttackRequest, answer: Answer) -> Outcome:
     return judge(what, one(declaration, name), answer, declaration).outcome
 
 
@@ -110,11 +111,11 @@ def test_a_subresource_and_a_url_are_recognized_too(declaration: Declaration) ->
 
 
 def test_a_guard_that_names_itself_is_a_refusal_whatever_the_status(declaration: Declaration) -> None:
-    create = move("POST", "/api/v1/namespaces/agent-system/pods?dryRun=All")
+    create = sending("POST", "/api/v1/namespaces/agent-system/pods?dryRun=All")
     for answer in (status(403, DENIED), status(422, DENIED, "Invalid"), status(401, DENIED, "Unauthorized")):
         verdict = judge(create, one(declaration, "a"), answer, declaration)
         assert verdict == Verdict(Outcome.GUARD, "ValidatingAdmissionPolicy agents-guard: not as another agent")
-    assert guard('admission webhook "x" denied the request') == ""
+    assert refusing_policy('admission webhook "x" denied the request') == ""
 
 
 # ---- what is allowed
@@ -123,7 +124,7 @@ def test_a_guard_that_names_itself_is_a_refusal_whatever_the_status(declaration:
 def test_what_the_tiers_give_is_allowed_as_declared(declaration: Declaration) -> None:
     assert outcome(declaration, "reader", PODS, Answer(200, {})) is Outcome.DECLARED
     assert outcome(declaration, "a", PODS, Answer(200, {})) is Outcome.UNEXPECTED
-    elsewhere = move("GET", "/api/v1/namespaces/default/pods")
+    elsewhere = sending("GET", "/api/v1/namespaces/default/pods")
     assert outcome(declaration, "reader", elsewhere, Answer(200, {})) is Outcome.UNEXPECTED
 
 
@@ -133,10 +134,10 @@ def test_what_the_tiers_give_and_the_server_refuses_is_told_apart(declaration: D
 
 
 def test_what_everyone_may_is_no_finding(declaration: Declaration) -> None:
-    assert outcome(declaration, "a", move("GET", "/version"), Answer(200, {})) is Outcome.EVERYONE
-    review = move("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+    assert outcome(declaration, "a", sending("GET", "/version"), Answer(200, {})) is Outcome.EVERYONE
+    review = sending("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
     assert outcome(declaration, "a", review, Answer(201, {})) is Outcome.EVERYONE
-    assert outcome(declaration, "a", move("GET", "/metrics"), Answer(200, {})) is Outcome.UNEXPECTED
+    assert outcome(declaration, "a", sending("GET", "/metrics"), Answer(200, {})) is Outcome.UNEXPECTED
 
 
 # ---- what was not sent
@@ -162,7 +163,7 @@ def test_a_403_that_no_api_server_wrote_is_not_believed(declaration: Declaration
 
 def test_a_right_that_no_request_uses_is_asked_about(declaration: Declaration) -> None:
     right = Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME)
-    asked = try_right(right, id="x", why="y")
+    asked = request_using(right, id="x", why="y")
     assert outcome(declaration, "a", asked, Answer(201, {"status": {"allowed": False}})) is Outcome.ASKED
     assert outcome(declaration, "a", asked, Answer(201, {"status": {"allowed": True}})) is Outcome.UNEXPECTED
     may_not_ask = forbidden("create", "selfsubjectaccessreviews", group="authorization.k8s.io", namespace="")
@@ -198,9 +199,9 @@ def test_the_token_must_be_the_agents(declaration: Declaration, name: str, expec
     assert outcome(declaration, "a", control, answer) is expected
 
 
-@pytest.mark.parametrize("token", [Token.OTHER_AUDIENCE, Token.DELETED_ACCOUNT])
-def test_a_token_that_must_not_be_accepted_is_refused_by_401_alone(declaration: Declaration, token: Token) -> None:
-    sent = move("GET", "/api", token=token)
+@pytest.mark.parametrize("token", [TokenKind.OTHER_AUDIENCE, TokenKind.DELETED_ACCOUNT])
+def test_a_token_that_must_not_be_accepted_is_refused_by_401_alone(declaration: Declaration, token: TokenKind) -> None:
+    sent = sending("GET", "/api", token=token)
     assert outcome(declaration, "a", sent, status(401, "Unauthorized", "Unauthorized")) is Outcome.TOKEN
     assert outcome(declaration, "a", sent, Answer(200, {})) is Outcome.UNEXPECTED
     assert outcome(declaration, "a", sent, forbidden("list", "secrets")) is Outcome.UNEXPECTED
@@ -210,8 +211,8 @@ def test_a_token_that_must_not_be_accepted_is_refused_by_401_alone(declaration: 
 # ---- impersonation
 
 
-def as_user(user: str, path: str, **more: str) -> Move:
-    return move("GET", path, headers={"Impersonate-User": user, **more})
+def as_user(user: str, path: str, **more: str) -> AttackRequest:
+    return sending("GET", path, headers={"Impersonate-User": user, **more})
 
 
 def test_impersonation_needs_a_right_for_each_header() -> None:
@@ -279,4 +280,4 @@ def test_no_words_of_an_object_are_kept(declaration: Declaration) -> None:
     secret = Answer(200, {"kind": "Secret", "message": "hunter2", "data": {"password": "aHVudGVyMg=="}})
     verdict = judge(SECRETS, one(declaration, "a"), secret, declaration)
     assert "hunter2" not in json.dumps(verdict.how)
-    assert request_info("GET", SECRETS.path) == SECRETS.info
+    assert request_info("GET", SECRETS.path) == SECRETS.needs

@@ -8,7 +8,7 @@ import pytest
 
 from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import Line, LogError, lines, read
-from agent_identities.audit.trace import MORE, Credential, Limits, Outcome, Trace, Tracer
+from agent_identities.audit.trace import MORE, Credential, Limits, RequestOutcome, Trace, Tracer
 from agent_identities.declaration import declare
 from agent_identities.rbac import ServiceAccount
 from support.audit import Json, denied, event, issue, traced, username
@@ -69,7 +69,7 @@ def test_every_request_of_a_real_log_is_one_agents_but_that_of_default(excerpt: 
 
 
 def test_a_request_through_the_proxy_is_the_agents(excerpt: Trace) -> None:
-    assert did(excerpt, "summarizer") == {("list", "pods", Outcome.ALLOWED, username("agent-proxy"))}
+    assert did(excerpt, "summarizer") == {("list", "pods", RequestOutcome.ALLOWED, username("agent-proxy"))}
     (use,) = (use for use in excerpt.uses if use.agent.name == "summarizer")
     assert use.constraint == "impersonate:serviceaccount"
     assert str(use.binding) == "RoleBinding team/summarizer-binding"
@@ -77,8 +77,8 @@ def test_a_request_through_the_proxy_is_the_agents(excerpt: Trace) -> None:
 
 def test_what_the_proxy_was_not_allowed_to_act_as_is_its_own(excerpt: Trace) -> None:
     assert did(excerpt, "agent-proxy") == {
-        ("impersonate", "serviceaccounts", Outcome.DENIED, ""),
-        ("impersonate-on:serviceaccount:list", "services", Outcome.DENIED, ""),
+        ("impersonate", "serviceaccounts", RequestOutcome.DENIED, ""),
+        ("impersonate-on:serviceaccount:list", "services", RequestOutcome.DENIED, ""),
     }
 
 
@@ -102,7 +102,7 @@ def test_the_token_of_a_secret_is_named_by_it(excerpt: Trace) -> None:
 
 
 def test_what_a_quota_refused_was_allowed_before(excerpt: Trace) -> None:
-    assert ("create", "pods", Outcome.REFUSED, "") in did(excerpt, "log-analyst")
+    assert ("create", "pods", RequestOutcome.REFUSED, "") in did(excerpt, "log-analyst")
 
 
 def test_an_object_that_a_patch_made_is_noted(excerpt: Trace) -> None:
@@ -137,7 +137,7 @@ def test_a_log_without_an_agent_is_not_complete(declared: AgentAccounts) -> None
 
 def test_who_acts_as_an_agent_is_named_whoever_it_is() -> None:
     made = event("x", user={"username": "admin"}, impersonatedUser={"username": username("reader")})
-    assert did(traced([made]), "reader") == {("list", "pods", Outcome.ALLOWED, "admin")}
+    assert did(traced([made]), "reader") == {("list", "pods", RequestOutcome.ALLOWED, "admin")}
 
 
 def test_an_agent_that_acts_as_somebody_else_stays_the_one_who_did_it() -> None:
@@ -174,7 +174,7 @@ def test_a_request_that_was_only_received_does_not_count_yet() -> None:
 
 def test_too_many_requests_are_neither_allowed_nor_denied() -> None:
     made = event("reader", annotations={}, responseStatus={"code": 429})
-    assert did(traced([made]), "reader") == {("list", "pods", Outcome.UNDECIDED, "")}
+    assert did(traced([made]), "reader") == {("list", "pods", RequestOutcome.UNDECIDED, "")}
 
 
 def test_only_the_time_asked_for_counts_but_tokens_may_be_older() -> None:
@@ -271,7 +271,7 @@ def test_beyond_the_kinds_of_requests_that_are_kept_the_count_stays_right() -> N
     found = traced(made, limits=Limits(uses_of_agent=10))
     assert counts(found) == {"reader": 31, "triage-1": 1}
     (rest,) = (use for use in found.uses if use.request.resource == MORE)
-    assert (rest.count, rest.outcome) == (20, Outcome.ALLOWED)
+    assert (rest.count, rest.outcome) == (20, RequestOutcome.ALLOWED)
 
 
 def test_beyond_the_credentials_that_are_kept_the_number_of_the_others_is() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from agent_identities.quarantine.plan import (
     Step,
-    Target,
+    TargetAccounts,
     account_steps,
     binding_steps,
     rights,
@@ -17,7 +17,7 @@ from agent_identities.quarantine.plan import (
 from agent_identities.rbac import PolicyRule, Request, User
 
 Manifest = dict[str, Any]
-TARGET = Target("agents", ("worker",))
+TARGET = TargetAccounts("agents", ("worker",))
 WORKER = {"kind": "ServiceAccount", "name": "worker", "namespace": "agents"}
 SIBLING = {"kind": "ServiceAccount", "name": "sibling", "namespace": "agents"}
 

@@ -52,7 +52,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 
 
 def _run(registry: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, "--registry", registry]
+    command: list[str | Path] = [sys.executable, SCRIPT, "--registry", registry]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 

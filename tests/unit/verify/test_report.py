@@ -11,10 +11,11 @@ from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
+from agent_identities.report.words import abbreviate
 from agent_identities.verify import report
-from agent_identities.verify.matrix import Cell, Matrix, Undeclared
+from agent_identities.verify.matrix import AccessCell, Matrix, Undeclared
 from agent_identities.verify.questions import expected, questions
-from agent_identities.verify.rows import abbreviate, label, table
+from agent_identities.verify.rows import label, table
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
 Answer = Callable[[Identity, Request], bool | None]
@@ -30,7 +31,7 @@ def asked(declaration: Declaration, differs: Answer = lambda _one, _what: None, 
             promised = expected(one, permission)
             other = differs(one, permission)
             allowed = promised if other is None else other
-            cells.append(Cell(one, permission, promised, allowed, REASON if allowed else ""))
+            cells.append(AccessCell(one, permission, promised, allowed, REASON if allowed else ""))
     return Matrix("https://server", declaration, what, tuple(cells), seconds=1.5, **more)
 
 

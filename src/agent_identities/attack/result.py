@@ -1,0 +1,87 @@
+"""What the requests of an attack came to."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent_identities.attack.request import AttackRequest
+from agent_identities.attack.tokens import Holder, TokenStatus
+from agent_identities.attack.verdict import Outcome, Verdict
+from agent_identities.declaration import Declaration, Identity
+from agent_identities.report.model import Report, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request of one identity, the HTTP status (0: no answer), how it ended, and who stopped or allowed it."""
+
+    identity: Identity
+    request: AttackRequest
+    verdict: Verdict
+    status: int = 0
+    allowed_by: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        return self.verdict.outcome
+
+
+@dataclass(frozen=True)
+class Attack(Result):
+    """A whole run on one API server.
+
+    ``pairs``: how many ordered pairs of siblings were tried, of ``possible_pairs`` whose attacker had a token.
+    ``leftovers``: the commands that remove what the run could not remove itself. ``seconds``: time spent.
+    """
+
+    server: str
+    declaration: Declaration
+    holders: tuple[Holder, ...]
+    attempts: tuple[Attempt, ...]
+    pairs: int
+    possible_pairs: int
+    leftovers: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @cached_property
+    def _counts(self) -> Counter[tuple[str, str, Outcome]]:
+        return Counter((each.identity.namespace, each.identity.name, each.outcome) for each in self.attempts)
+
+    def count(self, outcome: Outcome, identity: Identity | None = None) -> int:
+        """How many requests ended so, of one identity or of all."""
+        if identity is not None:
+            return self._counts[identity.namespace, identity.name, outcome]
+        return sum(number for (*_, ended), number in self._counts.items() if ended is outcome)
+
+    def of(self, outcome: Outcome) -> tuple[Attempt, ...]:
+        """The requests that ended so."""
+        return tuple(each for each in self.attempts if each.outcome is outcome)
+
+    @cached_property
+    def failed_controls(self) -> tuple[Attempt, ...]:
+        """Positive controls that did not succeed: the refusals beside them prove nothing."""
+        good = (Outcome.EVERYONE, Outcome.UNEXPECTED)
+        return tuple(each for each in self.attempts if each.request.control and each.outcome not in good)
+
+    def report(self, *, listing: bool = False) -> Report:
+        """The run in words and tables; ``listing`` adds every request."""
+        from agent_identities.attack.report import build
+
+        return build(self, listing=listing)
+
+    @property
+    def without_token(self) -> tuple[Holder, ...]:
+        """Identities that could not be attacked from, though they should have been."""
+        return tuple(one for one in self.holders if one.token_status in (TokenStatus.ABSENT, TokenStatus.REFUSED))
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether the run proves nothing: a positive control failed, or there was no token at all."""
+        return bool(self.failed_controls) or not any(one.token_status is TokenStatus.READY for one in self.holders)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was tried, and all that was not declared was stopped."""
+        wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
+        return not (self.inconclusive or self.without_token or self.leftovers or wrong)

@@ -1,0 +1,102 @@
+"""The steps of a quarantine, done on the API server: each only on the object as it was planned for."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from agent_identities.kube.client import Answer, Api, ApiError
+from agent_identities.kube.fanout import fan_out
+from agent_identities.quarantine.plan import Step, TargetAccounts, binding_steps
+from agent_identities.quarantine.result import Failure, FailureKind
+from agent_identities.quarantine.server import Server, ServerGoneError
+
+CONCURRENCY = 8
+
+_TRIES = 5
+_MERGE_PATCH = {"content-type": "application/merge-patch+json"}
+_APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The steps that are done, and why others are not."""
+
+    steps: tuple[Step, ...]
+    failures: tuple[Failure, ...]
+
+
+def apply_steps(server: Server, steps: Sequence[Step], target: TargetAccounts) -> Applied:
+    """Do all steps at once. Where the API server is gone meanwhile, the failures say so; see ``server.gone``."""
+    problems = fan_out(lambda step: _try(server, step, target), steps, concurrency=CONCURRENCY, abort=server.api.abort)
+    results = list(zip(steps, problems, strict=True))
+    return Applied(
+        tuple(step for step, problem in results if not problem),
+        tuple(Failure(FailureKind.NOT_REMOVED, f"{step}: {problem}", step.key) for step, problem in results if problem),
+    )
+
+
+def _try(server: Server, step: Step, target: TargetAccounts) -> str:
+    """Do one step; why it could not be done, "" if it is."""
+    if server.gone:
+        return "was not tried: the API server serves no more"
+    with contextlib.suppress(ServerGoneError):
+        return _do(server, step, target)
+    return "nobody answered, so whether it went is not known"
+
+
+def _do(server: Server, step: Step, target: TargetAccounts) -> str:
+    try:
+        with server.asking():
+            for _ in range(_TRIES):
+                answer = _send(server.api, step)
+                if answer.status != HTTPStatus.CONFLICT:
+                    break
+                again = _planned_again(server, step, target)
+                if again is None:
+                    return ""
+                step = again
+    except ApiError as error:
+        return str(error)
+    if answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND):
+        return ""
+    refused = f"{answer.status} {answer.message or _phrase(answer.status)}"
+    server.check(ApiError(f"{server.api.server}: {refused.rstrip('.')}.", status=answer.status))
+    return refused
+
+
+def _planned_again(server: Server, step: Step, target: TargetAccounts) -> Step | None:
+    """The step for what the object has become meanwhile, None where there is nothing left to do. Raises ApiError."""
+    found = server.get(f"{step.collection}/{quote(step.name, safe='')}")
+    if found is None:
+        return None
+    item = {"kind": step.kind, **found}
+    if step.role is None:
+        return Step(step.kind, step.namespace, step.name, item["metadata"]["uid"])
+    return next(binding_steps([item], target), None)
+
+
+def _phrase(status: int) -> str:
+    """What HTTP calls a status."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+
+
+def _send(api: Api, step: Step) -> Answer:
+    """One request, that counts only for the object as it was planned for."""
+    path = f"{step.collection}/{quote(step.name, safe='')}"
+    planned_for = {"uid": step.uid} | ({"resourceVersion": step.version} if step.version else {})
+    if step.subjects is not None and step.applied is not None:
+        manifest = step.applied.manifest
+        whole = {**manifest, "metadata": {**manifest["metadata"], **planned_for}, "subjects": step.subjects}
+        query = urlencode({"fieldManager": step.applied.owner, "force": "true"})
+        return api.raw("PATCH", f"{path}?{query}", json.dumps(whole), _APPLY_PATCH)
+    if step.subjects is not None:
+        body = {"metadata": planned_for, "subjects": step.subjects}
+        return api.raw("PATCH", path, json.dumps(body), _MERGE_PATCH)
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": planned_for}
+    if step.kind == "Pod":
+        options["gracePeriodSeconds"] = 0
+    return api.raw("DELETE", path, json.dumps(options))

@@ -1,0 +1,85 @@
+"""Whether the target's requests are still allowed and its tokens still authenticated."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent_identities.kube.client import Api, ApiError
+from agent_identities.kube.fanout import fan_out
+from agent_identities.kube.reviews import ReviewStatus, ask
+from agent_identities.kube.roles import role_path, role_rules
+from agent_identities.quarantine.apply import CONCURRENCY
+from agent_identities.quarantine.plan import Step, rights
+from agent_identities.quarantine.server import Server
+from agent_identities.rbac import PolicyRule, Request, User
+
+_TOKEN_SECONDS = 600  # the least that the API server issues
+_MOST_RIGHTS = 2_000
+
+
+class Rights:
+    """What the bindings of the target grant, to ask for until it is denied.
+
+    One right of each binding is asked for while they are removed, and all rights at the end.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._granted: dict[tuple[User, Request], None] = {}
+        self._samples: list[tuple[User, Request]] = []
+        self._rules: dict[str, tuple[PolicyRule, ...]] = {}
+
+    def learn(self, steps: Iterable[Step]) -> None:
+        """Add the rights that bindings grant. Raises ServerGoneError."""
+        for step in steps:
+            granted = [each for each in rights(step, self._rules_of(step)) if each not in self._granted]
+            self._granted |= dict.fromkeys(granted)
+            self._samples += granted[:1]
+
+    def _rules_of(self, step: Step) -> tuple[PolicyRule, ...]:
+        if step.role is None:
+            return ()
+        path = role_path(step.role, step.namespace)
+        if path not in self._rules:
+            try:
+                with self._server.asking():
+                    self._rules[path] = role_rules(self._server.api, step.role, step.namespace)
+            except ApiError:  # the caller may not read the role: then there is nothing to ask
+                self._rules[path] = ()
+        return self._rules[path]
+
+    def is_allowed(self) -> bool:
+        """Whether one of the samples is allowed. Raises ApiError."""
+        return any(ask(self._server.api, user, request).allowed for user, request in list(self._samples))
+
+    def still_allowed(self) -> list[tuple[User, Request, ReviewStatus]]:
+        """Every right that the API server still allows. Raises ApiError, ServerGoneError."""
+        asked = list(self._granted)[:_MOST_RIGHTS]
+        with self._server.asking():
+            answers = fan_out(
+                lambda one: ask(self._server.api, *one), asked, concurrency=CONCURRENCY, abort=self._server.api.abort
+            )
+        return [(*one, answer) for one, answer in zip(asked, answers, strict=True) if answer.allowed]
+
+
+def request_token(server: Server, namespace: str, account: str) -> str:
+    """A token of the target, to see when the API server refuses it; it is never stored.
+
+    Raises ApiError, ServerGoneError.
+    """
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    with server.asking():
+        answer = server.api.post(path, {"spec": {"expirationSeconds": _TOKEN_SECONDS}})
+    return str(answer["status"]["token"])
+
+
+def is_authenticated(api: Api, tokens: Iterable[str]) -> bool:
+    """Whether the API server accepts one of the tokens. Raises ApiError."""
+    return any(_status_of(api, token).get("authenticated") for token in tokens)
+
+
+def _status_of(api: Api, token: str) -> Mapping[str, Any]:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    status: Mapping[str, Any] = (
+        api.post("/apis/authentication.k8s.io/v1/tokenreviews", review, repeatable=True).get("status") or {}
+    )
+    return status

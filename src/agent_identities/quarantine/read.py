@@ -1,0 +1,110 @@
+"""What the cluster has of the target: bindings, ServiceAccounts, workloads."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL
+from agent_identities.kube.client import ApiError
+from agent_identities.kube.roles import RBAC
+from agent_identities.quarantine.plan import TargetAccounts
+from agent_identities.quarantine.result import Failure, FailureKind
+from agent_identities.quarantine.server import Server
+
+Manifest = Mapping[str, Any]
+
+_BINDINGS = ("RoleBinding", "ClusterRoleBinding")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The objects that could be read, and why others could not."""
+
+    items: tuple[Manifest, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+def labelled_bindings(server: Server, target: TargetAccounts, *, skip_unreadable: bool = False) -> Iterator[Manifest]:
+    """The bindings that the chart made for the target: a small answer, whatever the size of the cluster.
+
+    ``skip_unreadable``: without the kinds that the caller may not list. Raises ApiError otherwise, and ServerGoneError.
+    """
+    selector = _agents(target)
+    for kind in _BINDINGS:
+        try:
+            yield from server.list(kind, f"{RBAC}/{kind.lower()}s?{selector}")
+        except ApiError:
+            if not skip_unreadable:
+                raise
+
+
+def every_binding(server: Server, target: TargetAccounts) -> Found:
+    """All bindings of the cluster: a stray one may be anywhere. Without the right to list all, those at home."""
+    found: list[Manifest] = []
+    failures: list[Failure] = []
+    for kind in _BINDINGS:
+        try:
+            found += server.list(kind, f"{RBAC}/{kind.lower()}s")
+        except ApiError as error:
+            message = f"{kind}s of the whole cluster could not be searched: {error}"
+            failures.append(Failure(FailureKind.NOT_SEARCHED, message))
+            if kind == "RoleBinding":
+                with contextlib.suppress(ApiError):
+                    found += server.list(kind, f"{RBAC}/namespaces/{target.namespace}/rolebindings")
+    return Found(tuple(found), tuple(failures))
+
+
+def service_accounts(server: Server, target: TargetAccounts) -> Found:
+    """The target's ServiceAccounts that exist."""
+    found: list[Manifest] = []
+    failures: list[Failure] = []
+    for name in target.names:
+        try:
+            account = server.get(f"/api/v1/namespaces/{target.namespace}/serviceaccounts/{name}")
+        except ApiError as error:
+            failures.append(Failure(FailureKind.NOT_SEARCHED, f"could not be read: {error}"))
+        else:
+            found += [account] if account is not None else []
+    return Found(tuple(found), tuple(failures))
+
+
+def missing_instances(
+    server: Server, target: TargetAccounts, names: Iterable[str], entries: Iterable[str]
+) -> tuple[str, ...]:
+    """Those of some instances that have no ServiceAccount: they are in quarantine already.
+
+    Raises ApiError, ServerGoneError.
+    """
+    selector = urlencode({"labelSelector": f"{INSTANCE_LABEL} in ({','.join(entries)})"})
+    path = f"/api/v1/namespaces/{target.namespace}/serviceaccounts?{selector}"
+    existing = {item["metadata"]["name"] for item in server.list("ServiceAccount", path)}
+    return tuple(name for name in names if name not in existing)
+
+
+def deployments(server: Server, target: TargetAccounts) -> Found:
+    """The Deployments with the label of the target."""
+    path = f"/apis/apps/v1/namespaces/{target.namespace}/deployments?{_agents(target)}"
+    return _searched(server, "Deployment", [path])
+
+
+def pods(server: Server, target: TargetAccounts) -> Found:
+    """The pods that run as the target."""
+    where = f"/api/v1/namespaces/{target.namespace}/pods?fieldSelector=spec.serviceAccountName%3D"
+    return _searched(server, "Pod", [f"{where}{name}" for name in target.names])
+
+
+def _searched(server: Server, kind: str, paths: Iterable[str]) -> Found:
+    found: list[Manifest] = []
+    failures: list[Failure] = []
+    for path in paths:
+        try:
+            found += server.list(kind, path)
+        except ApiError as error:
+            failures.append(Failure(FailureKind.NOT_SEARCHED, f"{kind}s could not be searched: {error}"))
+    return Found(tuple(found), tuple(failures))
+
+
+def _agents(target: TargetAccounts) -> str:
+    return urlencode({"labelSelector": f"{AGENT_LABEL} in ({','.join(target.names)})"})

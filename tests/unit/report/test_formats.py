@@ -1,0 +1,151 @@
+"""Every format of report/formats, on one report that has everything."""
+
+import io
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+from rich.console import Console
+
+from agent_identities.chart.objects import Key
+from agent_identities.report import (
+    Block,
+    Column,
+    Finding,
+    FindingsError,
+    Location,
+    Report,
+    Result,
+    Rule,
+    Severity,
+    Style,
+    Table,
+    cell,
+    format_names,
+    many,
+    write,
+)
+from agent_identities.report.formats.text import show
+
+LOCATION = Location(Key("", "Secret", "team", "token"), "type", "agents.a", "templates/secrets.yaml")
+ERROR = Finding("rule", Severity.ERROR, "It is | wrong.", LOCATION, ("Seen: this.",), ("Do that.",))
+WARNING = Finding("rule", Severity.WARNING, "Look at it.")
+WHOLE = Report(
+    command="check",
+    ok=False,
+    summary="1 error · 1 warning",
+    about="Namespace team",
+    tables=(Table((Column("agent"), Column("requests", right=True)), ((cell("a\nb", Style.BAD), cell("12")),)),),
+    legend="a legend",
+    findings=(ERROR, WARNING),
+    notes=("a note",),
+    blocks=(Block("yaml", "a: ```\n", "Values to add"),),
+    closing=("a last sentence",),
+    listing=Table((Column("everything"),), ((cell("x" * 300),),)),
+    data={"agents": 1},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Result):
+    """A result as a job returns it."""
+
+    made: Report
+
+    @property
+    def ok(self) -> bool:
+        return self.made.ok
+
+    def report(self, *, listing: bool = False) -> Report:
+        return self.made if listing else replace(self.made, listing=None)
+
+
+def text(report: Report, width: int = 100) -> str:
+    output = io.StringIO()
+    show(report, Console(file=output, width=width, highlight=False))
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_every_format_has_every_finding_the_notes_and_the_summary(name: str) -> None:
+    output = io.StringIO()
+    write(WHOLE, name, output)
+    written = output.getvalue()
+    for part in ("wrong.", "Seen: this.", "Do that.", "Look at it.", "a note", "1 error", "1 warning"):
+        assert part in written
+
+
+@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_no_format_ends_in_an_error_where_the_output_has_few_characters(name: str, encoding: str) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    write(WHOLE, name, output)
+    output.flush()
+
+
+def test_json_has_the_location_as_data_and_the_keys_of_the_job() -> None:
+    whole = json.loads(Found(WHOLE).to_json())
+    assert (whole["command"], whole["ok"], whole["agents"]) == ("check", False, 1)
+    assert whole["findings"][0]["location"] == {
+        "object": {"group": "", "kind": "Secret", "namespace": "team", "name": "token"},
+        "field": "type",
+        "values": "agents.a",
+        "source": "templates/secrets.yaml",
+    }
+
+
+def test_markdown_escapes_what_would_break_a_table_or_a_fence() -> None:
+    written = Found(WHOLE).to_markdown()
+    assert "It is \\| wrong." in written
+    assert "````yaml\na: ```\n````" in written
+    assert "| **a**<br>**b** | 12 |" in written
+
+
+def test_a_listing_is_one_line_a_row_however_long() -> None:
+    assert "x" * 300 in Found(WHOLE).to_text(listing=True).splitlines()
+    assert "xxx" not in Found(WHOLE).to_text()
+
+
+def test_findings_stand_below_their_rule_where_there_are_rules() -> None:
+    other = Rule("other", "another promise", "why")
+    shown = text(replace(WHOLE, rules=(Rule("rule", "a promise", "why"), other)))
+    assert shown.index("✗ rule") < shown.index("It is | wrong.") < shown.index("✓ other")
+
+
+def test_a_table_that_is_too_wide_is_shown_in_its_narrow_form() -> None:
+    narrow = Table((Column("short"),), ((cell("narrow"),),))
+    wide = Table((Column("w" * 60),) * 2, ((cell("wide"),) * 2,), narrow)
+    assert "narrow" in text(replace(WHOLE, tables=(wide,)))
+    assert "narrow" not in text(replace(WHOLE, tables=(wide,)), width=140)
+
+
+def test_many_findings_are_counted_not_listed_in_text_alone() -> None:
+    report = replace(WHOLE, findings=tuple(replace(ERROR, message=f"Number {n}.") for n in range(50)))
+    assert "and 30 more findings" in text(report)
+    assert "Number 49." in Found(report).to_markdown()
+
+
+def test_a_result_that_is_not_ok_raises_its_errors_alone() -> None:
+    with pytest.raises(FindingsError) as raised:
+        Found(WHOLE).raise_for_findings()
+    assert raised.value.findings == (ERROR,)
+    assert str(raised.value) == "1 error · 1 warning\n- It is | wrong. Do that."
+    Found(replace(WHOLE, ok=True)).raise_for_findings()
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        (LOCATION, "Secret team/token type"),
+        (Location(values="agents.a"), "agents.a"),
+        (Location(source="audit.log:3"), "audit.log:3"),
+        (Location(), ""),
+    ],
+)
+def test_a_location_is_shown_by_its_object_or_by_its_values(location: Location, shown: str) -> None:
+    assert str(location) == shown
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0, "0 agents"), (1, "1 agent"), (2000, "2,000 agents")])
+def test_a_number_has_its_noun(number: int, shown: str) -> None:
+    assert many(number, "agent") == shown
