@@ -50,6 +50,7 @@ def verify(
             answer,
             [cells[index] for index in doubtful],
             concurrency=concurrency,
+            abort=api.abort,
             on_progress=lambda done, total: on_progress(len(cells) + done, len(cells) + total),
         )
         for index, cell in zip(doubtful, again, strict=True):
