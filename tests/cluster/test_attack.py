@@ -519,7 +519,7 @@ def test_the_command_exits_with_2_if_no_agent_has_a_token(here: list[str | Path]
     done = run(*here, "--yes-attack")
     assert done.returncode == 2, done.stderr
     assert "no ServiceAccount" in done.stdout
-    assert "VOID" in done.stdout
+    assert "INCONCLUSIVE" in done.stdout
 
 
 def test_the_command_exits_with_2_for_an_agent_that_the_values_do_not_declare(here: list[str | Path]) -> None:

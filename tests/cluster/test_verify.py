@@ -183,7 +183,9 @@ def test_an_undeclared_service_account_with_the_agent_label_is_reported(
     server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": metadata})
     matrix = asking()
     assert [one.name for one in matrix.undeclared] == ["ghost"]
-    assert matrix.ok
+    assert not matrix.ok
+    (finding,) = matrix.findings
+    assert finding.remediation[0] == f"Not wanted: kubectl -n {namespace} delete serviceaccount ghost"
 
 
 @pytest.mark.usefixtures("declaration")

@@ -49,7 +49,7 @@ def _tables(result: Revocation) -> list[Table]:
         return []
     title = "would be removed" if result.dry_run else "removed"
     rows = tuple((cell(str(step)), cell(step.note, Style.MUTED)) for step in result.steps)
-    removed = Table((Column(title), Column("note")), rows)
+    removed = Table((Column(title, whole=True), Column("note")), rows)
     return [removed] if result.dry_run else [removed, _times(result)]
 
 
