@@ -28,8 +28,8 @@ from urllib3.exceptions import (
 )
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube.access import Access
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
-from agent_identities.kube.kubeconfig import Access
 from agent_identities.kube.redact import printable, redact
 from agent_identities.kube.transport import TROUBLE, AbortedError, Transport
 
