@@ -1,4 +1,4 @@
-"""An API server, how it is verified and what it is shown, as the entries of a kubeconfig say.
+"""The access to an API server: address, TLS and credentials, from the entries of a kubeconfig.
 
 Source: k8s.io/client-go/tools/clientcmd (client_config.go, validation.go) and rest/config.go. Where kubectl would send
 credentials to a server that it does not verify, the entry is refused instead.
@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One API server, how it is verified, and what it is shown; `kubeconfig.load` makes it.
+    """The address of an API server, how its certificate is verified, and credentials; `kubeconfig.load` makes it.
 
     ``server`` is an https URL without a slash at its end, ``ca`` PEM certificates (None: those of the system),
     ``proxy`` the URL of a proxy or "", ``impersonate`` headers in order.
@@ -151,7 +151,7 @@ def access_of(cluster: Entry, user: Entry, place: Place, environment: Mapping[st
     ca = cluster.data("certificate-authority")
     proxy = _proxy_of(cluster) or proxy_from_environment(server, environment)
     name = cluster.text("tls-server-name")
-    told = cluster_info(
+    info = cluster_info(
         server,
         ca=ca,
         tls_server_name=name,
@@ -159,7 +159,7 @@ def access_of(cluster: Entry, user: Entry, place: Place, environment: Mapping[st
         disable_compression=cluster.flag("disable-compression"),
         config=_extension(cluster),
     )
-    return Access(server, place, _credentials(user, told), ca, name, proxy, _impersonation(user))
+    return Access(server, place, _credentials(user, info), ca, name, proxy, _impersonation(user))
 
 
 def _server(cluster: Entry) -> str:
@@ -198,15 +198,15 @@ def _proxy_of(cluster: Entry) -> str:
 
 
 def _extension(cluster: Entry) -> object:
-    """What the cluster tells credential plugins."""
+    """The data of the cluster for credential plugins."""
     listed = cluster.body.get("extensions")
     every = listed if isinstance(listed, list) else ()
     named = (each for each in every if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
     return next(named, {}).get("extension")
 
 
-def _credentials(user: Entry, told: Mapping[str, Any]) -> CredentialSource:
-    """What the user's entry shows a server; nothing, where it has nothing. The first in kubectl's order counts."""
+def _credentials(user: Entry, info: Mapping[str, Any]) -> CredentialSource:
+    """The credentials of the user's entry, none where it has none. The first in kubectl's order counts."""
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if certificate and not key:
         user.fail("has a client certificate without a client-key. Add client-key-data.")
@@ -218,7 +218,7 @@ def _credentials(user: Entry, told: Mapping[str, Any]) -> CredentialSource:
     exec_config, provider = user.body.get("exec"), user.body.get("auth-provider")
     if exec_config and provider:
         user.fail("has both exec and auth-provider. Remove auth-provider.")
-    plugin = _exec(user, exec_config, told) if exec_config else None
+    plugin = _exec(user, exec_config, info) if exec_config else None
     if token_file:
         source = TokenFile(token_file, str(user), pair=pair, fallback=token)
         source.get()
@@ -234,7 +234,7 @@ def _credentials(user: Entry, told: Mapping[str, Any]) -> CredentialSource:
     return Fixed(Credential(pair=pair))
 
 
-def _exec(user: Entry, config: object, told: Mapping[str, Any]) -> ExecConfig:
+def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
     if not isinstance(config, dict):
         user.fail("has an exec that is not a map.")
     entry = Entry(user.kind, user.name, user.file, config)
@@ -261,7 +261,7 @@ def _exec(user: Entry, config: object, told: Mapping[str, Any]) -> ExecConfig:
         entry.texts("args"),
         tuple((each["name"], each.get("value", "")) for each in listed),
         entry.text("installHint"),
-        told if entry.flag("provideClusterInfo") else None,
+        info if entry.flag("provideClusterInfo") else None,
     )
 
 

@@ -235,8 +235,8 @@ class Api:
         """Why no answer came, and what to do."""
         if isinstance(error, ProxyError):
             return (
-                f"{self.server}: the proxy does not lead there ({_plain(error.original_error)}). Correct proxy-url of "
-                f"{self._place}, or HTTPS_PROXY, or name the server in NO_PROXY."
+                f"{self.server}: the proxy does not connect to it ({_plain(error.original_error)}). Correct proxy-url "
+                f"of {self._place}, or HTTPS_PROXY, or name the server in NO_PROXY."
             )
         if isinstance(error, SSLError):
             return self._distrusted(error)
@@ -247,7 +247,7 @@ class Api:
         elif isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
             why = "does not answer in time"
         else:
-            why = "breaks the connection off before it answers"
+            why = "closes the connection before it answers"
         return (
             f"{self.server}: the API server {why}. Is it running, and is {self._place} the right one? "
             "Choose another with --context, or start one: agent-identities up"
@@ -263,23 +263,23 @@ class Api:
         reason = printable(str(getattr(cause, "reason", None) or cause))
         return f"{self.server}: no TLS connection ({reason}). Check server and client certificate of {self._place}."
 
-    def _refused(self, status: int, said: str) -> NoReturn:
+    def _refused(self, status: int, reason: str) -> NoReturn:
         if status == HTTPStatus.UNAUTHORIZED:
             message = (
                 f"{self.server}: 401 Unauthorized: the credentials of {self._place} are missing, not valid, or have "
                 f"expired. Log in again; `{self._place.kubectl('auth', 'whoami')}` shows whether it worked."
             )
         elif status == HTTPStatus.FORBIDDEN:
-            message = f"{self.server}: 403 {said}. {_remediation(said)}"
+            message = f"{self.server}: 403 {reason}. {_remediation(reason)}"
         elif status in TROUBLE:
-            message = f"{self.server}: {status} {said}, even when asked again. Wait a while, or lower --concurrency."
+            message = f"{self.server}: {status} {reason}, also after retries. Wait a while, or lower --concurrency."
         elif status < HTTPStatus.BAD_REQUEST:
             message = (
                 f"{self.server}: {status}: it redirects to another address, and credentials are never sent there. "
                 f"Correct the server of {self._place}."
             )
         else:
-            message = f"{self.server}: {status} {said}."
+            message = f"{self.server}: {status} {reason}."
         raise ApiError(message, status=status)
 
 
@@ -296,20 +296,20 @@ def _as_api_error() -> Iterator[None]:
 
 def _message(answer: Mapping[str, Any], data: bytes) -> str:
     """The message of a Status, else the beginning of the body, without credentials."""
-    said = answer.get("message")
-    text = said if isinstance(said, str) else data[: 10 * _SHOWN].decode(errors="replace")
-    shown = printable(redact(text))[: _SHOWN if isinstance(said, str) else 200]
+    reason = answer.get("message")
+    text = reason if isinstance(reason, str) else data[: 10 * _SHOWN].decode(errors="replace")
+    shown = printable(redact(text))[: _SHOWN if isinstance(reason, str) else 200]
     return shown.rstrip(".") or "without a message"
 
 
-def _remediation(said: str) -> str:
+def _remediation(reason: str) -> str:
     """The command of an administrator that would let the caller do what was refused."""
-    refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', said)
+    refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', reason)
     if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
         return "Ask an administrator of the cluster for that right."
     user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
     who = f"--user={user}" if account == user else f"--serviceaccount={account}"
-    namespace = re.search(r'in the namespace "([^"]+)"', said)
+    namespace = re.search(r'in the namespace "([^"]+)"', reason)
     if refused["resource"] == "subjectaccessreviews":
         hint = "ClusterRole system:auth-delegator has `create subjectaccessreviews.authorization.k8s.io`"
         role = "--clusterrole=system:auth-delegator"

@@ -131,9 +131,9 @@ class ExecPlugin:
         return {**os.environ, **dict(self._config.environment), "KUBERNETES_EXEC_INFO": json.dumps(info)}
 
     def _fail(self, what: str, output: "_Output") -> NoReturn:
-        said = output.words()[-_SHOWN:]
+        stderr = output.words()[-_SHOWN:]
         raise CredentialError(
-            f"{self._where} {what}. {f'It says: {said}' if said else 'It says nothing.'}"
+            f"{self._where} {what}. {f'Its stderr: {stderr}' if stderr else 'Its stderr is empty.'}"
             f"{f' ({hint})' if (hint := printable(self._config.install_hint)) else ''}"
         )
 

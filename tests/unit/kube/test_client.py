@@ -341,7 +341,7 @@ def test_a_truncated_answer_is_none(play: Start, kubeconfig: Callable[..., Path]
         request.wfile.write(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"kind": ')
 
     error = failure(lambda: connect(kubeconfig(play(respond=respond))).get("/version"))
-    assert "breaks the connection off" in str(error)
+    assert "closes the connection" in str(error)
 
 
 def test_an_abort_ends_the_requests_that_are_on_their_way(play: Start, kubeconfig: Callable[..., Path]) -> None:

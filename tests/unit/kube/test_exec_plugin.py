@@ -172,8 +172,8 @@ def test_a_missing_plugin_is_named_with_its_install_hint(kubeconfig: Kubeconfig,
 
 
 FAILURES = {
-    "exit": ("sys.exit('the session has ended')", "failed with exit code 1. It says: the session has ended"),
-    "silent": ("sys.exit(3)", "failed with exit code 3. It says nothing."),
+    "exit": ("sys.exit('the session has ended')", "failed with exit code 1. Its stderr: the session has ended"),
+    "silent": ("sys.exit(3)", "failed with exit code 3. Its stderr is empty."),
     "no JSON": ("print('token: ' + SECRET)", "printed something else than JSON"),
     "half JSON": ('print(\'{"status": {"token": "\' + SECRET)', "printed something else than JSON"),
     "no status": ("print(json.dumps({'token': SECRET}))", "printed no ExecCredential with a status"),
@@ -185,7 +185,7 @@ FAILURES = {
     "no pair": ("answer(clientKeyData=SECRET, clientCertificateData='x')", "are not a pair in PEM"),
     "no time": ("answer(token=SECRET, expirationTimestamp=SECRET)", "expirationTimestamp that is not a time"),
     "newline": ("answer(token=SECRET + '\\n')", "the token contains a line break"),
-    "on stderr": ("sys.exit('token=' + SECRET)", "It says: token=[redacted]"),
+    "on stderr": ("sys.exit('token=' + SECRET)", "Its stderr: token=[redacted]"),
     "as JSON": ("sys.exit(json.dumps({'status': {'token': SECRET}}))", "[redacted]"),
     "on both": ("print(SECRET); sys.exit('cannot use ' + SECRET)", "cannot use [redacted]"),
     "header": ("sys.exit('sent Authorization: Bearer ' + SECRET)", "Bearer [redacted]"),

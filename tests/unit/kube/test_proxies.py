@@ -127,7 +127,7 @@ def test_a_proxy_that_does_not_lead_there_is_named_without_its_password(
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy(status).port}"})
     with pytest.raises(ApiError) as raised:
         Api(load(path)).get("/version")
-    assert "the proxy does not lead there" in str(raised.value)
+    assert "the proxy does not connect to it" in str(raised.value)
     assert status in str(raised.value)
     assert "p4ssword" not in str(raised.value)
 
