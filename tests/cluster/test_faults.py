@@ -223,7 +223,7 @@ def test_an_interrupted_command_fails_and_reports_the_fault(struck: Struck, name
     assert "Traceback" not in done.stderr
     assert "panic" not in done.stderr
     if name == "quarantine":
-        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.returncode == 1, done.stdout + done.stderr
         assert "ServiceAccount" in done.stdout
         assert "whether it went is not known" in done.stdout
         (rest,) = [line for line in done.stdout.splitlines() if "what is not listed as removed" in line]

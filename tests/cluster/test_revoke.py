@@ -170,10 +170,11 @@ def four(found: dict[str, str]) -> dict[str, str]:
 
 def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene: Scene) -> None:
     assert scene.done.returncode == 0, scene.done.stdout + scene.done.stderr
+    printed = " ".join(scene.done.stdout.split())
     for what in (
         f"RoleBinding {scene.namespace}/triage-2:notes-role",
-        f"RoleBinding {scene.elsewhere}/stray (it named the account as a User)",
-        f"RoleBinding {scene.elsewhere}/shared (1 of 2 subjects taken out)",
+        f"RoleBinding {scene.elsewhere}/stray it named the account as a User",
+        f"RoleBinding {scene.elsewhere}/shared 1 of 2 subjects taken out",
         f"ClusterRoleBinding stray-{scene.namespace}",
         f"ServiceAccount {scene.namespace}/triage-2",
         f"Deployment {scene.namespace}/triage-2",
@@ -181,12 +182,14 @@ def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene
         "last allowed request",
         "last authenticated request",
     ):
-        assert what in scene.done.stdout
+        assert what in printed
     assert "not seen" not in scene.done.stdout
 
 
 def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene: Scene) -> None:
-    snippet = scene.done.stdout.partition("gives triage-2 all of it back:\n")[2].partition("Saved as")[0]
+    snippet = (
+        scene.done.stdout.partition("restores the rights of triage-2")[2].partition("\n")[2].partition("Saved as")[0]
+    )
     assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
 
 
@@ -298,7 +301,7 @@ def test_without_delete_rights_each_refusal_is_reported_and_nothing_is_removed(
 ) -> None:
     before = versions(server, scene.namespace)
     done = run("quarantine", "solo", *operator(server, scene, tmp_path, cluster))
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert 'cannot delete resource "rolebindings"' in done.stdout
     assert 'cannot delete resource "serviceaccounts"' in done.stdout
     assert "may still get pods" in done.stdout
@@ -310,7 +313,7 @@ def test_permitted_removals_are_done_and_remaining_objects_are_reported(
 ) -> None:
     rbac = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["delete"]}
     done = run("quarantine", "triage-3", *operator(server, scene, tmp_path, cluster, rbac))
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert f"RoleBinding {scene.namespace}/triage-3:notes-role" in done.stdout
     assert f"Left: ServiceAccount {scene.namespace}/triage-3: 403" in done.stdout
     assert "triage-3:notes-role" not in server.names(f"{RBAC}/namespaces/{scene.namespace}/rolebindings")
@@ -395,7 +398,7 @@ def test_a_running_upgrade_is_found_in_the_namespace_of_the_release(
 ) -> None:
     server.create(apart.records, record("2", "pending-upgrade"))
     done = run("quarantine", "solo", "--namespace", apart.agents, *options)
-    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "Helm is at work on release fleet" in done.stdout
     assert f"helm status fleet -n {apart.home}" in done.stdout
     assert f"helm upgrade fleet CHART -n {apart.home} --reuse-values" in done.stdout
