@@ -23,9 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent_identities.chart.helm import Helm, Release, Target, Values
+from agent_identities.chart.helm import Helm, Release, Target
 from agent_identities.chart.objects import Key, Objects, thaw
-from agent_identities.chart.values import load
+from agent_identities.chart.values import Values, load
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
@@ -161,7 +161,7 @@ def repeated(run: Callable[[], object], times: int) -> Callable[[], object]:
 
 def renders(worker: RenderWorker, chart: Path, values: Path, times: int) -> Callable[[], object]:
     """Asks for so many renders at once, and waits for all; their bytes are those of helm (tests/render)."""
-    request = RenderRequest(4, chart, Values((values,)), Target("agents"))
+    request = RenderRequest(4, chart, Values.read([values]), Target("agents"))
     return lambda: [answer.result().stdout() for answer in [worker.submit(request) for _ in range(times)]]
 
 

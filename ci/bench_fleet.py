@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Release, Renderer, Target
 from agent_identities.chart.objects import thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.kube.client import Api
 from agent_identities.kube.reviews import ask

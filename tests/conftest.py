@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from agent_identities.chart.helm import Helm, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Renderer, Target
+from agent_identities.chart.values import Values
 from agent_identities.toolchain import component, provide
 from render_worker import Engine, RenderRequest, RenderWorker
 

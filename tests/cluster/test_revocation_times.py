@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
 from agent_identities.quarantine.watch import Watch

@@ -19,7 +19,8 @@ from agent_identities.audit.rightsize import rightsize
 from agent_identities.audit.rightsize_report import snippet
 from agent_identities.audit.trace import RequestOutcome, Trace, Tracer
 from agent_identities.chart import values as values_files
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue, PolicyRule

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart.helm import Target, Values
+from agent_identities.chart.helm import Target
+from agent_identities.chart.values import Values
 from support.mistakes import (
     CLIENT,
     DESTINATIONS,
