@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--releases", type=int, nargs="*", default=[100, 1000], help="sizes of real releases")
     parser.add_argument("--authorizations", type=int, nargs="*", default=[100, 1000, 10000], help="sizes of fleets")
     options = parser.parse_args()
-    tool = provide(["helm"])["helm"]
+    tool = provide(["helm-4"])["helm-4"]
     helm = Helm(tool.path, tool.version)
     missed = 0
     with provide_cluster("embedded") as cluster, Api(cluster.access) as api:

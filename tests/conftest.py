@@ -59,7 +59,7 @@ def chart() -> Path:
 
 @pytest.fixture(scope="session")
 def helm_4() -> Helm:
-    tool = provide(["helm"])["helm"]
+    tool = provide(["helm-4"])["helm-4"]
     return Helm(tool.path, tool.version)
 
 
