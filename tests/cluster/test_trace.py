@@ -264,7 +264,7 @@ def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
         *("reader", "writer", "deployer", "triage-1", "triage-2", "shopper", "looker", "agent-proxy")
     }
     assert all(run.may(agent, atom) for agent, atom in unused)
-    release(helm).upgrade(Values((own, file)))
+    release(helm).upgrade(Values.read([own, file]))
     eventually(lambda: not any(run.may(agent, atom) for agent, atom in unused))
     run.work()
 

@@ -19,9 +19,7 @@ from support.values_corpus import READ, REFUSED
 
 Reading = Callable[..., Any]
 
-thorough = settings(
-    max_examples=4 * settings.default.max_examples, deadline=None, suppress_health_check=list(HealthCheck)
-)
+thorough = settings(max_examples=4 * settings().max_examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 PRINT = "kind: Values\njson: {{ .Values | toJson | b64enc }}\n"
 DEFAULTS = "{kept: 1, map: {deep: 2, other: {x: 1}}, list: [1, null], text: x}"

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +47,13 @@ def go_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(parts, re.ASCII)
 
 
-def _pattern(_validator: Validator, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+def _pattern(_validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
     if isinstance(instance, str) and not go_pattern(pattern).search(instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def _pattern_properties(
-    validator: Validator, patterns: Mapping[str, Any], instance: object, _schema: object
+    validator: Any, patterns: Mapping[str, Any], instance: object, _schema: object
 ) -> Iterator[ValidationError]:
     if not isinstance(instance, dict):
         return
@@ -65,7 +64,7 @@ def _pattern_properties(
 
 
 def _additional_properties(
-    validator: Validator, additional: object, instance: object, schema: Mapping[str, Any]
+    validator: Any, additional: object, instance: object, schema: Mapping[str, Any]
 ) -> Iterator[ValidationError]:
     """One error for each key that is not allowed, with the key at the end of its path."""
     if not isinstance(instance, dict):
@@ -81,7 +80,7 @@ def _additional_properties(
             yield from validator.descend(value, additional, path=key)
 
 
-_Validator = jsonschema.validators.extend(
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft7Validator,
     {
         "pattern": _pattern,

@@ -104,7 +104,8 @@ class _Loader(CSafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._levels: list[Node | None] = []
-        self.ascend_resolver = self._levels.pop  # called by the parser after each node; this costs less than a method
+        # Called by the parser after each node. This costs less than a method.
+        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment]
         self._text = text
         self._odd_tags = _ODD_TAG.search(text) is not None
         self._shared: dict[int, Any] | None = {} if has_aliases(text) else None
@@ -184,7 +185,8 @@ class _Loader(CSafeLoader):
 
     def _line_of(self, key: str, mapping: MappingNode) -> int:
         """The line in which a mapping has a key first."""
-        return next(node.start_mark.line + 1 for node, _ in mapping.value if node.value == key)
+        lines: list[int] = [node.start_mark.line + 1 for node, _ in mapping.value if node.value == key]
+        return lines[0]
 
     def _merge(self, key_node: Node, node: Node, within: MappingNode, own: Mapping[str, Any]) -> dict[str, Any]:
         """What `<<` merges. Go does it where the key is: what the mapping has before it would be replaced."""
@@ -223,9 +225,10 @@ def _tagged(node: ScalarNode) -> Any:
     if types is None:
         return node.value
     value = _plain_scalar(node.value)
-    if type(value) not in types or (types[-1] is float and isinstance(value, int) and value >= _INT64):
+    too_large = isinstance(value, int) and value >= _INT64 and float in types
+    if type(value) not in types or too_large:
         raise _Refused(node, f"{_short(node.value)!r} is not {short}. Correct the value, or remove the tag.")
-    return _finite(node, float(value)) if types[-1] is float else value
+    return _finite(node, float(value)) if float in types and isinstance(value, (int, float)) else value
 
 
 def _finite(node: Node, number: float) -> float:
@@ -234,7 +237,7 @@ def _finite(node: Node, number: float) -> float:
     return number
 
 
-def _key(node: Node, value: object) -> str:
+def _key(node: Node, value: Any) -> str:
     """The text of a key that is not text, as JSON needs it; refused where Go would make another text of it."""
     if not isinstance(node, ScalarNode):
         raise _Refused(node, "a mapping or a list is used as a key. A key must be text.")

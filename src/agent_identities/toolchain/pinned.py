@@ -96,8 +96,8 @@ _OUR_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
 _SAME: Final[Mapping[str, str]] = MappingProxyType({"helm-4": "helm"})
 """Names with the recipe of another: "helm" is any usable Helm where one is found, and Helm 4 where one is built."""
 
-NAMES: Final = ("helm", *_SAME, *(name for name in _RECIPES if name != "helm"))
-"""Every binary of others' that `provide` knows."""
+NAMES: Final = tuple(_RECIPES)
+"""Every binary of others' that `provide` knows, beside "helm-4", which is only for comparing the two Helms."""
 
 OUR_NAMES: Final = tuple(_OUR_RECIPES)
 """Every binary that `provide` only ever builds, the first time it is asked for: nobody else has it."""

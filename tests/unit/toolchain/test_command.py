@@ -29,7 +29,7 @@ def run() -> Callable[..., str]:
 @pytest.fixture
 def all_on_path(on_path: Path, stub: Stub) -> Path:
     for name in NAMES:
-        printed = {"helm": "v4.3.0", "helm-4": "v4.3.0", "helm-3": "v3.22.0", "etcd": "3.6.1", "helm-docs": "1.14.2"}
+        printed = {"helm": "v4.3.0", "helm-3": "v3.22.0", "etcd": "3.6.1", "helm-docs": "1.14.2"}
         stub(on_path / name, printed.get(name, "v1.36.0"))
     return on_path
 
