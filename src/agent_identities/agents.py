@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_identities import bundled
-from agent_identities.chart import values as values_files
-from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target, Values
+from agent_identities.chart.arguments import check_chart, check_kube_version, check_namespace, check_release
+from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target
+from agent_identities.chart.values import Values
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.rbac import Catalogue
@@ -21,8 +22,9 @@ DEFAULT_NAMESPACE = "agent-system"
 class Agents:
     """What `helm install RELEASE CHART -n NAMESPACE -f ...` is given, and what it declares.
 
-    ``files`` are values files, later ones win; ``overrides`` are values over them all. Nothing is read before it is
-    asked for: `values` raises ValuesError or YamlError. Iterating yields the agents that are not quarantined.
+    ``files`` are values files, ``-`` is stdin, later ones win; ``overrides`` are values over them all. Each file is
+    read once, when `given` or `values` is first asked for: they raise ValuesError or YamlError. Raises ArgumentError
+    for what Helm or Kubernetes refuses as a name. Iterating yields the agents that are not quarantined.
     """
 
     files: tuple[Path, ...] = ()
@@ -32,10 +34,21 @@ class Agents:
     namespace: str = DEFAULT_NAMESPACE
     kube_version: str = DEFAULT_KUBERNETES_VERSION
 
+    def __post_init__(self) -> None:
+        check_release(self.release)
+        check_namespace(self.namespace)
+        check_kube_version(self.kube_version)
+        check_chart(self.chart)
+
+    @cached_property
+    def given(self) -> Values:
+        """What Helm is given. The files are read, but not parsed yet."""
+        return Values.read(self.files, self.overrides)
+
     @cached_property
     def values(self) -> Mapping[str, Any]:
         """The values as the chart's templates see them, checked against the chart's schema."""
-        return values_files.load(self.chart, self.files, self.overrides)
+        return self.given.merged(self.chart)
 
     @cached_property
     def declaration(self) -> Declaration:
@@ -50,11 +63,6 @@ class Agents:
     def catalogue(self) -> Catalogue:
         """The chart's risk catalogue. Raises CatalogueError."""
         return Catalogue.load(self.chart / "files" / "risk-catalogue.json")
-
-    @property
-    def given(self) -> Values:
-        """What Helm is given."""
-        return Values(self.files, self.overrides)
 
     @property
     def target(self) -> Target:

@@ -8,6 +8,7 @@ from agent_identities.attack.request import AttackRequest
 from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.declaration import Declaration, Identity
+from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.report.model import Report, Result
 
 
@@ -32,6 +33,7 @@ class Attack(Result):
     """A whole run on one API server.
 
     ``pairs``: how many ordered pairs of siblings were tried, of ``possible_pairs`` whose attacker had a token.
+    ``undeclared``: ServiceAccounts with the label of an agent that the values do not declare.
     ``leftovers``: the commands that remove what the run could not remove itself. ``seconds``: time spent.
     """
 
@@ -42,6 +44,7 @@ class Attack(Result):
     pairs: int
     possible_pairs: int
     leftovers: tuple[str, ...] = ()
+    undeclared: tuple[UndeclaredAccount, ...] = ()
     seconds: float = 0.0
 
     @cached_property
@@ -82,6 +85,6 @@ class Attack(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether everything was tried, and all that was not declared was stopped."""
+        """Whether all was tried, all that was not declared was stopped, and there is no undeclared agent."""
         wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
-        return not (self.inconclusive or self.without_token or self.leftovers or wrong)
+        return not (self.inconclusive or self.without_token or self.leftovers or self.undeclared or wrong)

@@ -45,8 +45,8 @@ def attack(
     without rights.
 
     Exit status: 0 everything was stopped. 1 an undeclared request succeeded or could not be sent, an agent has no
-    ServiceAccount or token, or something was left behind. 2 could not run, or a positive control failed: the run is
-    inconclusive.
+    ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, or something was left behind.
+    2 could not run, or a positive control failed: the run is inconclusive.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

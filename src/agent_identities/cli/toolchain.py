@@ -34,7 +34,8 @@ def toolchain(
     """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build what is not there.
 
     Each is looked for in TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then built into your cache (about 8 minutes
-    for all of them on 2 cores). DOWNLOAD=1 takes the official releases instead of building.
+    for all of them on 2 cores). DOWNLOAD=1 takes the official releases instead of building. The row `helm` is what
+    check, verify and attack run: Helm 4, or Helm 3.18 or newer, whichever is found first.
     """
     if only_list:
         _print([_planned(look(name, kubernetes), kubernetes) for name in NAMES])

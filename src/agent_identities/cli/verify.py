@@ -31,7 +31,8 @@ def verify(
 
     For each ServiceAccount, the API server is asked about every permission that a tier mentions, in the agent's own
     namespace and in another one, and about a fixed list of dangerous permissions. An existing cluster is only asked:
-    nothing is written. Exit status: 0 as declared, 1 the cluster differs from the values, 2 could not run.
+    nothing is written. Exit status: 0 as declared, 1 the cluster differs from the values (a
+    ServiceAccount with the label of an agent that they do not declare, too), 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

@@ -32,6 +32,7 @@ from agent_identities.kube.access import Access
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
 from agent_identities.kube.redact import printable, redact
 from agent_identities.kube.transport import TROUBLE, AbortedError, Transport
+from agent_identities.rbac.request import ServiceAccount
 
 DEFAULT_CONCURRENCY = 16
 """Requests in flight. More gains nothing: one Python process is busy with eight."""
@@ -307,8 +308,8 @@ def _remediation(reason: str) -> str:
     refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', reason)
     if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
         return "Ask an administrator of the cluster for that right."
-    user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
-    who = f"--user={user}" if account == user else f"--serviceaccount={account}"
+    account = ServiceAccount.of_user(refused["user"])
+    who = f"--serviceaccount={account.namespace}:{account.name}" if account else f"--user={refused['user']}"
     namespace = re.search(r'in the namespace "([^"]+)"', reason)
     if refused["resource"] == "subjectaccessreviews":
         hint = "ClusterRole system:auth-delegator has `create subjectaccessreviews.authorization.k8s.io`"

@@ -1,12 +1,12 @@
 """Where a cluster differs from the values: a finding each, with the API server's reason and what to do."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
+from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import phrase, remediation
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.rows import label
@@ -14,7 +14,6 @@ from agent_identities.verify.rows import label
 UNDECLARED_RIGHT = "undeclared-right"
 MISSING_RIGHT = "missing-right"
 ABSENT_ACCOUNT = "absent-account"
-UNDECLARED_ACCOUNT = "undeclared-account"
 
 
 def surprises(matrix: Matrix) -> Iterator[Finding]:
@@ -38,29 +37,14 @@ def surprises(matrix: Matrix) -> Iterator[Finding]:
             details=(f"API server: {reason or 'no reason given: no binding allows it'}",),
             remediation=remediation(reason, allowed=allowed),
         )
-    yield from _undeclared(matrix)
+    for one in matrix.undeclared:
+        key = Key("", "ServiceAccount", one.namespace, one.name)
+        yield undeclared_account(key, one.release, "it was not asked about")
 
 
 def _cause(cell: AccessCell) -> str:
     """The reason without the ServiceAccount it is about, so that all subjects of one binding are told together."""
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
-
-
-def _undeclared(matrix: Matrix) -> Iterator[Finding]:
-    """ServiceAccounts that carry an agent's label, though the values declare no such agent."""
-    for one in matrix.undeclared:
-        release = f" (release {one.release})" if one.release else ""
-        yield Finding(
-            UNDECLARED_ACCOUNT,
-            Severity.ERROR,
-            f"ServiceAccount {one.namespace}/{one.name}{release} has the label of an agent, but the values declare no "
-            "such agent: it was not asked about.",
-            Location(Key("", "ServiceAccount", one.namespace, one.name)),
-            remediation=(
-                f"Not wanted: {shlex.join(['kubectl', '-n', one.namespace, 'delete', 'serviceaccount', one.name])}",
-                "Wanted: declare it under `agents`, or name the values file that does with a further -f.",
-            ),
-        )
 
 
 def _absences(matrix: Matrix) -> Iterator[Finding]:

@@ -236,18 +236,31 @@ def test_a_redirect_to_plain_http_elsewhere_is_refused(releases: Releases, cache
     assert _nothing_is_left(cache)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    releases: Releases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    releases.kubectl()
+@pytest.fixture
+def https(releases: Releases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The certificate of a server that serves the releases over HTTPS, and that nobody but itself signed."""
     handler = partial(_Handler, directory=str(releases.folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = _self_signed(tmp_path).wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv(MIRROR, f"https://localhost:{server.server_address[1]}")
-        with pytest.raises(ToolchainError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
-            releases.download("kubectl")
+        yield tmp_path / "server.pem"
         server.shutdown()
+
+
+def test_a_certificate_that_the_system_does_not_trust_is_refused(releases: Releases, https: Path, cache: Path) -> None:
+    releases.kubectl()
+    with pytest.raises(ToolchainError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
+        releases.download("kubectl")
+    assert _nothing_is_left(cache)
+
+
+def test_a_certificate_in_ssl_cert_file_is_trusted(
+    releases: Releases, https: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases.kubectl()
+    monkeypatch.setenv("SSL_CERT_FILE", str(https))
+    assert releases.download("kubectl").path.read_bytes() == BINARY
 
 
 def test_every_pinned_digest_is_of_a_release_that_the_toolchain_may_download() -> None:
@@ -279,6 +292,9 @@ def _self_signed(folder: Path) -> ssl.SSLContext:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
