@@ -13,6 +13,7 @@ from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
+from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.report.formats.text import show
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
@@ -152,3 +153,12 @@ def test_markdown_says_the_same(declaration: Declaration) -> None:
 def test_a_terminal_without_unicode_gets_it_in_ascii(declaration: Declaration) -> None:
     found = attack(declaration, {"secret-list": Verdict(Outcome.UNEXPECTED, "200")})
     assert "-> 200" in text(found, "ascii")
+
+
+def test_an_undeclared_account_with_the_label_of_an_agent_is_a_finding(declaration: Declaration) -> None:
+    found = attack(declaration, undeclared=(UndeclaredAccount("agent-system", "ghost", "other"),))
+    assert not found.ok
+    assert not found.inconclusive
+    (finding,) = [each for each in found.findings if each.rule == "undeclared-account"]
+    assert "agent-system/ghost (release other)" in finding.message
+    assert finding.remediation[0] == "Not wanted: kubectl -n agent-system delete serviceaccount ghost"
