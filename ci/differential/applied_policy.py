@@ -40,10 +40,10 @@ def namespaces(api: Api, names: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def applied(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) -> Iterator[None]:
-    """Roles and bindings on the server for the length of a block, which begins once its authorizer enforces them.
+    """Apply roles and bindings for the duration of a block, which starts when the authorizer enforces them.
 
-    Their namespaces must be there; ``canary_namespace`` is one more, or one of them.
-    Raises ApiError for what the server refuses, NotEnforcedError where it aggregates otherwise than the evaluator.
+    Their namespaces and ``canary_namespace`` must exist. Raises ApiError if the API server rejects an object, and
+    NotEnforcedError if it computes other aggregated rules than the evaluator or does not enforce the policy.
     """
     wanted = tuple(manifests)
     canaries = _canaries(canary_namespace)
@@ -57,7 +57,7 @@ def applied(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) -
     finally:
         leftovers = fan_out(lambda manifest: _remove(api, manifest), (*wanted, *canaries))
         if any(leftovers):
-            raise LoadedError(next(filter(None, leftovers)))
+            raise NotEnforcedError(next(filter(None, leftovers)))
 
 
 def path_of(manifest: Manifest) -> str:

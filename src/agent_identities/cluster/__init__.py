@@ -24,17 +24,17 @@ def cluster(
     deleted after it. An existing cluster is not deleted. ``kubernetes`` is the minor version of a new cluster (1.34 to
     1.37). Raises ClusterError and ToolchainError.
 
-        with cluster("embedded") as made:
-            made.install(agents)
+        with cluster("embedded") as test_cluster:
+            test_cluster.install(agents)
     """
     from agent_identities.cluster.provide import provide_cluster
     from agent_identities.toolchain import DEFAULT_KUBERNETES
 
     minor = kubernetes or DEFAULT_KUBERNETES
     if where in ("embedded", "kind"):
-        provided = provide_cluster("kind" if where == "kind" else "embedded", kubernetes=minor)
+        block = provide_cluster("kind" if where == "kind" else "embedded", kubernetes=minor)
     else:
         kubeconfig = None if where == "kubeconfig" else Path(where)
-        provided = provide_cluster("kubeconfig", kubeconfig=kubeconfig, context=context, kubernetes=minor)
-    with provided as made:
-        yield made
+        block = provide_cluster("kubeconfig", kubeconfig=kubeconfig, context=context, kubernetes=minor)
+    with block as provided:
+        yield provided

@@ -7,8 +7,8 @@ from agent_identities.audit.events import Event, NotAnEventError, parse, refused
 from support.audit import event
 
 
-def parsed(made: dict[str, Any]) -> Event:
-    (found,) = parse(json.dumps(made).encode())
+def parsed(logged: dict[str, Any]) -> Event:
+    (found,) = parse(json.dumps(logged).encode())
     return found
 
 
@@ -41,15 +41,15 @@ def test_an_event_list_has_several_events() -> None:
 
 
 def test_a_non_resource_request_has_its_path_without_the_query() -> None:
-    made = {**event("a", "get"), "requestURI": "/version?timeout=32s"}
-    del made["objectRef"]
-    found = parsed(made)
+    logged = {**event("a", "get"), "requestURI": "/version?timeout=32s"}
+    del logged["objectRef"]
+    found = parsed(logged)
     assert (found.request.path, found.request.resource) == ("/version", "")
 
 
 def refusal(message: str) -> Event | None:
-    made = {**event("agent-proxy"), "responseStatus": {"code": 403, "message": message}, "annotations": {}}
-    return refused_impersonation(parsed(made))
+    logged = {**event("agent-proxy"), "responseStatus": {"code": 403, "message": message}, "annotations": {}}
+    return refused_impersonation(parsed(logged))
 
 
 def test_a_refused_impersonation_is_a_request_to_impersonate() -> None:

@@ -25,10 +25,10 @@ def events(count: int) -> Iterator[Json]:
     for number in range(count):
         agent = f"agent-{number % 40}"
         yield issue(agent, id_=f"JTI={number}")
-        made = event(agent, "get", f"kind-{number % 400}", f"object-{number}")
-        made["user"]["extra"]["authentication.kubernetes.io/credential-id"] = [f"JTI={number}"]
-        made["objectRef"]["namespace"] = f"namespace-{number % 900}"
-        yield made
+        logged = event(agent, "get", f"kind-{number % 400}", f"object-{number}")
+        logged["user"]["extra"]["authentication.kubernetes.io/credential-id"] = [f"JTI={number}"]
+        logged["objectRef"]["namespace"] = f"namespace-{number % 900}"
+        yield logged
         yield {**event(agent, name=f"watched-{number}"), "stage": "RequestReceived", "annotations": {}}
 
 

@@ -30,8 +30,8 @@ CATALOGUE = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
 
 
 def rule(verbs: str, resources: str = "pods", names: str = "", group: str = "") -> Json:
-    made: Json = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
-    return {**made, "resourceNames": names.split()} if names else made
+    manifest: Json = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
+    return {**manifest, "resourceNames": names.split()} if names else manifest
 
 
 def values(agents: Mapping[str, Any], **tiers: list[Json]) -> Json:
@@ -75,96 +75,100 @@ def test_a_tier_that_was_fully_used_is_unchanged() -> None:
 
 def test_wildcards_become_the_used_resources_and_verbs() -> None:
     everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
-    made = [event("reader"), event("reader", "get", "pods/log", "a")]
-    assert text(propose(values(WORKER, worker=[everything]), made)["reader"]) == {"list pods", "get pods/log a"}
+    logged = [event("reader"), event("reader", "get", "pods/log", "a")]
+    assert text(propose(values(WORKER, worker=[everything]), logged)["reader"]) == {"list pods", "get pods/log a"}
 
 
 def test_a_rule_has_resource_names_if_there_are_few() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b")]
-    assert text(propose(values(WORKER, worker=[rule("get", "configmaps")]), made)["reader"]) == {"get configmaps a b"}
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b")]
+    assert text(propose(values(WORKER, worker=[rule("get", "configmaps")]), logged)["reader"]) == {"get configmaps a b"}
 
 
 def test_a_rule_has_no_resource_names_if_there_are_many() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get list", "configmaps")])
-    assert text(propose(given_values, made, most_names=2)["reader"]) == {"get configmaps"}
+    assert text(propose(given_values, logged, most_names=2)["reader"]) == {"get configmaps"}
 
 
 def test_generated_names_are_not_in_rules() -> None:
-    made = [event("reader", "get", "pods", "web-5d78c9869d-x2x8k")]
-    assert text(propose(values(WORKER, worker=[rule("get list")]), made)["reader"]) == {"get pods"}
+    logged = [event("reader", "get", "pods", "web-5d78c9869d-x2x8k")]
+    assert text(propose(values(WORKER, worker=[rule("get list")]), logged)["reader"]) == {"get pods"}
 
 
 def test_many_resource_names_are_kept_if_the_tier_has_resource_names() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get", "configmaps", "a b c d")])
-    assert text(propose(given_values, made, most_names=2)["reader"]) == {"get configmaps a b c"}
+    assert text(propose(given_values, logged, most_names=2)["reader"]) == {"get configmaps a b c"}
 
 
 def test_above_the_limit_of_names_the_resource_names_of_the_tier_are_kept() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get", "configmaps", "a b c d"), rule("list")])
-    proposal = propose(given_values, made, Limits(names_of_use=2))["reader"]
+    proposal = propose(given_values, logged, Limits(names_of_use=2))["reader"]
     assert text(proposal) == {"get configmaps a b c d"}
 
 
 def test_above_the_limit_of_names_a_rule_without_resource_names_has_none() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get list", "configmaps")])
-    assert text(propose(given_values, made, Limits(names_of_use=2))["reader"]) == {"get configmaps"}
+    assert text(propose(given_values, logged, Limits(names_of_use=2))["reader"]) == {"get configmaps"}
 
 
 def test_an_agent_with_too_many_kinds_of_requests_keeps_its_tiers() -> None:
-    made = [event("reader", verb) for verb in ("get", "list", "watch")]
-    proposal = propose(values(WORKER, worker=[rule("get list watch delete")]), made, Limits(uses_of_agent=2))["reader"]
+    logged = [event("reader", verb) for verb in ("get", "list", "watch")]
+    proposal = propose(values(WORKER, worker=[rule("get list watch delete")]), logged, Limits(uses_of_agent=2))[
+        "reader"
+    ]
     assert "too many kinds of requests" in proposal.unchanged_reason
 
 
 def test_a_list_with_a_field_selector_has_no_resource_names() -> None:
-    made = [event("reader", "list", "configmaps", "a")]
-    assert text(propose(values(WORKER, worker=[rule("get list", "configmaps")]), made)["reader"]) == {"list configmaps"}
+    logged = [event("reader", "list", "configmaps", "a")]
+    assert text(propose(values(WORKER, worker=[rule("get list", "configmaps")]), logged)["reader"]) == {
+        "list configmaps"
+    }
 
 
 def test_a_list_has_resource_names_if_the_tier_has_resource_names() -> None:
-    made = [event("reader", "list", "configmaps", "a")]
+    logged = [event("reader", "list", "configmaps", "a")]
     given_values = values(WORKER, worker=[rule("list", "configmaps", "a b")])
-    assert text(propose(given_values, made)["reader"]) == {"list configmaps a"}
+    assert text(propose(given_values, logged)["reader"]) == {"list configmaps a"}
 
 
 def test_a_create_has_no_resource_names_because_the_name_is_in_the_body() -> None:
-    made = [event("reader", "create", "configmaps", "a")]
+    logged = [event("reader", "create", "configmaps", "a")]
     given_values = values(WORKER, worker=[rule("create get", "configmaps")])
-    assert text(propose(given_values, made)["reader"]) == {"create configmaps"}
+    assert text(propose(given_values, logged)["reader"]) == {"create configmaps"}
 
 
 def test_a_patch_that_created_its_object_keeps_create() -> None:
-    made = [event("reader", "patch", "configmaps", "a", responseStatus={"code": 201})]
+    logged = [event("reader", "patch", "configmaps", "a", responseStatus={"code": 201})]
     given_values = values(WORKER, worker=[rule("create patch delete", "configmaps")])
-    assert text(propose(given_values, made)["reader"]) == {"create patch configmaps a"}
+    assert text(propose(given_values, logged)["reader"]) == {"create patch configmaps a"}
 
 
 def test_exec_over_a_websocket_keeps_create() -> None:
-    made = [event("reader", "get", "pods/exec", "a", responseStatus={"code": 101})]
+    logged = [event("reader", "get", "pods/exec", "a", responseStatus={"code": 101})]
     given_values = values(WORKER, worker=[rule("create get delete", "pods/exec")])
-    assert text(propose(given_values, made)["reader"]) == {"get create pods/exec a"}
+    assert text(propose(given_values, logged)["reader"]) == {"get create pods/exec a"}
 
 
 def test_instances_have_one_tier_and_their_name_becomes_the_placeholder() -> None:
     given_values = values({"triage": {"tiers": ["worker"], "instances": 11}}, worker=[rule("get patch", "configmaps")])
-    made = [event(f"triage-{n}", "get", "configmaps", f"triage-{n}-state") for n in (1, 11)]
-    assert text(propose(given_values, made)["triage"]) == {"get configmaps {agent}-state"}
+    logged = [event(f"triage-{n}", "get", "configmaps", f"triage-{n}-state") for n in (1, 11)]
+    assert text(propose(given_values, logged)["triage"]) == {"get configmaps {agent}-state"}
 
 
 def test_the_name_of_another_instance_does_not_become_the_placeholder() -> None:
     given_values = values({"triage": {"tiers": ["worker"], "instances": 11}}, worker=[rule("get patch", "configmaps")])
-    made = [event("triage-1", "get", "configmaps", "triage-11-state")]
-    assert text(propose(given_values, made)["triage"]) == {"get configmaps triage-11-state"}
+    logged = [event("triage-1", "get", "configmaps", "triage-11-state")]
+    assert text(propose(given_values, logged)["triage"]) == {"get configmaps triage-11-state"}
 
 
 def test_a_placeholder_in_the_tier_is_kept() -> None:
     given_values = values(WORKER, worker=[rule("get patch", "configmaps", "{agent}-state")])
-    made = [event("reader", "get", "configmaps", "reader-state")]
-    assert text(propose(given_values, made)["reader"]) == {"get configmaps {agent}-state"}
+    logged = [event("reader", "get", "configmaps", "reader-state")]
+    assert text(propose(given_values, logged)["reader"]) == {"get configmaps {agent}-state"}
 
 
 def test_verbs_that_are_not_in_the_log_are_kept() -> None:
@@ -174,16 +178,16 @@ def test_verbs_that_are_not_in_the_log_are_kept() -> None:
 
 
 def test_a_denied_request_is_reported_and_not_granted() -> None:
-    made = [event("reader"), denied(event("reader", "delete", name="a"))]
-    proposal = propose(values(WORKER, worker=[rule("get list")]), made)["reader"]
+    logged = [event("reader"), denied(event("reader", "delete", name="a"))]
+    proposal = propose(values(WORKER, worker=[rule("get list")]), logged)["reader"]
     assert text(proposal) == {"list pods"}
     assert [use.request.verb for use in proposal.denied] == ["delete"]
     assert not proposal.widened
 
 
 def test_a_denied_request_is_granted_with_include_denied() -> None:
-    made = [event("reader"), denied(event("reader", "delete", name="a"))]
-    proposal = propose(values(WORKER, worker=[rule("get list")]), made, include_denied=True)["reader"]
+    logged = [event("reader"), denied(event("reader", "delete", name="a"))]
+    proposal = propose(values(WORKER, worker=[rule("get list")]), logged, include_denied=True)["reader"]
     assert text(proposal) == {"list pods", "delete pods a"}
     assert proposal.widened
 
@@ -238,11 +242,11 @@ def test_an_existing_role_is_kept_if_it_was_used() -> None:
     given_values = values({"reader": {"tiers": ["worker", "theirs", "unused"]}}, worker=[rule("list delete")])
     for name in ("theirs", "unused"):
         given_values["tiers"][name] = {"existingRole": {"kind": "ClusterRole", "name": name}}
-    made = event("reader", "get", "secrets", "a")
-    made["annotations"]["authorization.k8s.io/reason"] = (
+    logged = event("reader", "get", "secrets", "a")
+    logged["annotations"]["authorization.k8s.io/reason"] = (
         'RBAC: allowed by RoleBinding "b/team" of ClusterRole "theirs" to ServiceAccount "reader/team"'
     )
-    proposal = propose(given_values, [event("reader"), made])["reader"]
+    proposal = propose(given_values, [event("reader"), logged])["reader"]
     assert [grant.tier for grant in proposal.kept] == ["theirs"]
     assert proposal.undeclared == ()
 
@@ -255,15 +259,15 @@ def test_an_agent_without_a_request_keeps_its_tiers_unless_include_idle() -> Non
 
 
 def test_the_central_role_is_narrowed_only_if_no_agent_needs_it() -> None:
-    made = [event("agent-proxy"), event("reader", "get", "services", "a")]
-    assert "idle still use" in propose(values({"reader": {}, "idle": {}}), made)["proxy"].unchanged_reason
-    assert text(propose(values({"reader": {}}), made)["proxy"]) == {"list pods"}
+    logged = [event("agent-proxy"), event("reader", "get", "services", "a")]
+    assert "idle still use" in propose(values({"reader": {}, "idle": {}}), logged)["proxy"].unchanged_reason
+    assert text(propose(values({"reader": {}}), logged)["proxy"]) == {"list pods"}
 
 
 def test_the_central_role_is_unchanged_while_an_agent_needs_all_of_it() -> None:
-    made = [event("agent-proxy")]
-    made += [event("reader", verb, kind) for verb in ("get", "list", "watch") for kind in ("pods", "services")]
-    assert "reader still use" in propose(values({"reader": {}}), made)["proxy"].unchanged_reason
+    logged = [event("agent-proxy")]
+    logged += [event("reader", verb, kind) for verb in ("get", "list", "watch") for kind in ("pods", "services")]
+    assert "reader still use" in propose(values({"reader": {}}), logged)["proxy"].unchanged_reason
 
 
 # ---- as values
@@ -314,8 +318,8 @@ def test_accepted_risks_are_kept_if_the_new_tier_has_them() -> None:
         )
     }
     given_values["tiers"]["worker"]["acceptRisks"] = dict.fromkeys(present, "reviewed")
-    made = [event("reader", "list", "secrets")]
-    tier = changed(given_values, made).values["tiers"]["reader-used"]
+    logged = [event("reader", "list", "secrets")]
+    tier = changed(given_values, logged).values["tiers"]["reader-used"]
     assert tier["acceptRisks"]
     assert set(tier["acceptRisks"]) < present
 
@@ -455,6 +459,6 @@ def test_the_proposal_allows_every_allowed_request_and_exceeds_neither_the_tiers
 @pytest.mark.parametrize("most_names", [0, 10])
 def test_a_second_run_with_the_same_log_proposes_no_change(most_names: int) -> None:
     given_values = values(WORKER, worker=[rule("get list watch delete", "pods services")])
-    made = [event("reader"), event("reader", "get", "services", "a")]
-    first = changed(given_values, made, most_names=most_names)
-    assert changed(first.applied_to(given_values), made, most_names=most_names).values == {}
+    logged = [event("reader"), event("reader", "get", "services", "a")]
+    first = changed(given_values, logged, most_names=most_names)
+    assert changed(first.applied_to(given_values), logged, most_names=most_names).values == {}

@@ -52,8 +52,8 @@ def credential(trace: Trace, agent: str, id_: str = "") -> Credential:
     return found
 
 
-def read_all(tracer: Tracer, made: Iterable[Line]) -> Trace:
-    for _ in tracer.read("audit.log", made):
+def read_all(tracer: Tracer, log_lines: Iterable[Line]) -> Trace:
+    for _ in tracer.read("audit.log", log_lines):
         pass
     return tracer.result()
 
@@ -119,8 +119,8 @@ def test_a_watch_with_two_events_counts_once(excerpt: Trace) -> None:
 
 
 def test_declared_agents_are_distinguished_from_other_accounts(declared: AgentAccounts) -> None:
-    made = [event(name) for name in ("reader", "triage-2", "agent-proxy", "ghost", "default")]
-    found = traced(made, declared)
+    logged = [event(name) for name in ("reader", "triage-2", "agent-proxy", "ghost", "default")]
+    found = traced(logged, declared)
     assert set(counts(found)) == {"reader", "triage-2", "agent-proxy"}
     assert {use.agent.name for use in found.unattributed} == {"ghost", "default"}
     assert not found.ok
@@ -136,8 +136,8 @@ def test_a_log_without_an_agent_is_not_ok(declared: AgentAccounts) -> None:
 
 
 def test_any_user_who_impersonates_an_agent_is_recorded() -> None:
-    made = event("x", user={"username": "admin"}, impersonatedUser={"username": username("reader")})
-    assert requests_of(traced([made]), "reader") == {("list", "pods", RequestOutcome.ALLOWED, "admin")}
+    logged = event("x", user={"username": "admin"}, impersonatedUser={"username": username("reader")})
+    assert requests_of(traced([logged]), "reader") == {("list", "pods", RequestOutcome.ALLOWED, "admin")}
 
 
 def test_a_request_of_an_agent_that_impersonates_a_user_is_attributed_to_the_agent() -> None:
@@ -146,8 +146,8 @@ def test_a_request_of_an_agent_that_impersonates_a_user_is_attributed_to_the_age
 
 
 def test_an_account_of_another_namespace_counts_as_other(declared: AgentAccounts) -> None:
-    made = event("x", user={"username": username("reader", "other")})
-    found = traced([event("reader"), made], declared)
+    logged = event("x", user={"username": username("reader", "other")})
+    found = traced([event("reader"), logged], declared)
     assert (counts(found), found.others, found.ok) == ({"reader": 1}, 1, True)
 
 
@@ -173,8 +173,8 @@ def test_a_request_without_a_response_does_not_count() -> None:
 
 
 def test_a_rate_limited_request_is_undecided() -> None:
-    made = event("reader", annotations={}, responseStatus={"code": 429})
-    assert requests_of(traced([made]), "reader") == {("list", "pods", RequestOutcome.UNDECIDED, "")}
+    logged = event("reader", annotations={}, responseStatus={"code": 429})
+    assert requests_of(traced([logged]), "reader") == {("list", "pods", RequestOutcome.UNDECIDED, "")}
 
 
 def test_since_and_until_limit_requests_but_not_issuing_events() -> None:
@@ -196,9 +196,9 @@ def test_a_token_from_before_the_log_has_no_issuing_event() -> None:
 
 
 def test_the_use_of_a_stale_token_is_counted() -> None:
-    made = event("reader")
-    made["annotations"]["authentication.k8s.io/stale-token"] = "subject: x, seconds after warning threshold: 9"
-    assert credential(traced([made, event("reader")]), "reader").stale == 1
+    logged = event("reader")
+    logged["annotations"]["authentication.k8s.io/stale-token"] = "subject: x, seconds after warning threshold: 9"
+    assert credential(traced([logged, event("reader")]), "reader").stale == 1
 
 
 # ---- lines that are not events
@@ -267,15 +267,15 @@ def test_above_the_limit_of_names_the_count_is_correct() -> None:
 
 
 def test_above_the_limit_of_kinds_of_requests_the_count_is_correct() -> None:
-    made = [event("reader", resource=f"kind{n}") for n in range(30)] + [denied(event("reader")), event("triage-1")]
-    found = traced(made, limits=Limits(uses_of_agent=10))
+    logged = [event("reader", resource=f"kind{n}") for n in range(30)] + [denied(event("reader")), event("triage-1")]
+    found = traced(logged, limits=Limits(uses_of_agent=10))
     assert counts(found) == {"reader": 31, "triage-1": 1}
     (rest,) = (use for use in found.uses if use.request.resource == MORE)
     assert (rest.count, rest.outcome) == (20, RequestOutcome.ALLOWED)
 
 
 def test_above_the_limit_of_credentials_the_number_of_evicted_credentials_is_reported() -> None:
-    made = [
+    logged = [
         event(
             "reader",
             user={
@@ -285,6 +285,6 @@ def test_above_the_limit_of_credentials_the_number_of_evicted_credentials_is_rep
         )
         for n in range(30)
     ]
-    found = traced(made, limits=Limits(credentials=10))
+    found = traced(logged, limits=Limits(credentials=10))
     assert (len(found.credentials), found.evicted) == (10, {ServiceAccount("team", "reader"): 20})
     assert counts(found) == {"reader": 30}

@@ -14,8 +14,8 @@ def test_requests_that_differ_only_in_verb_are_one_row() -> None:
 
 def test_requests_through_the_proxy_and_denied_requests_have_separate_rows() -> None:
     through = event("agent-proxy", impersonatedUser={"username": username("reader")})
-    made = rows(traced([through, denied(event("reader")), event("reader")]).uses)
-    assert [(row.sender, row.outcome) for row in made] == [
+    found = rows(traced([through, denied(event("reader")), event("reader")]).uses)
+    assert [(row.sender, row.outcome) for row in found] == [
         ("itself", "allowed"),
         ("itself", "denied"),
         ("through agent-proxy", "allowed"),
