@@ -249,4 +249,4 @@ def test_the_command_exits_with_2_if_the_values_are_invalid(tmp_path: Path, here
 def test_no_cluster_is_created_if_the_user_selects_one(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, "--cluster", "embedded", *here)
     assert done.returncode == 2
-    assert "Leave --kubeconfig and --context out" in done.stderr
+    assert "Omit --kubeconfig and --context" in done.stderr

@@ -64,7 +64,7 @@ class Objects(Mapping[Key, KubeObject]):
             other = self._objects.get(obj.key)
             if other is not None:
                 places = " and ".join(sorted({other.source or "?", obj.source or "?"}))
-                raise ObjectsError(f"{obj.key} stands twice ({places}): one would overwrite the other.")
+                raise ObjectsError(f"{obj.key} is defined twice ({places}): one object would overwrite the other.")
             self._objects[obj.key] = obj
 
     @classmethod

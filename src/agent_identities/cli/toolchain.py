@@ -12,8 +12,8 @@ from agent_identities.toolchain import (
     component,
     download_wanted,
     link,
-    look,
     provide,
+    resolve,
 )
 
 
@@ -38,7 +38,7 @@ def toolchain(
     check, verify and attack run: Helm 4, or Helm 3.18 or newer, whichever is found first.
     """
     if only_list:
-        _print([_planned(look(name, kubernetes), kubernetes) for name in NAMES])
+        _print([_planned(resolve(name, kubernetes), kubernetes) for name in NAMES])
         return
     tools = provide(NAMES, kubernetes=kubernetes)
     _print([(tool.name, tool.version, tool.origin, str(tool.path)) for tool in tools.values()])
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _planned(found: Found, kubernetes: str) -> tuple[str, str, str, str]:
-    reasons = "".join(f"\nnot {reason}" for reason in found.passed_over)
+    reasons = "".join(f"\nnot {reason}" for reason in found.skipped)
     if found.tool:
         return found.tool.name, found.tool.version, found.tool.origin, f"{found.tool.path}{reasons}"
     coming = "to be downloaded" if download_wanted() else "to be built"

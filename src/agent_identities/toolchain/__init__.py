@@ -1,11 +1,11 @@
-"""The binaries that the proofs run on: helm, the Kubernetes control plane, etcd, kubeconform, helm-docs.
+"""The binaries that the proofs require: helm, the Kubernetes control plane, etcd, kubeconform, helm-docs.
 
-Each is taken from where users keep theirs (TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH), else built once into the user's
-cache from the module that ci/toolchain pins; with DOWNLOAD=1, the projects' official releases are downloaded instead.
+A binary of the user has priority (TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH). Otherwise it is built once into the user's
+cache, from the module that ci/toolchain pins. With DOWNLOAD=1, the official release is downloaded instead of built.
 """
 
 from agent_identities.errors import ToolchainError
-from agent_identities.toolchain.find import Found, locate, look
+from agent_identities.toolchain.find import Found, locate, resolve
 from agent_identities.toolchain.links import link
 from agent_identities.toolchain.obtain import download_wanted, provide
 from agent_identities.toolchain.pinned import DEFAULT_KUBERNETES, NAMES, Tool, component, kubernetes_minors
@@ -23,6 +23,6 @@ __all__ = [
     "kubernetes_minors",
     "link",
     "locate",
-    "look",
     "provide",
+    "resolve",
 ]
