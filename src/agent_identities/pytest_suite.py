@@ -52,7 +52,7 @@ def test_check(checked: "CheckResult", check_id: str) -> None:
 def test_rights_are_as_declared(matrix: "Matrix", identity_name: str) -> None:
     """The API server allows what the tiers of the agent declare, and nothing else that it was asked about."""
     assert identity_name not in [one.name for one in matrix.absent], f"{identity_name}: no such ServiceAccount"
-    differing = [cell for cell in matrix.surprises if cell.identity.name == identity_name]
+    differing = [cell for cell in matrix.differences if cell.identity.name == identity_name]
     assert any(cell.identity.name == identity_name for cell in matrix.cells), f"{identity_name}: was not asked about"
     if differing:
         pytest.fail("\n".join(map(_sentence, differing)), pytrace=False)
