@@ -1,4 +1,4 @@
-"""One list of agents: a chart, its values, and the release that they make."""
+"""The agents of a release: a chart, its values, and the name and namespace of the release."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ DEFAULT_NAMESPACE = "agent-system"
 
 @dataclass(frozen=True)
 class Agents:
-    """What `helm install RELEASE CHART -n NAMESPACE -f ...` is given, and what it declares.
+    """The input of `helm install RELEASE CHART -n NAMESPACE -f ...`, and the agents that it declares.
 
-    ``files`` are values files, later ones win; ``overrides`` are values over them all. Nothing is read before it is
-    asked for: `values` raises ValuesError or YamlError. Iterating yields the agents that are not quarantined.
+    ``files`` are values files; later files override earlier files, and ``overrides`` override all files. Files are read
+    on first use: `values` raises ValuesError or YamlError. Iterating yields the agents that are not quarantined.
     """
 
     files: tuple[Path, ...] = ()
@@ -34,16 +34,16 @@ class Agents:
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """The values as the chart's templates see them, checked against the chart's schema."""
+        """The values merged with the chart's defaults, validated against the chart's schema."""
         return values_files.load(self.chart, self.files, self.overrides)
 
     @cached_property
     def declaration(self) -> Declaration:
-        """What the values declare, for an API server of ``kube_version``."""
+        """The declaration of the values, for an API server of ``kube_version``."""
         return self.declared_for(self.kube_version)
 
     def declared_for(self, kube_version: str) -> Declaration:
-        """What the values declare for an API server of another version: how the proxy impersonates depends on it."""
+        """The declaration for an API server of another version: the proxy's impersonation depends on the version."""
         return declare(self.values, namespace=self.namespace, kube_version=kube_version)
 
     @cached_property
@@ -53,7 +53,7 @@ class Agents:
 
     @property
     def given(self) -> Values:
-        """What Helm is given."""
+        """The values as the input of Helm."""
         return Values(self.files, self.overrides)
 
     @property
@@ -68,7 +68,7 @@ class Agents:
         return len(self.declaration.agents)
 
     def __getitem__(self, name: str) -> Identity:
-        """The identity with this ServiceAccount: an agent, the proxy, or an agent in quarantine."""
+        """The identity with this ServiceAccount: an agent, the proxy, or a quarantined agent."""
         for identity in self.declaration.identities:
             if identity.name == name:
                 return identity
@@ -84,9 +84,9 @@ def load(
     namespace: str = DEFAULT_NAMESPACE,
     kube_version: str = DEFAULT_KUBERNETES_VERSION,
 ) -> Agents:
-    """Read values files, later ones over earlier ones, and check them against the chart's schema.
+    """Read values files (later files override earlier files), and validate them against the chart's schema.
 
-    ``chart`` is the one in this package unless given. Raises ValuesError and YamlError with the file and the path.
+    The default ``chart`` is the chart in this package. Raises ValuesError and YamlError with the file and the path.
     """
     agents = Agents(
         tuple(Path(file) for file in files),
