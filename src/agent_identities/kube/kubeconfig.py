@@ -1,7 +1,7 @@
-"""Kubeconfigs as kubectl reads them: which files, how several merge, and what a context gives.
+"""Read kubeconfigs as kubectl does: the choice of files, their merge, and the access of a context.
 
-Source: k8s.io/client-go/tools/clientcmd (loader.go, client_config.go, validation.go) and rest/config.go. Where kubectl
-would send credentials to a server that it does not verify, a kubeconfig is refused instead.
+Source: k8s.io/client-go/tools/clientcmd (loader.go, client_config.go, validation.go) and rest/config.go. Unlike
+kubectl, a kubeconfig with disabled TLS verification is refused.
 """
 
 import base64
@@ -25,7 +25,7 @@ from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, E
 from agent_identities.kube.proxies import proxy_from_environment
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the certificate authority of its cluster."""
+"""The directory of a pod's token and of the cluster's certificate authority."""
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 _PROXY_SCHEMES = ("http", "https", "socks5")
@@ -33,15 +33,15 @@ _OIDC_LEEWAY_SECONDS = 10
 
 
 class KubeconfigError(ClusterError):
-    """A kubeconfig that cannot be used: a file, an entry, or what an entry names."""
+    """A kubeconfig that cannot be used: a file, an entry, or a file in an entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an access comes from, for messages and commands.
+    """The source of an access, for messages and commands.
 
-    ``kubeconfig`` is the file that the user named, None where kubectl finds the same one by itself; ``files`` are those
-    that were read, none for the credentials of a pod.
+    ``kubeconfig`` is the file that the user named, None if kubectl finds the same file without an option. ``files`` are
+    the files of the access, none for the credentials of a pod.
     """
 
     context: str
@@ -61,10 +61,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One API server, how it is verified, and what it is shown; `load` makes it.
+    """An API server, its certificate authority, and the credentials for it. `load` returns it.
 
-    ``server`` is an https URL without a slash at its end, ``ca`` PEM certificates (None: those of the system),
-    ``proxy`` the URL of a proxy or "", ``impersonate`` headers in order.
+    ``server`` is an https URL without a trailing slash; ``ca`` are PEM certificates (None: those of the system);
+    ``proxy`` is the URL of a proxy or ""; ``impersonate`` are headers in order.
     """
 
     server: str
@@ -86,12 +86,12 @@ def load(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access:
-    """What `find` finds. Raises KubeconfigError where there is nothing, or it cannot be used."""
+    """The access that `find` returns. Raises KubeconfigError if there is none, or if it cannot be used."""
     found = find(kubeconfig, context, service_account=service_account, environment=environment)
     if found is None:
         raise KubeconfigError(
             f"{_home(environment)}: no such file, and KUBECONFIG is not set. Name a kubeconfig with --kubeconfig, or "
-            "start a cluster of your own: agent-identities up"
+            "start a control plane: agent-identities up"
         )
     return found
 
@@ -103,17 +103,17 @@ def find(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access | None:
-    """The access that kubectl would use: this file, else those in KUBECONFIG, else ~/.kube/config, else the pod's own.
+    """The access that kubectl would use: from this file, else KUBECONFIG, else ~/.kube/config, else from the pod.
 
-    None where there is none of them. ``context`` is None for the current one. No connection is made, and no plugin is
-    run. Raises KubeconfigError.
+    None if none of them exists. ``context`` is None for the current context. No connection is made, and no plugin runs.
+    Raises KubeconfigError.
     """
     named = [Path(each) for each in dict.fromkeys(environment.get("KUBECONFIG", "").split(os.pathsep)) if each]
     chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [_home(environment)]
     configs = [config for path in chosen if (config := _read(path)) is not None]
     if kubeconfig and not configs:
         raise KubeconfigError(
-            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a cluster of your own: "
+            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a control plane: "
             "agent-identities up"
         )
     merged = _merge(configs)
@@ -125,16 +125,16 @@ def find(
         return pod
     if environment.get("KUBECONFIG"):
         raise KubeconfigError(
-            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or nothing in it. Correct it, or unset it to use "
-            f"{_home(environment)}."
+            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or the file is empty. Correct KUBECONFIG, or unset "
+            f"it to use {_home(environment)}."
         )
     return None
 
 
 def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = os.environ) -> Access | None:
-    """The access of the pod that this runs in, by its ServiceAccount's token; None outside of pods.
+    """The access of the pod in which this process runs, with its ServiceAccount token; None outside of pods.
 
-    Raises KubeconfigError where the pod has a token but not the certificates to verify its API server with.
+    Raises KubeconfigError if the pod has a token, but no certificates to verify the API server.
     """
     host, port = (environment.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     token, ca = service_account / "token", service_account / "ca.crt"
@@ -144,7 +144,7 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
         trusted = ca.read_bytes()
     except OSError as error:
         raise KubeconfigError(
-            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt there."
+            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt."
         ) from None
     where = f"the ServiceAccount of this pod, {service_account}"
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
@@ -163,7 +163,7 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 
 class _Strings(yaml.CSafeLoader):
-    """Safe YAML in which a date stays the text that it is, as for kubectl."""
+    """Safe YAML in which a date is a string, as for kubectl."""
 
 
 _Strings.yaml_implicit_resolvers = {
@@ -174,7 +174,7 @@ _Strings.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A named cluster, user or context, and the file that it is from. No message contains a value of it."""
+    """A named cluster, user or context, and its file. No message contains a value of the entry."""
 
     kind: str
     name: str
@@ -188,7 +188,7 @@ class _Entry:
         raise KubeconfigError(f"{self} {problem}")
 
     def text(self, key: str) -> str:
-        """A string, "" where there is none."""
+        """The string of a key, "" if it is not set."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, str):
             self.fail(f"has a {key} that is not a string. Put it in quotes.")
@@ -206,7 +206,7 @@ class _Entry:
         return self.file.absolute().parent / value if value else None
 
     def data(self, key: str) -> bytes | None:
-        """What ``<key>-data`` or the file of ``<key>`` contains."""
+        """The content of ``<key>-data``, or of the file in ``<key>``."""
         inside, path = self.text(f"{key}-data"), self.path(key)
         if inside and path:
             self.fail(f"has both {key} and {key}-data. Remove one of them.")
@@ -220,7 +220,7 @@ class _Entry:
         try:
             return path.read_bytes()
         except OSError as error:
-            self.fail(f"names {key} {path}: {error.strerror}. Correct the path.")
+            self.fail(f"has {key} {path}: {error.strerror}. Correct the path.")
 
     def texts(self, key: str) -> tuple[str, ...]:
         return self._all_texts(key, self.body.get(key))
@@ -241,7 +241,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """One kubeconfig, or several in one. ``current`` is "" where none is set."""
+    """One kubeconfig, or several merged kubeconfigs. ``current`` is "" without a current-context."""
 
     files: tuple[Path, ...]
     current: str
@@ -256,8 +256,8 @@ class _Config:
     def access(self, context: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Access:
         name = context or self.current
         if not name:
-            known = f"It has: {', '.join(self.contexts)}" if self.contexts else "It has no context at all"
-            raise KubeconfigError(f"{_all(self.files)}: no current-context. Choose one with --context. {known}.")
+            known = f"Its contexts: {', '.join(self.contexts)}" if self.contexts else "It has no contexts"
+            raise KubeconfigError(f"{_all(self.files)}: no current-context. Select a context with --context. {known}.")
         if name not in self.contexts:
             _unknown(name, self.files, self.contexts)
         chosen = self.contexts[name]
@@ -270,18 +270,18 @@ class _Config:
         name = context.text(kind)
         if not name:
             context.fail(
-                f"names no {kind}. Add one: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
+                f"has no {kind}. To set the {kind}: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
             )
         if name not in entries:
             known = ", ".join(entries) or "none"
-            context.fail(f"names the {kind} {name!r}, which does not exist. There are: {known}.")
+            context.fail(f"refers to the {kind} {name!r}, which does not exist. The {kind}s: {known}.")
         return entries[name]
 
 
 def _unknown(context: str, files: Iterable[Path], known: Iterable[str]) -> NoReturn:
     names = ", ".join(known)
-    shown = f"It has: {names}" if names else "It has no context at all"
-    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Choose another with --context. {shown}.")
+    shown = f"Its contexts: {names}" if names else "It has no contexts"
+    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Select another context with --context. {shown}.")
 
 
 def _all(files: Iterable[Path]) -> str:
@@ -289,7 +289,7 @@ def _all(files: Iterable[Path]) -> str:
 
 
 def _read(path: Path) -> _Config | None:
-    """What a file contains; None where it does not exist. Its words are never part of an error: they may be secret."""
+    """The kubeconfig in a file; None if the file does not exist. No error contains text of the file."""
     try:
         content = yaml.load(path.read_bytes(), Loader=_Strings)  # noqa: S506 # it is a safe loader
     except FileNotFoundError:
@@ -300,7 +300,7 @@ def _read(path: Path) -> _Config | None:
         line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise KubeconfigError(f"{path}: not YAML{line}, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise KubeconfigError(f"{path}: not text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
+        raise KubeconfigError(f"{path}: not UTF-8 text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict) or content.get("kind", "Config") != "Config":
@@ -331,7 +331,7 @@ def _entries(path: Path, kind: str, listed: object) -> dict[str, _Entry]:
 
 
 def _merge(configs: Iterable[_Config]) -> _Config:
-    """As kubectl does: the first file that has an entry has it alone, and the first current-context counts."""
+    """Merge as kubectl does: the first file with an entry of a name wins, and the first current-context wins."""
     every = list(configs)
 
     def first(kind: str) -> dict[str, _Entry]:
@@ -348,7 +348,7 @@ def _access(cluster: _Entry, user: _Entry, place: Place, environment: Mapping[st
     ca = cluster.data("certificate-authority")
     proxy = _proxy_of(cluster) or _proxy(url, environment)
     name = cluster.text("tls-server-name")
-    told = cluster_info(
+    info = cluster_info(
         server,
         ca=ca,
         tls_server_name=name,
@@ -356,11 +356,11 @@ def _access(cluster: _Entry, user: _Entry, place: Place, environment: Mapping[st
         disable_compression=cluster.flag("disable-compression"),
         config=_extension(cluster),
     )
-    return Access(server, place, _credentials(user, told), ca, name, proxy, _impersonation(user))
+    return Access(server, place, _credentials(user, info), ca, name, proxy, _impersonation(user))
 
 
 def _server(cluster: _Entry) -> str:
-    """The URL of the server. Raises KubeconfigError unless its certificate will be verified."""
+    """The URL of the server. Raises KubeconfigError if TLS verification is disabled."""
     server = cluster.text("server")
     if not server:
         cluster.fail("has no server. Set its address: https://HOST:PORT")
@@ -370,15 +370,15 @@ def _server(cluster: _Entry) -> str:
     except ValueError:
         cluster.fail("has a server that is not a URL. Write https://HOST:PORT")
     if url.username is not None or url.password is not None:
-        cluster.fail("has a server whose URL contains a user name. Put credentials into the user's entry instead.")
+        cluster.fail("has a server whose URL contains a user name. Move the credentials to the entry of the user.")
     insecure = cluster.flag("insecure-skip-tls-verify")
     if url.scheme != "https" or not host or insecure:
         why = "insecure-skip-tls-verify is true" if insecure else "the server is not an https URL"
         remediation = "remove insecure-skip-tls-verify" if insecure else "write https://HOST:PORT as its server"
         shown = f" for {host}{f':{port}' if port else ''}" if host else ""
         raise KubeconfigError(
-            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could answer and read your "
-            f"credentials. Set certificate-authority-data, and {remediation}."
+            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could read your credentials. "
+            f"Set certificate-authority-data, and {remediation}."
         )
     return f"https://{url.netloc}{url.path}".rstrip("/")
 
@@ -399,15 +399,15 @@ def _proxy_of(cluster: _Entry) -> str:
 
 
 def _extension(cluster: _Entry) -> object:
-    """What the cluster tells credential plugins."""
+    """The cluster's extension for credential plugins."""
     listed = cluster.body.get("extensions")
     every = listed if isinstance(listed, list) else ()
     named = (each for each in every if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
     return next(named, {}).get("extension")
 
 
-def _credentials(user: _Entry, told: Mapping[str, Any]) -> CredentialSource:
-    """What the user's entry shows a server; nothing, where it has nothing. The first in kubectl's order counts."""
+def _credentials(user: _Entry, cluster: Mapping[str, Any]) -> CredentialSource:
+    """The credentials of the user's entry, possibly empty. The first in kubectl's order is used."""
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if certificate and not key:
         user.fail("has a client certificate without a client-key. Add client-key-data.")
@@ -419,7 +419,7 @@ def _credentials(user: _Entry, told: Mapping[str, Any]) -> CredentialSource:
     exec_config, provider = user.body.get("exec"), user.body.get("auth-provider")
     if exec_config and provider:
         user.fail("has both exec and auth-provider. Remove auth-provider.")
-    plugin = _exec(user, exec_config, told) if exec_config else None
+    plugin = _exec(user, exec_config, cluster) if exec_config else None
     if token_file:
         source = TokenFile(token_file, str(user), pair=pair, fallback=token)
         source.get()
@@ -435,18 +435,18 @@ def _credentials(user: _Entry, told: Mapping[str, Any]) -> CredentialSource:
     return Fixed(Credential(pair=pair))
 
 
-def _exec(user: _Entry, config: object, told: Mapping[str, Any]) -> ExecConfig:
+def _exec(user: _Entry, config: object, cluster: Mapping[str, Any]) -> ExecConfig:
     if not isinstance(config, dict):
         user.fail("has an exec that is not a map.")
     entry = _Entry(user.kind, user.name, user.file, config)
     command, version, mode = (entry.text(key) for key in ("command", "apiVersion", "interactiveMode"))
     if not command:
-        user.fail("has an exec without a command. Name the credential plugin.")
+        user.fail("has an exec without a command. Set the command of the credential plugin.")
     if version not in API_VERSIONS:
         user.fail(f"has an exec whose apiVersion is not {' or '.join(API_VERSIONS)}. Update the plugin's entry.")
     mode = mode or ("IfAvailable" if version.endswith("v1beta1") else "")
     if mode not in MODES:
-        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Set it.")
+        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Correct it.")
     listed = config.get("env") or []
     if not isinstance(listed, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) and isinstance(each.get("value", ""), str)
@@ -462,12 +462,12 @@ def _exec(user: _Entry, config: object, told: Mapping[str, Any]) -> ExecConfig:
         entry.texts("args"),
         tuple((each["name"], each.get("value", "")) for each in listed),
         entry.text("installHint"),
-        told if entry.flag("provideClusterInfo") else None,
+        cluster if entry.flag("provideClusterInfo") else None,
     )
 
 
 def _id_token(user: _Entry, provider: object, pair: KeyPair | None) -> Credential:
-    """The id-token of `auth-provider: oidc`, while it is valid. kubectl renews it, and no other provider exists now."""
+    """The valid id-token of `auth-provider: oidc`, which kubectl renews. No other provider exists any more."""
     if not isinstance(provider, dict) or provider.get("name") != "oidc":
         user.fail(
             "has an auth-provider, which kubectl removed in 1.26. Use a credential plugin: "
@@ -484,7 +484,7 @@ def _id_token(user: _Entry, provider: object, pair: KeyPair | None) -> Credentia
 
 
 def _expired(token: str) -> bool:
-    """Whether a JSON Web Token has expired, or is none."""
+    """Whether a JSON Web Token has expired, or is invalid."""
     try:
         payload = token.split(".")[1]
         expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
@@ -494,12 +494,12 @@ def _expired(token: str) -> bool:
 
 
 def _impersonation(user: _Entry) -> tuple[tuple[str, str], ...]:
-    """The headers of ``as`` and its kind, in kubectl's order and spelling."""
+    """The headers of ``as``, ``as-uid``, ``as-groups`` and ``as-user-extra``, in kubectl's order and spelling."""
     name, uid, groups = user.text("as"), user.text("as-uid"), user.texts("as-groups")
     extra = user.lists_of_texts("as-user-extra")
     if not name:
         if uid or groups or extra:
-            user.fail("has as-uid, as-groups or as-user-extra without as. Name the user to impersonate.")
+            user.fail("has as-uid, as-groups or as-user-extra without as. Set as to the user to impersonate.")
         return ()
     headers = [("Impersonate-User", name)]
     headers += [("Impersonate-Uid", uid)] if uid else []

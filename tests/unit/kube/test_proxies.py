@@ -1,4 +1,4 @@
-"""HTTPS_PROXY and NO_PROXY as Go reads them, and a proxy that is only ever asked for a tunnel."""
+"""HTTPS_PROXY and NO_PROXY as in Go, and a proxy that only tunnels."""
 
 import contextlib
 import socket
@@ -47,13 +47,13 @@ def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool
     assert bool(proxy_from_environment(host, 6443, environment)) is used
 
 
-def test_the_variable_may_be_in_small_letters_and_without_a_scheme() -> None:
+def test_the_variable_can_be_in_lower_case_and_without_a_scheme() -> None:
     assert proxy_from_environment("a.example", 443, {"https_proxy": "proxy:3128"}) == PROXY
     assert proxy_from_environment("a.example", 443, {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
 
 
 class Proxy:
-    """A proxy on loopback. It remembers what it was told in the clear, and tunnels, or answers with a status."""
+    """A proxy on loopback. It records the unencrypted text that it receives, and tunnels, or answers with a status."""
 
     def __init__(self, status: str = "200 OK") -> None:
         self.status, self.told = status, b""
@@ -104,7 +104,7 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
         each.listener.close()
 
 
-def test_a_proxy_of_the_kubeconfig_is_asked_for_a_tunnel_and_never_sees_the_token(
+def test_a_proxy_of_the_kubeconfig_tunnels_and_never_gets_the_token(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
 ) -> None:
     server, through = play((200, {"ok": True})), proxy()
@@ -118,18 +118,18 @@ def test_a_proxy_of_the_kubeconfig_is_asked_for_a_tunnel_and_never_sees_the_toke
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
-def test_a_proxy_that_does_not_lead_there_is_named_without_its_password(
+def test_the_error_of_a_proxy_has_no_password(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy], status: str
 ) -> None:
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy(status).port}"})
     with pytest.raises(ApiError) as raised:
         Api(load(path)).get("/version")
-    assert "the proxy does not lead there" in str(raised.value)
+    assert "the proxy does not connect to the server" in str(raised.value)
     assert status in str(raised.value)
     assert "p4ssword" not in str(raised.value)
 
 
-def test_a_server_on_loopback_is_not_asked_through_the_proxy_of_the_environment(
+def test_the_proxy_of_the_environment_is_not_used_for_loopback(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
