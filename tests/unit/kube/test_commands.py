@@ -1,6 +1,6 @@
 """Every command that talks to a cluster, under every fault: no credential in any output, and the cluster is named.
 
-The commands run in this process, so that their log lines at DEBUG are seen, too; Ctrl-C strikes real processes.
+The commands run in this process, so that the test reads their log lines at DEBUG. Ctrl-C is sent to real processes.
 """
 
 import json

@@ -56,7 +56,7 @@ class Proxy:
     """A proxy on loopback. It records the unencrypted text that it receives, and tunnels, or answers with a status."""
 
     def __init__(self, status: str = "200 OK") -> None:
-        self.status, self.told = status, b""
+        self.status, self.received = status, b""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -72,7 +72,7 @@ class Proxy:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += client.recv(65536)
-            self.told += head
+            self.received += head
             client.sendall(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
             if not self.status.startswith("200"):
                 return
@@ -111,9 +111,9 @@ def test_a_proxy_of_the_kubeconfig_tunnels_and_never_gets_the_token(
     path = kubeconfig(server, **{"proxy-url": f"http://jane:p%40ss@127.0.0.1:{through.port}"})
     with Api(load(path)) as api:
         assert api.get("/version") == {"ok": True}
-    assert through.told.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
-    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.told.replace(b"Proxy-A", b"proxy-a")
-    assert b"secret-token" not in through.told
+    assert through.received.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
+    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.received.replace(b"Proxy-A", b"proxy-a")
+    assert b"secret-token" not in through.received
     assert server.requests == [("GET", "/version", "Bearer secret-token")]
 
 
