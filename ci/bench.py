@@ -23,9 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent_identities.chart.helm import Helm, Release, Target, Values
+from agent_identities.chart.helm import Helm, Release, Target
 from agent_identities.chart.objects import Key, Objects, thaw
-from agent_identities.chart.values import load
+from agent_identities.chart.values import Values, load
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
@@ -161,7 +161,7 @@ def repeated(run: Callable[[], object], times: int) -> Callable[[], object]:
 
 def renders(worker: RenderWorker, chart: Path, values: Path, times: int) -> Callable[[], object]:
     """Asks for so many renders at once, and waits for all; their bytes are those of helm (tests/render)."""
-    request = RenderRequest(4, chart, Values((values,)), Target("agents"))
+    request = RenderRequest(4, chart, Values.read([values]), Target("agents"))
     return lambda: [answer.result().stdout() for answer in [worker.submit(request) for _ in range(times)]]
 
 
@@ -237,8 +237,8 @@ RESOURCES = ("pods", "services", "configmaps", "secrets", "deployments")
 
 def rows(folder: Path) -> Iterator[Row]:
     """What is measured, in the order of the design's table."""
-    tools = provide(["helm", "kubectl", "render-worker", "etcd", "kube-apiserver", "kube-controller-manager"])
-    helm = tools["helm"].path
+    tools = provide(["helm-4", "kubectl", "render-worker", "etcd", "kube-apiserver", "kube-controller-manager"])
+    helm = tools["helm-4"].path
     thousand, four_thousand = values_file(folder, 1000), values_file(folder, 4000)
     ours = process(template(helm, CHART, thousand))
     plain = by_hand(folder, 1000, helm)
@@ -258,7 +258,7 @@ def rows(folder: Path) -> Iterator[Row]:
             yield Row(f"worker's renders of the {name} against a process each ({times} to 1)", 1.0, "x", many, ten)
     with contextlib.ExitStack() as stack:
         here, there = decisions(stack, helm, thousand)
-        cells, can_i = verification(stack, Helm(helm, tools["helm"].version), tools["kubectl"].path)
+        cells, can_i = verification(stack, Helm(helm, tools["helm-4"].version), tools["kubectl"].path)
         yield Row(f"verify's cells against one kubectl auth can-i a cell ({CELLS_TO_ONE} to 1)", 1.0, "x", cells, can_i)
         yield Row("120,000 decisions offline against 120 by the API server (1,000 to 1)", 1.0, "x", here, there)
     yield Row("embedded control plane, nothing running to ready", 6.0, "s", control_plane)

@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Release, Renderer, Target
 from agent_identities.chart.objects import thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster, provide_cluster
 from agent_identities.kube.client import Api
 from agent_identities.kube.reviews import ask
@@ -89,7 +90,7 @@ def main() -> int:
     parser.add_argument("--releases", type=int, nargs="*", default=[100, 1000], help="sizes of real releases")
     parser.add_argument("--authorizations", type=int, nargs="*", default=[100, 1000, 10000], help="sizes of fleets")
     options = parser.parse_args()
-    tool = provide(["helm"])["helm"]
+    tool = provide(["helm-4"])["helm-4"]
     helm = Helm(tool.path, tool.version)
     missed = 0
     with provide_cluster("embedded") as cluster, Api(cluster.access) as api:

@@ -20,7 +20,7 @@ from agent_identities.toolchain import component, kubernetes_minors, provide
 
 PAGE: Final = junit.REPOSITORY / "docs" / "versions.md"
 START, END = "<!-- written by make test-matrix: ", "<!-- end -->"
-HELMS: Final = {"helm_4": "helm", "helm_3": "helm-3"}
+HELMS: Final = {"helm_4": "helm-4", "helm_3": "helm-3"}
 NOT_IN_THIS_VERSION: Final = "features not in this version"
 
 LACKING: Final = (

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from agent_identities.chart.helm import HelmError, Rendered, Target, Values, clean, overrides_text
+from agent_identities.chart.helm import HelmError, Rendered, Target, clean, overrides_text
 from agent_identities.chart.objects import Objects
+from agent_identities.chart.values import Values
 from agent_identities.errors import AgentIdentitiesError
 
 Engine = Literal[3, 4]
@@ -213,7 +214,7 @@ class WorkerRenderer:
 
 def _as_json(request: RenderRequest) -> dict[str, Any]:
     chart, target = request.chart, request.target
-    sources = [{"name": str(path), "path": str(path.absolute())} for path in request.values.files]
+    sources = [{"name": source.name, "text": source.text} for source in request.values.sources]
     if request.values.overrides:
         sources.append({"name": "-", "text": overrides_text(request.values.overrides)})
     return {

@@ -1,6 +1,7 @@
 """What all levels share: the repository's own files, and one renderer per Helm for the whole run."""
 
 import re
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,18 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from agent_identities.chart.helm import Helm, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Renderer, Target
+from agent_identities.chart.values import Values
 from agent_identities.toolchain import component, provide
 from render_worker import Engine, RenderRequest, RenderWorker
 
 REPOSITORY = Path(__file__).parents[1]
 
-SLOW_MACHINE = [HealthCheck.too_slow]  # that drawing takes a second is no fault of the code under test
-settings.register_profile(
-    "sample", derandomize=True, database=None, max_examples=25, suppress_health_check=SLOW_MACHINE
-)
-settings.register_profile("prove", database=None, max_examples=500, print_blob=True, suppress_health_check=SLOW_MACHINE)
+# A busy machine draws and runs examples slowly, which says nothing of the code under test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+ANY_MACHINE = settings.get_profile("any machine")
+settings.register_profile("sample", ANY_MACHINE, derandomize=True, max_examples=25)
+settings.register_profile("prove", ANY_MACHINE, max_examples=500, print_blob=True)
 settings.load_profile("sample")
 
 
@@ -44,6 +46,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_sessionfinish() -> None:
+    """Save what `make coverage` measured: xdist kills a worker that does not end within 10 seconds."""
+    if "coverage" in sys.modules and (measured := sys.modules["coverage"].Coverage.current()):
+        measured.save()
+
+
 @pytest.fixture(scope="session")
 def chart() -> Path:
     return REPOSITORY / "charts" / "agent-identities"
@@ -51,7 +59,7 @@ def chart() -> Path:
 
 @pytest.fixture(scope="session")
 def helm_4() -> Helm:
-    tool = provide(["helm"])["helm"]
+    tool = provide(["helm-4"])["helm-4"]
     return Helm(tool.path, tool.version)
 
 

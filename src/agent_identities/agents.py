@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_identities import bundled
-from agent_identities.chart import values as values_files
-from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target, Values
+from agent_identities.chart.arguments import check_chart, check_kube_version, check_namespace, check_release
+from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target
+from agent_identities.chart.values import Values
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.rbac import Catalogue
@@ -21,8 +22,9 @@ DEFAULT_NAMESPACE = "agent-system"
 class Agents:
     """The input of `helm install RELEASE CHART -n NAMESPACE -f ...`, and the agents that it declares.
 
-    ``files`` are values files; later files override earlier files, and ``overrides`` override all files. Files are read
-    on first use: `values` raises ValuesError or YamlError. Iterating yields the agents that are not quarantined.
+    ``files`` are values files, ``-`` is stdin; later files override earlier files, and ``overrides`` override all
+    files. Each file is read once, at the first use of `given` or `values`, which raise ValuesError or YamlError. Raises
+    ArgumentError for a name that Helm or Kubernetes refuses. Iterating yields the agents that are not quarantined.
     """
 
     files: tuple[Path, ...] = ()
@@ -32,10 +34,21 @@ class Agents:
     namespace: str = DEFAULT_NAMESPACE
     kube_version: str = DEFAULT_KUBERNETES_VERSION
 
+    def __post_init__(self) -> None:
+        check_release(self.release)
+        check_namespace(self.namespace)
+        check_kube_version(self.kube_version)
+        check_chart(self.chart)
+
+    @cached_property
+    def given(self) -> Values:
+        """The values as the input of Helm: the files are read, but not parsed yet."""
+        return Values.read(self.files, self.overrides)
+
     @cached_property
     def values(self) -> Mapping[str, Any]:
         """The values merged with the chart's defaults, validated against the chart's schema."""
-        return values_files.load(self.chart, self.files, self.overrides)
+        return self.given.merged(self.chart)
 
     @cached_property
     def declaration(self) -> Declaration:
@@ -50,11 +63,6 @@ class Agents:
     def catalogue(self) -> Catalogue:
         """The chart's risk catalogue. Raises CatalogueError."""
         return Catalogue.load(self.chart / "files" / "risk-catalogue.json")
-
-    @property
-    def given(self) -> Values:
-        """The values as the input of Helm."""
-        return Values(self.files, self.overrides)
 
     @property
     def target(self) -> Target:

@@ -21,7 +21,8 @@ from agent_identities.attack.run import attack
 from agent_identities.attack.tokens import TokenStatus
 from agent_identities.attack.verdict import Outcome, rights_needed
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
@@ -55,7 +56,7 @@ def install(
     """Installs values and returns what the values declare."""
 
     def run(file: Path) -> Declaration:
-        release(helm).install(Values((file,)))
+        release(helm).install(Values.read([file]))
         return declare(values.load(chart, [file]), namespace=namespace, kube_version=control_plane.version)
 
     return run
@@ -442,7 +443,7 @@ def test_the_run_does_not_pass_if_the_server_stops_during_the_run(
 ) -> None:
     kubernetes = request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
     with ControlPlane.start(tmp_path / "plane", ControlPlaneConfig(kubernetes=kubernetes)) as plane:
-        Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values((QUICKSTART,)))
+        Release(helm, chart, "agents", "agent-system", plane.kubeconfig, None).install(Values.read([QUICKSTART]))
         declaration = declare(values.load(chart, [QUICKSTART]), namespace="agent-system")
 
         apiserver = [plane.pids["kube-apiserver"]]

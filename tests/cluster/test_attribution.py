@@ -13,7 +13,8 @@ from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.lines import read
 from agent_identities.audit.trace import Trace, Tracer
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
@@ -40,7 +41,7 @@ def run(
     """Attack requests from each direct agent and from the proxy, on a release with direct and proxied agents."""
     if cluster.audit_log is None:
         pytest.skip("needs the API server's audit log: run with --agent-identities-cluster embedded or kind")
-    release(helm).install(Values((PROXIED,)))
+    release(helm).install(Values.read([PROXIED]))
     declaration = declare(values.load(chart, [PROXIED]), namespace=namespace, kube_version=cluster.version)
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
     with Api(cluster.access) as api:

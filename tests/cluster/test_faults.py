@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.objects import Key
+from agent_identities.chart.values import Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 from support import commands

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Key, thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import Json, Server
 from support.values_strategies import valid_values

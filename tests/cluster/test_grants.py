@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent_identities.chart.helm import Helm, HelmError, Release, Values
+from agent_identities.chart.helm import Helm, HelmError, Release
+from agent_identities.chart.values import Values
 from support.server import RBAC, Json, Server
 
 pytestmark = pytest.mark.cluster

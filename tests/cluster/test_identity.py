@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from support.server import Json, Server, eventually
 
 pytestmark = pytest.mark.cluster

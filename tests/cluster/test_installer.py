@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent_identities.chart import yaml
-from agent_identities.chart.helm import Helm, HelmError, Release, Values
+from agent_identities.chart.helm import Helm, HelmError, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from agent_identities.chart import values as values_files
-from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Release, Renderer, Target
 from agent_identities.chart.objects import Key, thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.installed import holds, installed
 from support.server import RBAC, Json, Server, eventually
@@ -66,9 +67,9 @@ def test_every_example_is_installed_as_rendered_and_uninstalled_completely(
     file: Path,
 ) -> None:
     ours = release(either_helm)
-    ours.install(Values((file,)))
+    ours.install(Values.read([file]))
     target = Target(ours.name, namespace, cluster.version)
-    rendered = Renderer(either_helm, chart).render(Values((file,)), target).objects
+    rendered = Renderer(either_helm, chart).render(Values.read([file]), target).objects
     found = installed(server, ours)
     assert set(found) == set(rendered)
     for key in rendered:
@@ -147,7 +148,7 @@ def test_uninstall_deletes_all_objects(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, example: str
 ) -> None:
     ours = release(either_helm)
-    ours.install(Values((REPOSITORY / "values" / f"{example}.yaml",)))
+    ours.install(Values.read([REPOSITORY / "values" / f"{example}.yaml"]))
     assert installed(server, ours)
     ours.uninstall()
     eventually(lambda: not installed(server, ours))
@@ -161,7 +162,7 @@ def test_two_releases_in_two_namespaces_are_independent(
 ) -> None:
     ours = release(helm)
     other = Release(helm, chart, ours.name, f"{namespace}-b", ours.kubeconfig, ours.context)
-    file = Values((REPOSITORY / "values" / "quickstart.yaml",))
+    file = Values.read([REPOSITORY / "values" / "quickstart.yaml"])
     try:
         ours.install(file)
         other.install(file)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support import parent_chart
 from support.server import Json, Server, eventually

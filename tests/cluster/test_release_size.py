@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, HelmError, Release, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, HelmError, Release, Renderer, Target
 from agent_identities.chart.release_record import LIMIT_BYTES, record_size
+from agent_identities.chart.values import Values
 from support.server import Server
 
 pytestmark = pytest.mark.cluster

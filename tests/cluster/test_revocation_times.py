@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
 from agent_identities.quarantine.watch import Watch
@@ -79,8 +80,8 @@ class Ending:
 
         eventually(lambda: status() == 200)
         self.started = time.monotonic()
-        self.allowed = Watch(lambda: status() == 200, started=self.started, pause=0.01)
-        self.authenticated = Watch(lambda: status() != 401, started=self.started, pause=0.05)
+        self.allowed = Watch(lambda: status() == 200, started=self.started, pause=0.01).start()
+        self.authenticated = Watch(lambda: status() != 401, started=self.started, pause=0.05).start()
 
     def wait(self, *, authenticated: bool = True) -> dict[str, float | None]:
         """Seconds to the last request of each kind; None if requests still succeed."""

@@ -19,7 +19,8 @@ from agent_identities.audit.rightsize import rightsize
 from agent_identities.audit.rightsize_report import snippet
 from agent_identities.audit.trace import RequestOutcome, Trace, Tracer
 from agent_identities.chart import values as values_files
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue, PolicyRule
@@ -263,7 +264,7 @@ def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
         *("reader", "writer", "deployer", "triage-1", "triage-2", "shopper", "looker", "agent-proxy")
     }
     assert all(run.may(agent, atom) for agent, atom in unused)
-    release(helm).upgrade(Values((own, file)))
+    release(helm).upgrade(Values.read([own, file]))
     eventually(lambda: not any(run.may(agent, atom) for agent, atom in unused))
     run.work()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support import commands

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, Release, Renderer, Target
 from agent_identities.chart.objects import Key, Objects, thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server, eventually
 

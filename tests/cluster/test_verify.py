@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api
@@ -27,7 +28,7 @@ GET_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 @pytest.fixture
 def declaration(chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release]) -> Declaration:
     """Installs values/quickstart.yaml."""
-    release(helm).install(Values((QUICKSTART,)))
+    release(helm).install(Values.read([QUICKSTART]))
     return declare(values.load(chart, [QUICKSTART]), namespace=namespace)
 
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from agent_identities.chart.helm import Renderer, Values
+from agent_identities.chart.helm import Renderer
 from agent_identities.chart.objects import KubeObject, Objects
 from agent_identities.chart.pods import pod_specs
+from agent_identities.chart.values import Values
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.helm import HelmError, Renderer
 from agent_identities.chart.objects import KubeObject, Objects
+from agent_identities.chart.values import Values
 from support.mistakes import CLIENT, CLOUD, ROLE, TENANT
 
 

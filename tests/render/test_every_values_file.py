@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, Renderer, Values
+from agent_identities.chart.helm import Helm, Renderer
 from agent_identities.chart.objects import thaw
+from agent_identities.chart.values import Values
 from agent_identities.checks import registry as checks
 from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue
@@ -20,26 +21,26 @@ pytestmark = pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 
 
 def test_helm_3_and_helm_4_render_the_same_objects(file: Path, renderer: Renderer, renderer_3: Renderer) -> None:
-    ours = renderer.render(Values((file,))).objects
-    theirs = renderer_3.render(Values((file,))).objects
+    ours = renderer.render(Values.read([file])).objects
+    theirs = renderer_3.render(Values.read([file])).objects
     assert {key: obj.body for key, obj in ours.items()} == {key: obj.body for key, obj in theirs.items()}
 
 
 def test_the_same_values_render_the_same_bytes(file: Path, renderer: Renderer, helm_4: Helm, chart: Path) -> None:
     again = Renderer(helm_4, chart)
-    assert again.render(Values((file,))).text == renderer.render(Values((file,))).text
+    assert again.render(Values.read([file])).text == renderer.render(Values.read([file])).text
 
 
 def test_every_document_is_valid_in_the_strict_schemas(
     file: Path, renderer: Renderer, kubeconform: Kubeconform
 ) -> None:
-    rendered = renderer.render(Values((file,)))
+    rendered = renderer.render(Values.read([file]))
     assert kubeconform.valid_documents(rendered.text) == len(rendered.objects) > 0
 
 
 def test_no_check_reports_an_error(file: Path, renderer: Renderer, chart: Path) -> None:
     install = checks.Install(
-        objects=renderer.render(Values((file,))).objects,
+        objects=renderer.render(Values.read([file])).objects,
         declaration=declare(values.load(chart, [file]), namespace="agent-system"),
         catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
     )
@@ -59,5 +60,5 @@ def test_values_are_merged_as_helm_merges_them(file: Path, renderer: Renderer, c
     (probe / "templates" / "v.yaml").write_text(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: v}\ndata: {{ .Values | toJson }}\n"
     )
-    seen = next(iter(Renderer(renderer.helm, probe).render(Values((file,))).objects.values())).body["data"]
+    seen = next(iter(Renderer(renderer.helm, probe).render(Values.read([file])).objects.values())).body["data"]
     assert thaw(seen) == values.load(chart, [file])

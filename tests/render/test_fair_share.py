@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Target, Values
+from agent_identities.chart.helm import HelmError, Renderer, Target
 from agent_identities.chart.objects import KubeObject, Objects, thaw
+from agent_identities.chart.values import Values
 
 KINDS = ("FlowSchema", "PriorityLevelConfiguration")
 

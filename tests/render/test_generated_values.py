@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from agent_identities.bundled import chart_path
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, HelmError, Rendered, Renderer, Values
+from agent_identities.chart.helm import Helm, HelmError, Rendered, Renderer
 from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
+from agent_identities.chart.values import Values
 from agent_identities.declaration import declare
 from support.invariants import ADMISSION, Case
 from support.judge import broken_by

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Target, Values
+from agent_identities.chart.helm import HelmError, Renderer, Target
 from agent_identities.chart.objects import Objects, thaw
+from agent_identities.chart.values import Values
 from support.mistakes import GUARDS as MISTAKES
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"

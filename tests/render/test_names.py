@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.names import binding_name
-from agent_identities.chart.values import load
+from agent_identities.chart.values import Values, load
 from agent_identities.declaration import declare
 
 NAMESPACE = "agent-system"

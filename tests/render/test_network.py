@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.helm import HelmError, Renderer
 from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
+from agent_identities.chart.values import Values
 from support.mistakes import NETWORK, ON, SOURCES, WIDE_BLOCKS
 
 METADATA = ip_address("169.254.169.254")

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, HelmError, Renderer, Values
+from agent_identities.chart.helm import Helm, HelmError, Renderer
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.pods import pod_specs
+from agent_identities.chart.values import Values
 from support import parent_chart
 from support.kubeconform import Kubeconform
 

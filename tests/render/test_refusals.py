@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.helm import HelmError, Renderer
+from agent_identities.chart.values import Values
 from support.mistakes import CASES, THEIRS, Case, agent
 
 

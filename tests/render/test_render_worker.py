@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import Helm, HelmError, Renderer, Renders, Target, Values, clean
+from agent_identities.chart.helm import Helm, HelmError, Renderer, Renders, Target, clean
+from agent_identities.chart.values import Values
 from agent_identities.toolchain import component, provide
 from render_worker import (
     Answer,
@@ -47,12 +48,11 @@ class Command(Helm):
         except FailedError as failed:
             return Answer(ok=False, text=failed.stderr)
 
-    def run(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
-        given = None if stdin is None else stdin.encode()
-        process = subprocess.run([self.path, *arguments], input=given, env=env, capture_output=True, check=False)
+    def run(self, *arguments: str, values: Values | None = None, env: Mapping[str, str] | None = None) -> str:
+        process = self.execute(*arguments, values=values, env=env)
         if process.returncode:
-            raise FailedError(process.stderr.decode())
-        return process.stdout.decode(errors="replace")
+            raise FailedError(process.stderr)
+        return process.stdout
 
 
 class FailedError(Exception):
@@ -121,7 +121,7 @@ def values_files(folder: Path, *texts: str) -> Values:
     paths = [folder / f"values-{number}.yaml" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_bytes(text.encode())
-    return Values(tuple(paths))
+    return Values.read(paths)
 
 
 ECHO = """
@@ -154,7 +154,7 @@ def test_the_engines_are_the_pinned_helms() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_renders_to_the_same_bytes(pair: Pair, chart: Path, path: Path) -> None:
-    assert pair.same(chart, Values((path,))).ok
+    assert pair.same(chart, Values.read([path])).ok
 
 
 @pytest.mark.parametrize("values", [case[0] for case in CASES], ids=[case[1][0][:40] for case in CASES])
@@ -256,10 +256,10 @@ def test_values_files_are_merged_in_order_and_overrides_last(pair: Pair, echo: P
     answer = pair.same(echo, dataclasses.replace(files, overrides={"a": {"z": 3}, "c": "\U0001f600 \u00fc"}))
     assert answer.ok
     assert "\U0001f600" in answer.text
-    names = {"b.yaml": "{a: from-b}", "a.yaml": "[", "odd name:%zz.yaml": "{a: from-odd}"}
+    names = {"b.yaml": "{a: from-b}", "a.yaml": "[", "odd name.yaml": "{a: from-odd}"}
     paths = [write(tmp_path, names) / name for name in names]
     for order in itertools.permutations(paths, 2):
-        pair.same(echo, Values(order))
+        pair.same(echo, Values.read(order))
 
 
 def test_overrides_with_any_content_reach_the_templates(pair: Pair, tmp_path: Path) -> None:

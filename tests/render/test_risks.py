@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_identities.chart.helm import Helm, HelmError, Renderer, Target, Values
+from agent_identities.chart.helm import Helm, HelmError, Renderer, Target
+from agent_identities.chart.values import Values
 from agent_identities.rbac import PolicyRule
 from support.risks import (
     PLACES,

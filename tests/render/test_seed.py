@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Objects, thaw
+from agent_identities.chart.values import Values
 
 NAMESPACE = "agent-system"
 READ = {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": ["get", "list", "watch"]}
@@ -15,7 +16,7 @@ TO_PROXY_ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name"
 @pytest.fixture(params=["helm_4", "helm_3"])
 def seed(request: pytest.FixtureRequest, chart: Path) -> Objects:
     renderer = Renderer(request.getfixturevalue(request.param), chart)
-    values = Values((chart.parents[1] / "values" / "seed.yaml",))
+    values = Values.read([chart.parents[1] / "values" / "seed.yaml"])
     return renderer.render(values, Target(namespace=NAMESPACE)).objects
 
 

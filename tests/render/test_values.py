@@ -9,7 +9,8 @@ import pytest
 
 from agent_identities.bundled import chart_path
 from agent_identities.chart import yaml
-from agent_identities.chart.helm import HelmError, Renderer, Values
+from agent_identities.chart.helm import HelmError, Renderer
+from agent_identities.chart.values import Values
 from support.schema import Leaf, Node, Steps, ValuesSchema
 
 SCHEMA: Final = ValuesSchema(chart_path())

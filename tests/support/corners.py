@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart.helm import Target, Values
+from agent_identities.chart.helm import Target
+from agent_identities.chart.values import Values
 from support.mistakes import (
     CLIENT,
     DESTINATIONS,
@@ -50,7 +51,7 @@ def corners() -> Iterator[Corner]:
         yield Corner(
             f"wrong corner: {parts[0]}: {version}", Values(overrides=given), parts, Target(kube_version=version)
         )
-    yield Corner("corner: digits", Values(EVERYTHING, DIGITS), target=DIGITS_TARGET)
+    yield Corner("corner: digits", Values.read(EVERYTHING, DIGITS), target=DIGITS_TARGET)
     yield Corner("corner: kube-system", Values(overrides=agent()), target=Target(namespace="kube-system"))
     yield Corner(
         "wrong corner: in kube-system",

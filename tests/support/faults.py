@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import pykube
 
-from agent_identities.chart.helm import Release, Renderer, Target, Values
+from agent_identities.chart.helm import Release, Renderer, Target
 from agent_identities.chart.objects import thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.control_plane import ControlPlane
 from agent_identities.cluster.pki import Authority
 from support.installed import holds, installed

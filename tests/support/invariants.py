@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart import values, yaml
-from agent_identities.chart.helm import Target, Values
+from agent_identities.chart import yaml
+from agent_identities.chart.helm import Target
 from agent_identities.chart.objects import KubeObject, Objects, thaw
+from agent_identities.chart.values import Values
 from agent_identities.checks import registry as checks
 from agent_identities.declaration import Declaration, declare
 from agent_identities.rbac import Catalogue
@@ -52,7 +53,7 @@ class Case:
     @cached_property
     def merged(self) -> Mapping[str, Any]:
         """The values as templates see them."""
-        return values.load(chart_path(), list(self.given.files), overrides=self.given.overrides)
+        return self.given.merged(chart_path())
 
     @cached_property
     def declaration(self) -> Declaration:
@@ -219,15 +220,15 @@ def cases() -> list[Case]:
     """Every example and case of the repository, releases of other names and versions, and each mistake and its cure."""
     ci, examples = chart_path() / "ci", REPOSITORY / "values"
     files = [ci / "everything.yaml", *sorted(ci.glob("*.yaml")), *sorted(examples.glob("*.yaml"))]
-    found = [Case(path.stem, Values((path,))) for path in dict.fromkeys(files)]
-    everything = Values((ci / "everything.yaml",))
-    per_agent = Values((ci / "everything.yaml",), {"bindings": "perAgent", "namespaceOverride": ""})
+    found = [Case(path.stem, Values.read([path])) for path in dict.fromkeys(files)]
+    everything = Values.read([ci / "everything.yaml"])
+    per_agent = Values.read([ci / "everything.yaml"], {"bindings": "perAgent", "namespaceOverride": ""})
     found += [
         Case("everything, elsewhere", everything, Target("blue", "other", "1.37.0")),
         Case("everything, a binding each", per_agent, Target("blue", "other")),
-        Case("hardened, before 1.36", Values((examples / "hardened.yaml",)), Target(kube_version="1.35.4")),
-        Case("proxied, before 1.36", Values((examples / "proxied.yaml",)), Target(kube_version="1.34.4")),
-        Case("production, a long name", Values((examples / "production.yaml",)), Target("r" * 53, "n" * 63)),
+        Case("hardened, before 1.36", Values.read([examples / "hardened.yaml"]), Target(kube_version="1.35.4")),
+        Case("proxied, before 1.36", Values.read([examples / "proxied.yaml"]), Target(kube_version="1.34.4")),
+        Case("production, a long name", Values.read([examples / "production.yaml"]), Target("r" * 53, "n" * 63)),
         Case("nothing", Values()),
     ]
     found += [Case(f"right: {_short(one)}", Values(overrides=one)) for one in taken()]
@@ -263,7 +264,7 @@ def _by_probes(everything: Values) -> list[Case]:
     parent, risks = {probes.PATH: probes.PARENT}, {probes.PATH: probes.RISKS_PROBE}
 
     def asking(probe: Json) -> Values:
-        return Values(everything.files, {"global": {"probe": probe}})
+        return Values(everything.sources, {"global": {"probe": probe}})
 
     every = [name for name in Case("", everything).plan.agents if not name.proxied]
     names = [agent.name for agent in every]
@@ -278,7 +279,7 @@ def _by_probes(everything: Values) -> list[Case]:
         ),
         Case(
             "parent, digits",
-            Values(everything.files, DIGITS | {"global": {"probe": {"agents": [*names, "3"]}}}),
+            Values(everything.sources, DIGITS | {"global": {"probe": {"agents": [*names, "3"]}}}),
             DIGITS_TARGET,
             files=parent,
             about=PARENT,

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from agent_identities.chart import values, yaml
+from agent_identities.chart import schema, values, yaml
 from mutation.schema import escape
 from support.schema import Node, Steps, ValuesSchema
 
@@ -96,7 +96,7 @@ class Surroundings:
 
     def __init__(self, chart: Path) -> None:
         self.text = (chart / "values.schema.json").read_text(encoding="utf-8")
-        self.validator = values.validator(self.text)
+        self.validator = schema.validator(self.text)
         self.schema = ValuesSchema(chart)
         self.schema.document = cast("Json", self.validator.schema)  # with patterns as Python reads them
         self.defaults = values.read(chart / "values.yaml")
@@ -207,23 +207,19 @@ class Surroundings:
                 through |= {f"{pointer}/$ref"}
                 pointer = node["$ref"]
                 node = self.schema.document["definitions"][pointer.rsplit("/", 1)[-1]]
-            pointer, node = f"{pointer}/{_as_in_the_file(str(step))}", node[step] if isinstance(node, dict) else node
+            pointer, node = f"{pointer}/{escape(str(step))}", node[step] if isinstance(node, dict) else node
         return pointer, through
 
 
 def _entry(node: Node, pointer: str, key: str) -> tuple[Node, str] | None:
     """The subschema of a key, and its pointer."""
     if key in node.get("properties", {}):
-        return node["properties"][key], f"{pointer}/properties/{_as_in_the_file(key)}"
+        return node["properties"][key], f"{pointer}/properties/{escape(key)}"
     for pattern, below in node.get("patternProperties", {}).items():
-        return below, f"{pointer}/patternProperties/{_as_in_the_file(pattern)}"
+        return below, f"{pointer}/patternProperties/{escape(pattern)}"
     if isinstance(node.get("additionalProperties"), dict):
         return node["additionalProperties"], f"{pointer}/additionalProperties"
     return None
-
-
-def _as_in_the_file(step: str) -> str:
-    return escape(step.removesuffix(r"\Z") + "$" if step.endswith(r"\Z") else step)
 
 
 def _parent_of(pointer: str) -> str:
@@ -260,7 +256,7 @@ def _at_bounds(node: Node, value: Any) -> Iterator[Any]:
     if isinstance(value, str):
         yield from ("a" * node[key] for key in ("minLength", "maxLength") if key in node)
         if "pattern" in node:
-            pattern = re.compile(node["pattern"])
+            pattern = schema.go_pattern(node["pattern"])
             forms = _forms(value, pattern)
             short = [text for text in _edits(forms[0]) if len(text) <= len(forms[0]) + 3 and pattern.search(text)]
             yield from [*forms, *short]
@@ -273,7 +269,7 @@ def _at_bounds(node: Node, value: Any) -> Iterator[Any]:
         if isinstance(kinds, list) and kind in ("null", "boolean", "integer", "string")
     )
     if isinstance(value, dict):
-        for pattern in map(re.compile, node.get("patternProperties", {})):
+        for pattern in map(schema.go_pattern, node.get("patternProperties", {})):
             below: Any = next(iter(value.values()), {})
             forms = _forms(next(iter(value), "a"), pattern)
             texts = [*forms, *(text for text in _edits(forms[0]) if len(text) < 4 and pattern.search(text))]
@@ -308,7 +304,7 @@ def _keys(place: _Place) -> Iterator[tuple[str, Any]]:
     below = next(iter(place.given.values()), 1)
     if node.get("additionalProperties") is False:
         yield "zzUnknown", below
-    for pattern in map(re.compile, node.get("patternProperties", {})):
+    for pattern in map(schema.go_pattern, node.get("patternProperties", {})):
         name = next(iter(place.given), "a")
         forms = _forms(name, pattern)
         yield from ((text, below) for form in forms for text in _edits(form) if not pattern.search(text))
@@ -327,7 +323,7 @@ def _beyond(node: Node, value: Any) -> Iterator[Any]:
         if "maxLength" in node:
             yield "a" * (node["maxLength"] + 1)
         if "pattern" in node:
-            pattern = re.compile(node["pattern"])
+            pattern = schema.go_pattern(node["pattern"])
             texts = [text for form in _forms(value, pattern) for text in _edits(form) if not pattern.search(text)]
             yield from dict.fromkeys(texts)
     if isinstance(value, list):

@@ -24,7 +24,7 @@ class Reach:
         self.branches = {path: list(branches(path, text)) for path, text in texts.items()}
         sorts: dict[tuple[bool, bool], list[Case]] = {}
         for case in cases:
-            rich = bool(case.given.files)
+            rich = bool(case.given.sources)
             sorts.setdefault((rich, case.message is None), []).append(case)
         self._reached: dict[str, set[Place]] = {}
         with ThreadPoolExecutor(THREADS) as pool:

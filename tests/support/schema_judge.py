@@ -15,8 +15,8 @@ from typing import Any, Final
 from jsonschema import Draft7Validator
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart import values
-from agent_identities.chart.helm import Values
+from agent_identities.chart import schema
+from agent_identities.chart.values import Values
 from mutation.schema import SchemaMutant, steps_of
 from render_worker import Answer, WorkerRenderer
 from support.invariants import Case
@@ -68,7 +68,7 @@ class SchemaJudge:
 
     def judge(self, mutant: SchemaMutant) -> set[str]:
         """The invariants that it breaks: none for one that nobody notices, or that is covered twice."""
-        validator = values.validator(mutant.text)
+        validator = schema.validator(mutant.text)
         renderer = self.renderer.with_chart_files({"values.schema.json": mutant.text})
         judged = self._looser if mutant.direction == "looser" else self._tighter
         return judged(mutant, validator, renderer)
@@ -114,14 +114,14 @@ class SchemaJudge:
 
 def _own(case: Case) -> Json:
     """The values of a case alone, without the chart's."""
-    return values.overlay(values.given(list(case.given.files)), dict(case.given.overrides))
+    return case.given.given
 
 
 def _node(validator: Draft7Validator, pointer: str) -> Json:
     """The subschema at a pointer of the file."""
     found: Any = validator.schema
     for step in steps_of(pointer):
-        found = found[step] if step in found else found[step.removesuffix("$") + r"\Z"]
+        found = found[step]
     assert isinstance(found, dict), pointer
     return found
 

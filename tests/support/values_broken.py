@@ -1,7 +1,6 @@
 """Near misses: valid values with one thing wrong, and the place that a message about it must name."""
 
 import copy
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent_identities.chart import values, yaml
+from agent_identities.chart import schema, values, yaml
 from support.schema import Node, Steps, ValuesSchema
 from support.values_strategies import valid_values
 
@@ -186,7 +185,7 @@ def _scalars(node: Node, value: Any) -> Iterator[Any]:
     if isinstance(value, str):
         if "pattern" in node:
             texts = ("a\n", "A b!", "", "{", "a/b")
-            yield next(text for text in texts if not re.search(node["pattern"].replace("$", r"\Z"), text))
+            yield next(text for text in texts if not schema.go_pattern(node["pattern"]).search(text))
         if node.get("minLength"):
             yield ""
         if "maxLength" in node:

@@ -11,6 +11,7 @@ from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
+from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import remediation
 
 _MOST_ROWS = 40
@@ -79,6 +80,9 @@ def findings(attack: Attack) -> Iterator[Finding]:
         )
     yield from _successes(attack)
     yield from _not_sent(attack)
+    for one in attack.undeclared:
+        key = Key("", "ServiceAccount", one.namespace, one.name)
+        yield undeclared_account(key, one.release, "attack sent no requests as this ServiceAccount")
     for command in attack.leftovers:
         message = "An object of this run was not deleted."
         yield _finding("left-behind", None, message, remediation=(command,))

@@ -8,6 +8,7 @@ from agent_identities.attack.request import AttackRequest
 from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.declaration import Declaration, Identity
+from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.report.model import Report, Result
 
 
@@ -32,7 +33,8 @@ class Attack(Result):
     """A run on one API server.
 
     ``pairs``: the number of ordered pairs of siblings that were tried. ``possible_pairs``: all pairs whose attacker had
-    a token. ``leftovers``: commands that delete the objects that the run could not delete. ``seconds``: the duration.
+    a token. ``undeclared``: ServiceAccounts with the label of an agent that the values do not declare. ``leftovers``:
+    commands that delete the objects that the run could not delete. ``seconds``: the duration.
     """
 
     server: str
@@ -42,6 +44,7 @@ class Attack(Result):
     pairs: int
     possible_pairs: int
     leftovers: tuple[str, ...] = ()
+    undeclared: tuple[UndeclaredAccount, ...] = ()
     seconds: float = 0.0
 
     @cached_property
@@ -82,6 +85,6 @@ class Attack(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether all requests were sent, and all undeclared requests were refused."""
+        """Whether all requests were sent, all undeclared requests were refused, and no agent is undeclared."""
         wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
-        return not (self.inconclusive or self.without_token or self.leftovers or wrong)
+        return not (self.inconclusive or self.without_token or self.leftovers or self.undeclared or wrong)

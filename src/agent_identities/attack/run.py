@@ -18,6 +18,7 @@ from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, 
 from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ReviewStatus, ask_self
@@ -46,6 +47,7 @@ def attack(
     started = time.monotonic()
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
+    undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:
@@ -63,6 +65,7 @@ def attack(
         pairs=sum(len(siblings_of(one.identity, declaration.identities)) for one in run.ready),
         possible_pairs=len(run.ready) * (len(declaration.identities) - 1),
         leftovers=leftovers,
+        undeclared=undeclared,
         seconds=time.monotonic() - started,
     )
 

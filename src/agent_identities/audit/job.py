@@ -41,7 +41,12 @@ def trace(
     offset is given) or ages (30m, 24h, 7d). Raises LogError (not an audit log) and AgentIdentitiesError (not a time).
     """
     from agent_identities.audit.accounts import AgentAccounts
+    from agent_identities.audit.lines import STDIN
+    from agent_identities.chart.arguments import check_namespace
 
+    check_namespace(namespace)
+    if agents is not None and STDIN in map(str, logs) and STDIN in map(str, agents.files):
+        raise AgentIdentitiesError("-f -: stdin is the audit log already. Name a values file: -f values.yaml")
     known = AgentAccounts.declared(agents.declaration) if agents else AgentAccounts.of_namespaces([namespace])
     return _read(logs, known, since, until, on_progress)
 

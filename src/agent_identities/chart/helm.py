@@ -1,13 +1,18 @@
 """Runs helm: renders the chart, one process for each distinct input, and installs it."""
 
+import contextlib
 import json
+import os
 import re
 import subprocess
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from agent_identities.chart.values import Values
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -19,19 +24,6 @@ DEFAULT_KUBERNETES_VERSION = "1.36.0"
 
 class HelmError(AgentIdentitiesError):
     """Helm refused or failed; the text is Helm's own, without its frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What a render is asked with: values files in order, then ``overrides`` over them all."""
-
-    files: tuple[Path, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-    def key(self) -> str:
-        """The same text for the same input: file contents, not names."""
-        contents = [path.read_text(encoding="utf-8") for path in self.files]
-        return json.dumps([contents, self.overrides], sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +56,53 @@ class Helm:
         """3 or 4."""
         return int(self.version.split(".", 1)[0])
 
-    def run(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
-        """What ``helm ARGUMENTS`` prints. Raises HelmError if it cannot be started or exits non-zero."""
-        try:
-            process = subprocess.run(
-                [str(self.path), *arguments],
-                input=None if stdin is None else stdin.encode(),
-                env=env,
-                capture_output=True,
-                check=False,
-            )
-        except OSError as error:
-            raise HelmError(
-                f"{self.path}: {error.strerror}: helm cannot be started. Is it built for this machine?"
-            ) from None
+    def run(self, *arguments: str, values: Values | None = None, env: Mapping[str, str] | None = None) -> str:
+        """What ``helm ARGUMENTS`` prints, ``values`` added as ``--values``.
+
+        Raises HelmError if it cannot be started or exits non-zero.
+        """
+        process = self.execute(*arguments, values=values, env=env)
         if process.returncode != 0:
-            message = clean(process.stderr.decode(errors="replace"))
-            raise HelmError(message or f"helm {arguments[0]} exited with {process.returncode}.")
-        return process.stdout.decode(errors="replace")
+            raise HelmError(clean(process.stderr) or f"helm {arguments[0]} exited with {process.returncode}.")
+        return process.stdout
+
+    def execute(
+        self, *arguments: str, values: Values | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs ``helm ARGUMENTS`` to its end, whatever that is. Raises HelmError if it cannot be started.
+
+        Helm gets the values as they were read, from memory: neither a pipe nor a secret is written to a disk.
+        """
+        with contextlib.ExitStack() as stack:
+            files = {
+                f"/dev/fd/{stack.enter_context(_in_memory(text)).fileno()}": name
+                for name, text in _texts(values or Values())
+            }
+            try:
+                process = subprocess.run(
+                    [str(self.path), *arguments, *(f"--values={path}" for path in files)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[int(path.rpartition("/")[2]) for path in files],
+                    env=env,
+                    capture_output=True,
+                    check=False,
+                )
+            except OSError as error:
+                raise HelmError(
+                    f"{self.path}: {error.strerror}: helm cannot be started. Is it built for this machine?"
+                ) from None
+        stderr = re.sub(
+            r"/dev/fd/\d+", lambda path: files.get(path[0], path[0]), process.stderr.decode(errors="replace")
+        )
+        stdout = process.stdout.decode(errors="replace")
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def template(self, chart: Path, values: Values, target: Target) -> str:
         """What ``helm template`` prints. Raises HelmError with the chart's or the schema's own message."""
         arguments = ["template", target.release, str(chart), "--namespace", target.namespace]
         arguments += ["--kube-version", target.kube_version]
         arguments += [f"--api-versions={version}" for version in target.api_versions]
-        return self.run(*arguments, *_value_flags(values), stdin=_stdin(values))
+        return self.run(*arguments, values=values)
 
 
 class Renders(Protocol):
@@ -138,8 +152,7 @@ class Release:
     def _run(self, command: str, *arguments: str, values: Values | None = None) -> str:
         where = ["--namespace", self.namespace, "--kubeconfig", str(self.kubeconfig)]
         where += ["--kube-context", self.context] if self.context else []
-        given = values or Values()
-        return self.helm.run(command, *arguments, *where, *_value_flags(given), stdin=_stdin(given))
+        return self.helm.run(command, *arguments, *where, values=values)
 
     def install(self, values: Values, *flags: str, create_namespace: bool = True) -> str:
         """Installs, by default with the namespace where it is not there. Returns what Helm printed, NOTES included."""
@@ -159,13 +172,23 @@ class Release:
         return self._run("uninstall", self.name, *flags)
 
 
-def _value_flags(values: Values) -> list[str]:
-    flags = [f"--values={path}" for path in values.files]
-    return [*flags, "--values=-"] if values.overrides else flags
+def _texts(values: Values) -> Iterator[tuple[str, str]]:
+    """The name and the text of each ``--values``, in order."""
+    for source in values.sources:
+        yield source.name, source.text
+    if values.overrides:
+        yield "-", overrides_text(values.overrides)
 
 
-def _stdin(values: Values) -> str | None:
-    return overrides_text(values.overrides) if values.overrides else None
+def _in_memory(text: str) -> IO[bytes]:
+    """An open file that no folder lists: it is gone with the last process that has it open."""
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("values"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+    file.write(text.encode())
+    file.seek(0)
+    return file
 
 
 _BEYOND_ASCII = re.compile("[\x7f-\uffff]")

@@ -22,16 +22,14 @@ def check(agents: "Agents") -> "CheckResult":
     with ThreadPoolExecutor(1) as background:  # Helm renders while Python imports modules and reads the values
         rendering = background.submit(helm.template, agents.chart, agents.given, agents.target)
 
-        from agent_identities.chart import values as values_files
         from agent_identities.chart.objects import Objects
         from agent_identities.chart.release_record import record_size
         from agent_identities.checks.registry import Install, run
         from agent_identities.checks.report import CheckResult
 
         declaration, catalogue = agents.declaration, agents.catalogue
-        given = values_files.overlay(values_files.given(agents.files), agents.overrides)
         manifest = rendering.result()
         # Most of the time is compression, which runs in parallel to Python code.
-        size = background.submit(record_size, agents.chart, manifest, given)
+        size = background.submit(record_size, agents.chart, manifest, agents.given.given)
         install = Install(Objects.from_yaml(manifest), declaration, catalogue, size.result())
     return CheckResult(install, run(install))

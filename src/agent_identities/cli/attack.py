@@ -44,8 +44,8 @@ def attack(
     afterwards: a pod that never starts for each agent without a pod, and a ServiceAccount without rights.
 
     Exit status: 0 all undeclared requests were refused. 1 an undeclared request succeeded or could not be sent, an
-    agent has no ServiceAccount or token, or an object of the run is left. 2 could not run, or a positive control
-    failed: the run is inconclusive.
+    agent has no ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, or an object of
+    the run is left. 2 could not run, or a positive control failed: the run is inconclusive.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

@@ -38,7 +38,17 @@ DEFAULT_RELEASE = "agents"
 ValuesFiles = Annotated[
     list[Path], typer.Option("--values", "-f", help="Values file. May be repeated: later files override earlier ones.")
 ]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.")]
+
+
+def _namespace(given: str) -> str:
+    """Validate an option while the command line is parsed, before the kubeconfig and the values are read."""
+    from agent_identities.chart.arguments import check_namespace
+
+    check_namespace(given)
+    return given
+
+
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.", callback=_namespace)]
 Release = Annotated[str, typer.Option(help="Name of the release.")]
 Chart = Annotated[Path | None, typer.Option(help="The chart. Default: the chart in this package.", show_default=False)]
 Kubeconfig = Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False, show_default=False)]

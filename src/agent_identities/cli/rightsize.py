@@ -48,7 +48,6 @@ def rightsize(
     from agent_identities.agents import Agents
     from agent_identities.audit import rightsize_report
     from agent_identities.audit.job import rightsize as run
-    from agent_identities.chart import values as values_files
     from agent_identities.cli.steps import reading
     from agent_identities.report import write
 
@@ -68,7 +67,12 @@ def rightsize(
     if output == _SNIPPET:
         print(rightsize_report.snippet(result.change), end="")
     elif output == _VALUES:
-        print(rightsize_report.to_yaml(result.change.applied_to(values_files.given(values))), end="")
+        print(rightsize_report.to_yaml(result.change.applied_to(agents.given.given)), end="")
+        if any(source.has_comments for source in agents.given.sources):
+            sys.stderr.write(
+                "agent-identities: the comments of your values files are not in this output. To keep them, add the "
+                "output of `-o snippet` as a further values file.\n"
+            )
     else:
         write(result.report(), output, sys.stdout)
     if output in (_SNIPPET, _VALUES):

@@ -34,7 +34,8 @@ def toolchain(
     """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build missing binaries.
 
     The command searches TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then builds into your cache (about 8 minutes
-    for all binaries on 2 cores). With DOWNLOAD=1, it downloads the official releases instead.
+    for all binaries on 2 cores). With DOWNLOAD=1, it downloads the official releases instead. The row `helm` is the
+    binary of check, verify and attack: the first Helm 4, or Helm 3.18 or newer, in the search order.
     """
     if only_list:
         _print([_planned(look(name, kubernetes), kubernetes) for name in NAMES])

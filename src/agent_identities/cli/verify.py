@@ -31,7 +31,8 @@ def verify(
 
     For each ServiceAccount, the command sends SubjectAccessReviews for every permission that a tier mentions, in the
     agent's own namespace and in another namespace, and for a fixed list of dangerous permissions. It writes nothing to
-    an existing cluster. Exit status: 0 as declared, 1 the cluster differs from the values, 2 could not run.
+    an existing cluster. Exit status: 0 as declared; 1 the cluster differs from the values, or a ServiceAccount with the
+    label of an agent is not declared; 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from agent_identities.errors import ClusterError
-from agent_identities.kube.kubeconfig import Access, find, load
+from agent_identities.kube.access import Access
+from agent_identities.kube.kubeconfig import find, load
 
 Kind = Literal["embedded", "kind", "kubeconfig"]
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from agent_identities.cluster.choose import Choice, Kind, choose
 from agent_identities.errors import ClusterError
-from agent_identities.kube.kubeconfig import Access, load
+from agent_identities.kube.access import Access
+from agent_identities.kube.kubeconfig import load
 from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 if TYPE_CHECKING:

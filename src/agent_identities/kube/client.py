@@ -28,10 +28,11 @@ from urllib3.exceptions import (
 )
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube.access import Access
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
-from agent_identities.kube.kubeconfig import Access
 from agent_identities.kube.redact import printable, redact
 from agent_identities.kube.transport import RETRIED, AbortedError, Transport
+from agent_identities.rbac.request import ServiceAccount
 
 DEFAULT_CONCURRENCY = 16
 """Requests in flight. More is not faster: eight requests in flight occupy one Python process."""
@@ -266,23 +267,23 @@ class Api:
         reason = printable(str(getattr(cause, "reason", None) or cause))
         return f"{self.server}: no TLS connection ({reason}). Check server and client certificate of {self._place}."
 
-    def _refused(self, status: int, answered: str) -> NoReturn:
+    def _refused(self, status: int, reason: str) -> NoReturn:
         if status == HTTPStatus.UNAUTHORIZED:
             message = (
                 f"{self.server}: 401 Unauthorized: the credentials of {self._place} are missing, invalid, or have "
                 f"expired. Log in again. To check the credentials: {self._place.kubectl('auth', 'whoami')}"
             )
         elif status == HTTPStatus.FORBIDDEN:
-            message = f"{self.server}: 403 {answered}. {_remediation(answered)}"
+            message = f"{self.server}: 403 {reason}. {_remediation(reason)}"
         elif status in RETRIED:
-            message = f"{self.server}: {status} {answered}, also after retries. Wait a while, or lower --concurrency."
+            message = f"{self.server}: {status} {reason}, also after retries. Wait a while, or lower --concurrency."
         elif status < HTTPStatus.BAD_REQUEST:
             message = (
                 f"{self.server}: {status}: the server redirects to another address. Credentials are never sent to "
                 f"another address. Correct the server of {self._place}."
             )
         else:
-            message = f"{self.server}: {status} {answered}."
+            message = f"{self.server}: {status} {reason}."
         raise ApiError(message, status=status)
 
 
@@ -299,20 +300,20 @@ def _as_api_error() -> Iterator[None]:
 
 def _message(answer: Mapping[str, Any], data: bytes) -> str:
     """The message of a Status, else the beginning of the body, without credentials."""
-    message = answer.get("message")
-    text = message if isinstance(message, str) else data[: 10 * _SHOWN].decode(errors="replace")
-    shown = printable(redact(text))[: _SHOWN if isinstance(message, str) else 200]
+    reason = answer.get("message")
+    text = reason if isinstance(reason, str) else data[: 10 * _SHOWN].decode(errors="replace")
+    shown = printable(redact(text))[: _SHOWN if isinstance(reason, str) else 200]
     return shown.rstrip(".") or "without a message"
 
 
-def _remediation(answered: str) -> str:
+def _remediation(reason: str) -> str:
     """The command with which an administrator grants the refused right to the caller."""
-    refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', answered)
+    refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', reason)
     if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
         return "Ask an administrator of the cluster for that right."
-    user, account = refused["user"], refused["user"].removeprefix("system:serviceaccount:")
-    who = f"--user={user}" if account == user else f"--serviceaccount={account}"
-    namespace = re.search(r'in the namespace "([^"]+)"', answered)
+    account = ServiceAccount.of_user(refused["user"])
+    who = f"--serviceaccount={account.namespace}:{account.name}" if account else f"--user={refused['user']}"
+    namespace = re.search(r'in the namespace "([^"]+)"', reason)
     if refused["resource"] == "subjectaccessreviews":
         hint = "ClusterRole system:auth-delegator has `create subjectaccessreviews.authorization.k8s.io`"
         role = "--clusterrole=system:auth-delegator"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 
-def proxy_from_environment(host: str, port: int, environment: Mapping[str, str]) -> str:
-    """The URL of the proxy for an https server, "" for none. There is no proxy for a server on loopback."""
-    proxy = _variable(environment, "HTTPS_PROXY")
-    if not proxy or not _wanted(host.lower(), port, _variable(environment, "NO_PROXY")):
+def proxy_from_environment(server: str, environment: Mapping[str, str]) -> str:
+    """The URL of the proxy for an https URL, "" for none. There is no proxy for a server on loopback."""
+    url, proxy = urlsplit(server), _variable(environment, "HTTPS_PROXY")
+    if not proxy or not _wanted(url.hostname or "", url.port or 443, _variable(environment, "NO_PROXY")):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
 

@@ -24,8 +24,8 @@ from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError, ProxyError, ReadTimeoutError
 from urllib3.util import parse_url
 
+from agent_identities.kube.access import Access, KubeconfigError
 from agent_identities.kube.credentials import KeyPair
-from agent_identities.kube.kubeconfig import Access, KubeconfigError
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 

@@ -29,10 +29,14 @@ def quarantine(
     from ``started`` (time.monotonic(); the default is now). With ``dry_run`` nothing is written. Raises ApiError and
     AgentIdentitiesError if nothing could be done.
     """
+    from agent_identities.chart.arguments import check_namespace, check_release
     from agent_identities.kube.client import Api
     from agent_identities.quarantine.find import find
     from agent_identities.quarantine.revoke import revoke
 
+    check_namespace(namespace)
+    if release is not None:
+        check_release(release)
     started = time.monotonic() if started is None else started
     if agents is not None:
         namespace = agents.namespace

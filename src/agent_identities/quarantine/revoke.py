@@ -97,12 +97,22 @@ class _Run:
     def _run_watched(self) -> None:
         self._on_step("removing bindings")
         tokens = self._tokens()
-        authenticated = Watch(lambda: is_authenticated(self._server.api, tokens), started=self._started, pause=0.1)
-        labelled = list(read.labelled_bindings(self._server, self._target, skip_unreadable=True))
-        self._rights.learn(binding_steps(labelled, self._target))
-        allowed = Watch(self._rights.is_allowed, started=self._started, pause=0.01)
-        for watch in (allowed, authenticated):
-            watch.wait_for_first(_FIRST_ANSWER_SECONDS)
+        with Watch(
+            lambda: is_authenticated(self._server.api, tokens), started=self._started, pause=0.1
+        ) as authenticated:
+            labelled = list(read.labelled_bindings(self._server, self._target, skip_unreadable=True))
+            self._rights.learn(binding_steps(labelled, self._target))
+            with Watch(self._rights.is_allowed, started=self._started, pause=0.01) as allowed:
+                for watch in (allowed, authenticated):
+                    watch.wait_for_first(_FIRST_ANSWER_SECONDS)
+                self._remove_all(labelled, allowed, authenticated)
+        self._on_step("checking whether anything is left")
+        self._check_for_an_upgrade()
+        self._check_rights()
+        self._check_for_restored_objects()
+
+    def _remove_all(self, labelled: list[read.Manifest], allowed: Watch, authenticated: Watch) -> None:
+        """Remove bindings, the account and the pods; then wait until no request is allowed or authenticated."""
         self._remove_bindings(labelled)
         self._remove_bindings(self._every_binding())
         self._done("bindings")
@@ -118,10 +128,6 @@ class _Run:
         self._wait_for_the_end(allowed, "allowed", _LONGEST_WAIT_SECONDS if not before else 0)
         self._on_step("waiting for the last request that is authenticated (up to 10 s)")
         self._wait_for_the_end(authenticated, "authenticated", _LONGEST_WAIT_SECONDS if gone else 0)
-        self._on_step("checking whether anything is left")
-        self._check_for_an_upgrade()
-        self._check_rights()
-        self._check_for_restored_objects()
 
     # Results
 

@@ -9,7 +9,11 @@ from agent_identities.toolchain import cache, golang, installed_version
 from agent_identities.toolchain.pinned import DEFAULT_KUBERNETES, OUR_NAMES, Tool, component
 from agent_identities.toolchain.versions import parse, problem
 
-_ON_PATH = {"helm": ("helm", "helm-4", "helm4"), "helm-3": ("helm-3", "helm3", "helm")}
+_ON_PATH = {
+    "helm": ("helm", "helm-4", "helm4", "helm-3", "helm3"),
+    "helm-4": ("helm", "helm-4", "helm4"),
+    "helm-3": ("helm-3", "helm3", "helm"),
+}
 # What envtest's archives hold; a folder that lacks another binary is still whole (controller-tools, hack/envtest).
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -51,9 +55,10 @@ def check_minor(kubernetes: str) -> None:
 
 def _named_by_variable(name: str, kubernetes: str) -> Tool | None:
     """The binary that the user names is used or refused; no other is taken in its place."""
-    variable = f"TEST_ASSET_{name.upper().replace('-', '_')}"
-    if value := os.environ.get(variable):
-        return _obey(name, Path(value).absolute(), variable, f"{variable}={value}", kubernetes)
+    own = f"TEST_ASSET_{name.upper().replace('-', '_')}"
+    for variable in (own, "TEST_ASSET_HELM") if name == "helm-4" else (own,):
+        if value := os.environ.get(variable):
+            return _obey(name, Path(value).absolute(), variable, f"{variable}={value}", kubernetes)
     variable = "KUBEBUILDER_ASSETS"
     if value := os.environ.get(variable):
         folder = Path(value).absolute()

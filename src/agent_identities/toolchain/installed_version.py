@@ -15,6 +15,7 @@ from agent_identities.toolchain import cache
 _SECONDS = 20.0
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "helm": ("version", "--template={{.Version}}"),
+    "helm-4": ("version", "--template={{.Version}}"),
     "helm-3": ("version", "--template={{.Version}}"),
     "kube-apiserver": ("--version",),
     "kube-controller-manager": ("--version",),

@@ -93,8 +93,11 @@ _OUR_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
     {"render-worker": _Recipe("render-worker", 60, (*_HELM_4_STAMPS, *_HELM_3_STAMPS), "helm.sh/helm/v4")}
 )
 
+_SAME: Final[Mapping[str, str]] = MappingProxyType({"helm-4": "helm"})
+"""Names with the recipe of another: "helm" is any usable Helm where one is found, and Helm 4 where one is built."""
+
 NAMES: Final = tuple(_RECIPES)
-"""Every binary of others' that `provide` knows."""
+"""Every binary of others' that `provide` knows, beside "helm-4", which is only for comparing the two Helms."""
 
 OUR_NAMES: Final = tuple(_OUR_RECIPES)
 """Every binary that `provide` only ever builds, the first time it is asked for: nobody else has it."""
@@ -111,6 +114,7 @@ def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
 
     Raises ToolchainError: no such binary, no pinned module for that Kubernetes minor, or a go.mod that lacks a part.
     """
+    name = _SAME.get(name, name)
     recipe = _RECIPES.get(name) or _OUR_RECIPES.get(name)
     if recipe is None:
         raise ToolchainError(f"{name}: no such binary in the toolchain. Known are {', '.join(NAMES + OUR_NAMES)}.")

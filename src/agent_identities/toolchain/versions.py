@@ -54,9 +54,9 @@ def check_helm_version(version: str, path: Path) -> None:
 def problem(name: str, version: Version | None, kubernetes: str) -> str | None:
     """Why binary `name` at `version` cannot serve for Kubernetes minor `kubernetes`, or None if it can."""
     match name:
-        case "helm" | "helm-3":
-            wanted = 4 if name == "helm" else 3
-            if version and version.major != wanted:
+        case "helm" | "helm-4" | "helm-3":
+            wanted = int(name[-1]) if name != "helm" else None
+            if version and wanted and version.major != wanted:
                 return f"it is Helm {version}, and Helm {wanted} is wanted"
             return helm_problem(version)
         case "kubeconform":

@@ -1,12 +1,12 @@
 """The differences between a cluster and the values, as findings with the API server's reason and remediations."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
+from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import phrase, remediation
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.rows import label
@@ -14,7 +14,6 @@ from agent_identities.verify.rows import label
 UNDECLARED_RIGHT = "undeclared-right"
 MISSING_RIGHT = "missing-right"
 ABSENT_ACCOUNT = "absent-account"
-UNDECLARED_ACCOUNT = "undeclared-account"
 
 
 def differences(matrix: Matrix) -> Iterator[Finding]:
@@ -38,29 +37,14 @@ def differences(matrix: Matrix) -> Iterator[Finding]:
             details=(f"API server: {reason or 'no reason given: no binding allows it'}",),
             remediation=remediation(reason, allowed=allowed),
         )
-    yield from _undeclared(matrix)
+    for one in matrix.undeclared:
+        key = Key("", "ServiceAccount", one.namespace, one.name)
+        yield undeclared_account(key, one.release, "verify sent no reviews for it")
 
 
 def _cause(cell: AccessCell) -> str:
     """The reason without the name of the ServiceAccount: the subjects of one binding share a finding."""
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
-
-
-def _undeclared(matrix: Matrix) -> Iterator[Finding]:
-    """A finding for each ServiceAccount with the label of an agent that the values do not declare."""
-    for one in matrix.undeclared:
-        release = f" (release {one.release})" if one.release else ""
-        yield Finding(
-            UNDECLARED_ACCOUNT,
-            Severity.ERROR,
-            f"ServiceAccount {one.namespace}/{one.name}{release} has the label of an agent that the values do not "
-            "declare. verify sent no reviews for it.",
-            Location(Key("", "ServiceAccount", one.namespace, one.name)),
-            remediation=(
-                f"Not wanted: {shlex.join(['kubectl', '-n', one.namespace, 'delete', 'serviceaccount', one.name])}",
-                "Wanted: declare the agent under `agents`, or add the values file that declares it with -f.",
-            ),
-        )
 
 
 def _absences(matrix: Matrix) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent_identities.declaration import Declaration, Identity
+from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.model import Report, Result
 from agent_identities.verify.questions import Questions
@@ -28,15 +29,6 @@ class AccessCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Undeclared:
-    """A ServiceAccount with the label of an agent that the values do not declare."""
-
-    namespace: str
-    name: str
-    release: str
-
-
-@dataclass(frozen=True, slots=True)
 class Matrix(Result):
     """The answers of one API server for every identity and every request.
 
@@ -48,7 +40,7 @@ class Matrix(Result):
     questions: Questions
     cells: tuple[AccessCell, ...]
     absent: tuple[Identity, ...] = ()
-    undeclared: tuple[Undeclared, ...] = ()
+    undeclared: tuple[UndeclaredAccount, ...] = ()
     seconds: float = 0.0
 
     def report(self, *, listing: bool = False) -> Report:

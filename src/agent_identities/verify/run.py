@@ -4,17 +4,16 @@ Each review lists the groups of a ServiceAccount token, because the API server a
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from agent_identities.chart.names import AGENT_LABEL, RELEASE_LABEL
 from agent_identities.declaration import Declaration
+from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ask
 from agent_identities.kube.roles import role_rules
-from agent_identities.verify.matrix import AccessCell, Matrix, Undeclared
+from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.questions import expected, questions
 
 _LAG_SECONDS = 1.0
@@ -32,7 +31,7 @@ def verify(
     Answers that differ are asked for again after a second, because API servers observe new bindings with a delay.
     """
     started = time.monotonic()
-    accounts = _service_accounts(api, declaration)
+    accounts = service_accounts(api, declaration)
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
     asked = questions(declaration)
@@ -56,29 +55,15 @@ def verify(
         for index, cell in zip(differing, again, strict=True):
             cells[index] = cell
     active = (declaration.proxy, *declaration.agents)
-    declared = {(one.namespace, one.name) for one in active}
     return Matrix(
         api.server,
         declaration,
         asked,
         tuple(cells),
         absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
-        undeclared=tuple(
-            Undeclared(*key, labels.get(RELEASE_LABEL, ""))
-            for key, labels in sorted(accounts.items(), key=lambda item: item[0])
-            if AGENT_LABEL in labels and key not in declared
-        ),
+        undeclared=undeclared_accounts(accounts, declaration),
         seconds=time.monotonic() - started,
     )
-
-
-def _service_accounts(api: Api, declaration: Declaration) -> Mapping[tuple[str, str], Mapping[str, str]]:
-    """The labels of each ServiceAccount, by (namespace, name)."""
-    return {
-        (namespace, item["metadata"]["name"]): item["metadata"].get("labels") or {}
-        for namespace in sorted({one.namespace for one in declaration.identities})
-        for item in api.list_all(f"/api/v1/namespaces/{namespace}/serviceaccounts")
-    }
 
 
 def _answered(api: Api, cell: AccessCell) -> AccessCell:

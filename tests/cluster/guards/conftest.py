@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, only
 from support.server import RBAC, Server

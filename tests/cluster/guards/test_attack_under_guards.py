@@ -12,7 +12,8 @@ from agent_identities.attack.run import attack
 from agent_identities.attack.tokens import TokenStatus
 from agent_identities.attack.verdict import Outcome
 from agent_identities.chart import values
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.kube.client import Api

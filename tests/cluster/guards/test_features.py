@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent_identities.chart.helm import Helm, HelmError, Release, Values
+from agent_identities.chart.helm import Helm, HelmError, Release
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.guarded import only
 from support.server import RBAC, Json, Server, eventually

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent_identities.chart.helm import Renderer, Target, Values
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import thaw
+from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, pod
 from support.server import RBAC, Json, Server, eventually

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from support.guarded import Guarded, only, pod, use
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually

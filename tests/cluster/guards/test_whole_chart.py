@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release, Values
+from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.values import Values
 from support.guarded import Guarded, pod
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually
@@ -50,12 +51,12 @@ def test_install_upgrade_rollback_and_uninstall_work_with_all_guards(
     guarded = Guarded(server, namespace, "")
     flags = guarded.installer() if installer == "least rights" else []
     ours = release(either_helm)
-    ours.upgrade(Values((HARDENED,)), "--install", *flags)
+    ours.upgrade(Values.read([HARDENED]), "--install", *flags)
     first = installed(server, ours).keys()
     eventually(lambda: in_force(guarded))
     eventually(lambda: running(server, namespace, "log-analyst"))
 
-    ours.upgrade(Values((HARDENED,), CHANGED), *flags)
+    ours.upgrade(Values.read([HARDENED], CHANGED), *flags)
     agents = ("newcomer", "triage-2", "log-analyst")
     eventually(lambda: all(running(server, namespace, agent) for agent in agents), seconds=60)
     assert installed(server, ours).keys() != first
@@ -70,7 +71,7 @@ def test_install_upgrade_rollback_and_uninstall_work_with_all_guards(
 @pytest.fixture
 def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
     """values/hardened.yaml with its guards in force. Deletes each guard, because a test can delete Helm's record."""
-    release(helm).install(Values((HARDENED,)))
+    release(helm).install(Values.read([HARDENED]))
     guarded = Guarded(server, namespace, "")
     eventually(lambda: in_force(guarded))
     yield guarded
@@ -131,7 +132,7 @@ def test_the_guards_of_two_releases_are_independent(
     other = Release(helm, chart, ours.name, f"{namespace}-b", ours.kubeconfig, ours.context)
     there = Guarded(server, other.namespace, "")
     try:
-        other.install(Values((HARDENED,)))
+        other.install(Values.read([HARDENED]))
         eventually(lambda: in_force(there))
         other.uninstall()
         eventually(lambda: not in_force(there))

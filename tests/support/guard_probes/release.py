@@ -1,6 +1,7 @@
 """The two releases that are probed: all guards on, and the other spellings of what guards read."""
 
-from agent_identities.chart.helm import Target, Values
+from agent_identities.chart.helm import Target
+from agent_identities.chart.values import Values
 from support.guard_probes.model import FLEET, PER_AGENT, PER_TIER
 from support.server import Json
 

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from agent_identities.chart import values
-from agent_identities.errors import AgentIdentitiesError
 
 
 def problems(chart: Path, overrides: dict[str, Any]) -> str:
@@ -37,7 +36,7 @@ def test_null_removes_a_default_of_the_chart(chart: Path) -> None:
     [
         ({"agnts": {}}, "agnts: there is no key 'agnts' here. Did you mean 'agents'?"),
         ({"agents": {"a": {"teirs": []}}}, "agents.a.teirs: there is no key 'teirs' here. Did you mean 'tiers'?"),
-        ({"agents": {"Bad_Name": {}}}, "agents.Bad_Name: 'Bad_Name' is no DNS label"),
+        ({"agents": {"Bad_Name": {}}}, "agents.Bad_Name: 'Bad_Name' is not a DNS label"),
         ({"agents": {"a": {"token": {"expirationSeconds": 60}}}}, "agents.a.token.expirationSeconds: is 60; 600 is"),
         ({"agents": {"a": {"instances": "3"}}}, 'agents.a.instances: is text ("3") where integer is expected'),
         ({"agents": {"a": {"workload": {}}}}, "agents.a.workload: lacks image"),
@@ -59,12 +58,87 @@ def test_all_problems_stand_in_one_message(chart: Path) -> None:
     assert "Bad_Name" in text
 
 
-def test_a_missing_file_is_named(chart: Path) -> None:
-    with pytest.raises(AgentIdentitiesError, match=r"nowhere\.yaml: No such file"):
-        values.load(chart, [Path("nowhere.yaml")])
+def test_a_problem_names_the_file_and_the_line_that_count(tmp_path: Path, chart: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("agents:\n  a:\n    instances: 0\n    tiers: [proxy]\n")
+    second.write_text("# more\nagents: {a: {tiers: 5, teirs: []}}\n")
+    with pytest.raises(values.ValuesError) as error:
+        values.load(chart, [first, second])
+    assert str(error.value).splitlines() == [
+        f"{first}, {second}: 3 problems in the values:",
+        f"  {first}:3:16: agents.a.instances: is 0; 1 is the least.",
+        f"  {second}:2:21: agents.a.tiers: is a number (5) where array is expected.",
+        f"  {second}:2:24: agents.a.teirs: there is no key 'teirs' here. Did you mean 'tiers'?",
+    ]
 
 
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, chart: Path) -> None:
-    (tmp_path / "list.yaml").write_text("- a")
-    with pytest.raises(values.ValuesError, match=r"list\.yaml: holds a list where a mapping is expected"):
-        values.load(chart, [tmp_path / "list.yaml"])
+def test_a_key_for_anchors_is_shown_where_to_go(tmp_path: Path, chart: Path) -> None:
+    (tmp_path / "v.yaml").write_text("x-reader: &reader {tiers: [proxy]}\nagents: {one: *reader}\n")
+    with pytest.raises(values.ValuesError, match=r"v\.yaml:1:1: x-reader: there is no key .* under `global`"):
+        values.load(chart, [tmp_path / "v.yaml"])
+    (tmp_path / "v.yaml").write_text("global: {reader: &reader {tiers: [proxy]}}\nagents: {one: *reader}\n")
+    assert values.load(chart, [tmp_path / "v.yaml"])["agents"] == {"one": {"tiers": ["proxy"]}}
+
+
+@pytest.mark.parametrize("section", ["agents", "tiers"])
+def test_null_that_removes_nothing_is_refused(tmp_path: Path, chart: Path, section: str) -> None:
+    (tmp_path / "v.yaml").write_text(f"{section}:\n  triage:\n")
+    with pytest.raises(values.ValuesError) as error:
+        values.load(chart, [tmp_path / "v.yaml"])
+    assert str(error.value).startswith(f"{tmp_path}/v.yaml:2:3: {section}.triage: is empty (null)")
+    assert "Write `triage: {}`" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"- a", "v.yaml: holds a list where a mapping is expected"),
+        (b"text", "v.yaml: holds text where a mapping is expected"),
+        (b"a: 1\nb: \xff", "v.yaml:2:4: is not UTF-8 text (byte 0xff)"),
+        ("a: 1".encode("utf-16"), "v.yaml: is UTF-16, which Helm 4 refuses. Save the file as UTF-8."),
+        (b"%YAML 1.1\n---\na: 1", "v.yaml: begins with a YAML directive (%), which Helm 4 refuses. Remove the line."),
+    ],
+)
+def test_a_file_that_holds_no_values_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "v.yaml").write_bytes(content)
+    with pytest.raises(values.ValuesError) as error:
+        values.read(tmp_path / "v.yaml")
+    assert str(error.value).removeprefix(f"{tmp_path}/").startswith(message)
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_bytes(b"\xef\xbb\xbfa: 1")
+    assert values.read(tmp_path / "v.yaml") == {"a": 1}
+
+
+def test_numbers_are_floats_of_64_bits_as_in_helm(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("a: [9007199254740993, 1]")
+    assert values.read(tmp_path / "v.yaml") == {"a": [9007199254740992, 1]}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.yaml", "nowhere.yaml: No such file or directory. Name a values file"),
+        (".", ".: is a directory. Name a values file"),
+        ("https://example.org/values.yaml", "https:/example.org/values.yaml: No such file or directory. URLs are not"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(path: str, message: str) -> None:
+    with pytest.raises(values.ValuesError) as error:
+        values.Values.read([Path(path)])
+    assert str(error.value).startswith(message)
+
+
+def test_stdin_is_read_once() -> None:
+    with pytest.raises(values.ValuesError, match="given twice"):
+        values.Values.read([Path("-"), Path("-")])
+
+
+def test_values_are_read_once_and_show_no_secret(tmp_path: Path, chart: Path) -> None:
+    file = tmp_path / "v.yaml"
+    file.write_text("agents: {a: {annotations: {note: hidden}}}")
+    given = values.Values.read([file])
+    file.unlink()
+    assert given.merged(chart)["agents"] == {"a": {"annotations": {"note": "hidden"}}}
+    assert "hidden" not in repr(given)

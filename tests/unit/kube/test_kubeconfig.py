@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from agent_identities.errors import ClusterError
-from agent_identities.kube.kubeconfig import Access, KubeconfigError, find, in_cluster, load
+from agent_identities.kube.access import Access, KubeconfigError
+from agent_identities.kube.kubeconfig import find, in_cluster, load
 
 Json = dict[str, Any]
 SECRET = "s3cret-of-the-test"

@@ -44,12 +44,15 @@ PROXY = "http://proxy:3128"
 )
 def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool) -> None:
     environment = {"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy}
-    assert bool(proxy_from_environment(host, 6443, environment)) is used
+    assert (
+        bool(proxy_from_environment(f"https://[{host}]:6443" if ":" in host else f"https://{host}:6443", environment))
+        is used
+    )
 
 
 def test_the_variable_can_be_in_lower_case_and_without_a_scheme() -> None:
-    assert proxy_from_environment("a.example", 443, {"https_proxy": "proxy:3128"}) == PROXY
-    assert proxy_from_environment("a.example", 443, {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
+    assert proxy_from_environment("https://a.example", {"https_proxy": "proxy:3128"}) == PROXY
+    assert proxy_from_environment("https://a.example", {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
 
 
 class Proxy:

@@ -130,10 +130,27 @@ def test_helm_3_and_helm_4_are_told_apart_whatever_they_are_called(
     monkeypatch.setenv("PATH", f"{tmp_path / 'three'}:{tmp_path / 'four'}")
     stub(tmp_path / "three" / "helm", "v3.22.0")
     stub(tmp_path / "four" / "helm", "v4.3.0")
-    assert {name: tool.version for name, tool in provide(["helm", "helm-3"]).items()} == {
-        "helm": "4.3.0",
+    assert {name: tool.version for name, tool in provide(["helm-4", "helm-3"]).items()} == {
+        "helm-4": "4.3.0",
         "helm-3": "3.22.0",
     }
+
+
+@pytest.mark.parametrize("file", ["helm", "helm-3", "helm3"])
+def test_helm_3_alone_on_path_is_used_and_nothing_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub, file: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stub(tmp_path / file, "v3.19.0")
+    assert provide(["helm"])["helm"] == Tool("helm", "3.19.0", tmp_path / file, "PATH")
+    assert locate("helm-4") is None
+
+
+def test_a_variable_for_helm_may_name_helm_3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub) -> None:
+    monkeypatch.setenv("TEST_ASSET_HELM", str(stub(tmp_path / "helm", "v3.19.0")))
+    assert provide(["helm"])["helm"].version == "3.19.0"
+    with pytest.raises(ToolchainError, match=r"it is Helm 3\.19\.0, and Helm 4 is wanted"):
+        locate("helm-4")
 
 
 def test_a_relative_entry_on_path_is_never_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: Stub) -> None:

@@ -40,6 +40,8 @@ def test_a_helm_without_a_version_is_refused() -> None:
     ("name", "printed"),
     [
         ("helm", "v4.3.0"),
+        ("helm", "v3.18.0"),
+        ("helm-4", "v4.3.0"),
         ("helm-3", "v3.22.0"),
         ("kube-apiserver", "Kubernetes v1.36.0"),
         ("kube-controller-manager", "Kubernetes v1.36.9+k3s1"),
@@ -59,7 +61,8 @@ def test_a_version_that_serves_kubernetes_1_36(name: str, printed: str) -> None:
 @pytest.mark.parametrize(
     ("name", "printed"),
     [
-        ("helm", "v3.22.0"),
+        ("helm", "v3.17.3"),
+        ("helm-4", "v3.22.0"),
         ("helm", "v4.2.1"),
         ("helm-3", "v4.3.0"),
         ("kube-apiserver", "Kubernetes v1.35.4"),

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
+from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
 from agent_identities.report.words import abbreviate
 from agent_identities.verify import report
-from agent_identities.verify.matrix import AccessCell, Matrix, Undeclared
+from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.questions import expected, questions
 from agent_identities.verify.rows import label, table
 
@@ -162,7 +163,7 @@ def test_if_all_agents_are_absent_the_report_asks_about_the_namespace(quickstart
 
 
 def test_an_undeclared_agent_is_a_finding_with_the_command_to_delete_it(quickstart: Declaration) -> None:
-    matrix = asked(quickstart, undeclared=(Undeclared("agent-system", "ghost", "other"),))
+    matrix = asked(quickstart, undeclared=(UndeclaredAccount("agent-system", "ghost", "other"),))
     assert not matrix.ok
     assert "kubectl -n agent-system delete serviceaccount ghost" in text(matrix)
     assert "agent-system/ghost (release other)" in text(matrix)

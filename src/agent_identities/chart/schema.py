@@ -1,0 +1,143 @@
+"""The chart's JSON schema, judged as Helm judges it, each problem in one sentence."""
+
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import jsonschema
+from jsonschema.exceptions import ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the schema refuses: the ``path`` of the value, or of its key (``at_key``), and a sentence."""
+
+    path: tuple[str | int, ...]
+    sentence: str
+    at_key: bool = False
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path) or 'values'}: {self.sentence}"
+
+
+def validator(schema: str) -> jsonschema.Draft7Validator:
+    """A schema, given as the text of its file, that accepts and refuses what Helm's validator does."""
+    return cast("jsonschema.Draft7Validator", _Validator(json.loads(schema)))
+
+
+def problems(values: Mapping[str, Any], schema: jsonschema.Draft7Validator) -> Iterator[Problem]:
+    """What the schema refuses, in no particular order."""
+    for error in schema.iter_errors(values):
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            closed = cast("Mapping[str, Any]", error.schema)
+            yield Problem(path, _unknown_key(str(path[-1]), closed), at_key=True)
+        else:
+            yield Problem(path, _sentence(error.validator, error.validator_value, error.instance, error.message))
+
+
+@functools.cache
+def go_pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern as Go reads it: `$` is only the end of the text, and classes are ASCII (pkg.go.dev/regexp/syntax)."""
+    parts = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", lambda part: r"\Z" if part[0] == "$" else part[0], pattern)
+    return re.compile(parts, re.ASCII)
+
+
+def _pattern(_validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not go_pattern(pattern).search(instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(
+    validator: Any, patterns: Mapping[str, Any], instance: object, _schema: object
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, below in patterns.items():
+        for key, value in instance.items():
+            if go_pattern(pattern).search(key):
+                yield from validator.descend(value, below, path=key, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, additional: object, instance: object, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """One error for each key that is not allowed, with the key at the end of its path."""
+    if not isinstance(instance, dict):
+        return
+    known = schema.get("properties", {})
+    patterns = [go_pattern(pattern) for pattern in schema.get("patternProperties", {})]
+    for key, value in instance.items():
+        if key in known or any(pattern.search(key) for pattern in patterns):
+            continue
+        if additional is False:
+            yield ValidationError(f"{key!r} is not allowed", path=[key])
+        elif isinstance(additional, dict):
+            yield from validator.descend(value, additional, path=key)
+
+
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft7Validator,
+    {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+    },
+)
+
+
+def _unknown_key(key: str, schema: Mapping[str, Any]) -> str:
+    if schema.get("patternProperties"):
+        return (
+            f"{key!r} is not a DNS label. Use lower-case letters, digits and '-', "
+            "beginning and ending with a letter or digit, 63 at most."
+        )
+    known = sorted(schema.get("properties", {}))
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+    if key.startswith("x-") and "global" in known:
+        hint = "Keep what only YAML anchors use under `global`: the chart ignores it there."
+    return f"there is no key {key!r} here. {hint}"
+
+
+def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
+    """What the schema's keyword asks for, in words, with what was given."""
+    shown = json.dumps(given)[:80]
+    match keyword:
+        case "type":
+            wanted = " or ".join(limit) if isinstance(limit, list) else limit
+            return f"is {kind_of(given)} ({shown}) where {wanted} is expected."
+        case "minimum":
+            return f"is {shown}; {limit} is the least."
+        case "maximum":
+            return f"is {shown}; {limit} is the most."
+        case "minItems":
+            return "is empty; at least one entry is needed. Leave the key out if there is nothing to say."
+        case "required":
+            return f"lacks {', '.join(key for key in limit if key not in given)}."
+        case "enum":
+            return f"is {shown}; use one of {', '.join(map(str, limit))}."
+        case "uniqueItems":
+            return f"names one entry twice: {shown}."
+        case "pattern":
+            return f"is {shown}, which does not match {limit}."
+        case _:
+            return f"{message}."
+
+
+def path_text(parts: Sequence[str | int]) -> str:
+    """A path in the values, as the chart's own messages write it: agents.a.tiers[0]."""
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words."""
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing (null)")
