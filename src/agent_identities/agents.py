@@ -1,4 +1,4 @@
-"""One list of agents: a chart, its values, and the release that they make."""
+"""The agents of a release: a chart, its values, and the name and namespace of the release."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ DEFAULT_NAMESPACE = "agent-system"
 
 @dataclass(frozen=True)
 class Agents:
-    """What `helm install RELEASE CHART -n NAMESPACE -f ...` is given, and what it declares.
+    """The input of `helm install RELEASE CHART -n NAMESPACE -f ...`, and the agents that it declares.
 
-    ``files`` are values files, ``-`` is stdin, later ones win; ``overrides`` are values over them all. Each file is
-    read once, when `given` or `values` is first asked for: they raise ValuesError or YamlError. Raises ArgumentError
-    for what Helm or Kubernetes refuses as a name. Iterating yields the agents that are not quarantined.
+    ``files`` are values files, ``-`` is stdin; later files override earlier files, and ``overrides`` override all
+    files. Each file is read once, at the first use of `given` or `values`, which raise ValuesError or YamlError. Raises
+    ArgumentError for a name that Helm or Kubernetes refuses. Iterating yields the agents that are not quarantined.
     """
 
     files: tuple[Path, ...] = ()
@@ -42,21 +42,21 @@ class Agents:
 
     @cached_property
     def given(self) -> Values:
-        """What Helm is given. The files are read, but not parsed yet."""
+        """The values as the input of Helm: the files are read, but not parsed yet."""
         return Values.read(self.files, self.overrides)
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """The values as the chart's templates see them, checked against the chart's schema."""
+        """The values merged with the chart's defaults, validated against the chart's schema."""
         return self.given.merged(self.chart)
 
     @cached_property
     def declaration(self) -> Declaration:
-        """What the values declare, for an API server of ``kube_version``."""
+        """The declaration of the values, for an API server of ``kube_version``."""
         return self.declared_for(self.kube_version)
 
     def declared_for(self, kube_version: str) -> Declaration:
-        """What the values declare for an API server of another version: how the proxy impersonates depends on it."""
+        """The declaration for an API server of another version: the proxy's impersonation depends on the version."""
         return declare(self.values, namespace=self.namespace, kube_version=kube_version)
 
     @cached_property
@@ -76,7 +76,7 @@ class Agents:
         return len(self.declaration.agents)
 
     def __getitem__(self, name: str) -> Identity:
-        """The identity with this ServiceAccount: an agent, the proxy, or an agent in quarantine."""
+        """The identity with this ServiceAccount: an agent, the proxy, or a quarantined agent."""
         for identity in self.declaration.identities:
             if identity.name == name:
                 return identity
@@ -92,9 +92,9 @@ def load(
     namespace: str = DEFAULT_NAMESPACE,
     kube_version: str = DEFAULT_KUBERNETES_VERSION,
 ) -> Agents:
-    """Read values files, later ones over earlier ones, and check them against the chart's schema.
+    """Read values files (later files override earlier files), and validate them against the chart's schema.
 
-    ``chart`` is the one in this package unless given. Raises ValuesError and YamlError with the file and the path.
+    The default ``chart`` is the chart in this package. Raises ValuesError and YamlError with the file and the path.
     """
     agents = Agents(
         tuple(Path(file) for file in files),

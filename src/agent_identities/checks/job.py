@@ -1,4 +1,4 @@
-"""The check job: render the chart with the values, and run every check on what it renders."""
+"""The check job: render the chart with the values, and run every check on the rendered objects."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def check(agents: "Agents") -> "CheckResult":
-    """Judge what the chart renders, without a cluster.
+    """Check the rendered chart, without a cluster.
 
     Raises ValuesError and YamlError (the values), HelmError (the chart refuses them) and ToolchainError (no helm).
     """
@@ -19,7 +19,7 @@ def check(agents: "Agents") -> "CheckResult":
 
     tool = provide(["helm"])["helm"]
     helm = Helm(tool.path, tool.version)
-    with ThreadPoolExecutor(1) as background:  # Helm renders while Python loads the rest and reads the values itself
+    with ThreadPoolExecutor(1) as background:  # Helm renders while Python imports modules and reads the values
         rendering = background.submit(helm.template, agents.chart, agents.given, agents.target)
 
         from agent_identities.chart.objects import Objects
@@ -29,7 +29,7 @@ def check(agents: "Agents") -> "CheckResult":
 
         declaration, catalogue = agents.declaration, agents.catalogue
         manifest = rendering.result()
-        # Mostly compression, which leaves the other core to Python.
+        # Most of the time is compression, which runs in parallel to Python code.
         size = background.submit(record_size, agents.chart, manifest, agents.given.given)
         install = Install(Objects.from_yaml(manifest), declaration, catalogue, size.result())
     return CheckResult(install, run(install))

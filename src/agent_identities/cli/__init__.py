@@ -42,14 +42,14 @@ for _module in (check, verify, attack, trace, rightsize, quarantine, up, down, s
 
 
 def main() -> None:
-    """Runs the command. A user's mistake is one message on stderr and exit status 2, never a traceback."""
-    gc.set_threshold(50_000, 20, 100)  # thousands of objects are read and none of them is a cycle
+    """Run the command. An error of the user is one message on stderr and exit status 2, without a traceback."""
+    gc.set_threshold(50_000, 20, 100)  # the command reads thousands of objects without reference cycles
     try:
         app()
     except AgentIdentitiesError as error:
         sys.stderr.write(f"agent-identities: {error}\n{''.join(getattr(error, '__notes__', ()))}")
         sys.exit(2)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer's exit status after Ctrl-C, of which it says nothing
+        if end.code == _INTERRUPTED:  # typer exits with this status after Ctrl-C, without a message
             sys.stderr.write("agent-identities: interrupted\n")
         raise

@@ -1,4 +1,4 @@
-"""agent-identities check: judge what the chart renders, without a cluster."""
+"""agent-identities check: check the rendered chart, without a cluster."""
 
 import sys
 from typing import Annotated
@@ -21,10 +21,10 @@ def check(
     kube_version: Annotated[str, typer.Option(help="Kubernetes version to render for.")] = "1.36.0",
     output: options.Output = "text",
 ) -> None:
-    """Render the chart with your values and check what needs no cluster.
+    """Render the chart with your values and check the objects, without a cluster.
 
-    Every check is a promise: for example, no ServiceAccount `default`, one identity for each agent, short-lived tokens,
-    and for every agent exactly the rules of its tiers. Exit status: 0 no error, 1 errors, 2 could not run.
+    The checks are, for example: no pod runs as ServiceAccount `default`, each agent has its own identity, tokens are
+    short-lived, and each agent has exactly the rules of its tiers. Exit status: 0 no errors, 1 errors, 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

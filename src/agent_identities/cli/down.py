@@ -1,4 +1,4 @@
-"""agent-identities down: end a control plane that `up` started."""
+"""agent-identities down: stop a control plane that `up` started."""
 
 import typer
 
@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def down(name: Name = DEFAULT_NAME) -> None:
-    """End what `agent-identities up` started and remove all its files."""
+    """Stop the control plane that `agent-identities up` started, and delete its files."""
     from agent_identities.cluster import kept
 
-    typer.echo(f"{name}: ended" if kept.down(name) else f"{name}: not running")
+    typer.echo(f"{name}: stopped" if kept.down(name) else f"{name}: not running")

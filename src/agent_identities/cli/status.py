@@ -1,4 +1,4 @@
-"""agent-identities status: whether a control plane that `up` started is running, and where."""
+"""agent-identities status: print the state and the address of a control plane that `up` started."""
 
 import shlex
 
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(name: Name = DEFAULT_NAME) -> None:
-    """Print whether the control plane is up, where and since when, or why it died. Exit status: 0 up, else 1."""
+    """Print the state of the control plane: its address and start time, or why it died. Exit status: 0 up, else 1."""
     from agent_identities.cluster import kept
 
     found = kept.status(name)

@@ -28,15 +28,15 @@ _OIDC_LEEWAY_SECONDS = 10
 
 
 class KubeconfigError(ClusterError):
-    """A kubeconfig that cannot be used: a file, an entry, or what an entry names."""
+    """A kubeconfig that cannot be used: a file, an entry, or a file in an entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an access comes from, for messages and commands.
+    """The source of an access, for messages and commands.
 
-    ``kubeconfig`` is the file that the user named, None where kubectl finds the same one by itself; ``files`` are those
-    that were read, none for the credentials of a pod.
+    ``kubeconfig`` is the file that the user named, None if kubectl finds the same file without an option. ``files`` are
+    the files of the access, none for the credentials of a pod.
     """
 
     context: str
@@ -56,10 +56,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The address of an API server, how its certificate is verified, and credentials; `kubeconfig.load` makes it.
+    """The address of an API server, its certificate authority, and the credentials; `kubeconfig.load` returns it.
 
-    ``server`` is an https URL without a slash at its end, ``ca`` PEM certificates (None: those of the system),
-    ``proxy`` the URL of a proxy or "", ``impersonate`` headers in order.
+    ``server`` is an https URL without a trailing slash; ``ca`` are PEM certificates (None: those of the system);
+    ``proxy`` is the URL of a proxy or ""; ``impersonate`` are headers in order.
     """
 
     server: str
@@ -76,7 +76,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A named cluster, user or context, and the file that it is from. No message contains its values."""
+    """A named cluster, user or context, and its file. No message contains its values."""
 
     kind: str
     name: str
@@ -91,14 +91,14 @@ class Entry:
         raise KubeconfigError(f"{self} {problem}")
 
     def text(self, key: str) -> str:
-        """A string, "" where there is none."""
+        """The string of a key, "" if it is not set."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, str):
             self.fail(f"has a {key} that is not a string. Put it in quotes.")
         return value or ""
 
     def flag(self, key: str) -> bool:
-        """A boolean, false where there is none."""
+        """A boolean, false if it is not set."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, bool):
             self.fail(f"has a {key} that is neither true nor false.")
@@ -110,7 +110,7 @@ class Entry:
         return self.file.absolute().parent / value if value else None
 
     def data(self, key: str) -> bytes | None:
-        """What ``<key>-data`` or the file of ``<key>`` contains."""
+        """The content of ``<key>-data``, or of the file in ``<key>``."""
         inside, path = self.text(f"{key}-data"), self.path(key)
         if inside and path:
             self.fail(f"has both {key} and {key}-data. Remove one of them.")
@@ -124,7 +124,7 @@ class Entry:
         try:
             return path.read_bytes()
         except OSError as error:
-            self.fail(f"names {key} {path}: {error.strerror}. Correct the path.")
+            self.fail(f"has {key} {path}: {error.strerror}. Correct the path.")
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings."""
@@ -163,7 +163,7 @@ def access_of(cluster: Entry, user: Entry, place: Place, environment: Mapping[st
 
 
 def _server(cluster: Entry) -> str:
-    """The URL of the server. Raises KubeconfigError unless its certificate will be verified."""
+    """The URL of the server. Raises KubeconfigError if TLS verification is disabled."""
     server = cluster.text("server")
     if not server:
         cluster.fail("has no server. Set its address: https://HOST:PORT")
@@ -173,15 +173,15 @@ def _server(cluster: Entry) -> str:
     except ValueError:
         cluster.fail("has a server that is not a URL. Write https://HOST:PORT")
     if url.username is not None or url.password is not None:
-        cluster.fail("has a server whose URL contains a user name. Put credentials into the user's entry instead.")
+        cluster.fail("has a server whose URL contains a user name. Move the credentials to the entry of the user.")
     insecure = cluster.flag("insecure-skip-tls-verify")
     if url.scheme != "https" or not host or insecure:
         why = "insecure-skip-tls-verify is true" if insecure else "the server is not an https URL"
         remediation = "remove insecure-skip-tls-verify" if insecure else "write https://HOST:PORT as its server"
         shown = f" for {host}{f':{port}' if port else ''}" if host else ""
         raise KubeconfigError(
-            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could answer and read your "
-            f"credentials. Set certificate-authority-data, and {remediation}."
+            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could read your credentials. "
+            f"Set certificate-authority-data, and {remediation}."
         )
     return f"https://{url.netloc}{url.path}".rstrip("/")
 
@@ -206,7 +206,7 @@ def _extension(cluster: Entry) -> object:
 
 
 def _credentials(user: Entry, info: Mapping[str, Any]) -> CredentialSource:
-    """The credentials of the user's entry, none where it has none. The first in kubectl's order counts."""
+    """The credentials of the user's entry, possibly empty. The first in kubectl's order is used."""
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if certificate and not key:
         user.fail("has a client certificate without a client-key. Add client-key-data.")
@@ -240,12 +240,12 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
     entry = Entry(user.kind, user.name, user.file, config)
     command, version, mode = (entry.text(key) for key in ("command", "apiVersion", "interactiveMode"))
     if not command:
-        user.fail("has an exec without a command. Name the credential plugin.")
+        user.fail("has an exec without a command. Set the command of the credential plugin.")
     if version not in API_VERSIONS:
         user.fail(f"has an exec whose apiVersion is not {' or '.join(API_VERSIONS)}. Update the plugin's entry.")
     mode = mode or ("IfAvailable" if version.endswith("v1beta1") else "")
     if mode not in MODES:
-        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Set it.")
+        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Correct it.")
     listed = config.get("env") or []
     if not isinstance(listed, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) and isinstance(each.get("value", ""), str)
@@ -266,7 +266,7 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
 
 
 def _id_token(user: Entry, provider: object, pair: KeyPair | None) -> Credential:
-    """The id-token of `auth-provider: oidc`, while it is valid. kubectl renews it, and no other provider exists now."""
+    """The valid id-token of `auth-provider: oidc`, which kubectl renews. No other provider exists any more."""
     if not isinstance(provider, dict) or provider.get("name") != "oidc":
         user.fail(
             "has an auth-provider, which kubectl removed in 1.26. Use a credential plugin: "
@@ -283,7 +283,7 @@ def _id_token(user: Entry, provider: object, pair: KeyPair | None) -> Credential
 
 
 def _expired(token: str) -> bool:
-    """Whether a JSON Web Token has expired, or is none."""
+    """Whether a JSON Web Token has expired, or is invalid."""
     try:
         payload = token.split(".")[1]
         expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
@@ -293,12 +293,12 @@ def _expired(token: str) -> bool:
 
 
 def _impersonation(user: Entry) -> tuple[tuple[str, str], ...]:
-    """The headers of ``as`` and its kind, in kubectl's order and spelling."""
+    """The headers of ``as``, ``as-uid``, ``as-groups`` and ``as-user-extra``, in kubectl's order and spelling."""
     name, uid, groups = user.text("as"), user.text("as-uid"), user.texts("as-groups")
     extra = user.lists_of_texts("as-user-extra")
     if not name:
         if uid or groups or extra:
-            user.fail("has as-uid, as-groups or as-user-extra without as. Name the user to impersonate.")
+            user.fail("has as-uid, as-groups or as-user-extra without as. Set as to the user to impersonate.")
         return ()
     headers = [("Impersonate-User", name)]
     headers += [("Impersonate-Uid", uid)] if uid else []

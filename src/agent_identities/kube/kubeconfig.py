@@ -1,4 +1,4 @@
-"""Kubeconfigs as kubectl finds them: which files, how several merge, and the context that is chosen.
+"""Read kubeconfigs as kubectl does: the choice of files, their merge, and the selected context.
 
 Source: k8s.io/client-go/tools/clientcmd/loader.go and rest/config.go.
 """
@@ -17,7 +17,7 @@ from agent_identities.kube.credentials import TokenFile
 from agent_identities.kube.proxies import proxy_from_environment
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the certificate authority of its cluster."""
+"""The directory of a pod's token and of the cluster's certificate authority."""
 
 
 def load(
@@ -27,12 +27,12 @@ def load(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access:
-    """What `find` finds. Raises KubeconfigError where there is nothing, or it cannot be used."""
+    """The access that `find` returns. Raises KubeconfigError if there is none, or if it cannot be used."""
     found = find(kubeconfig, context, service_account=service_account, environment=environment)
     if found is None:
         raise KubeconfigError(
             f"{_home(environment)}: no such file, and KUBECONFIG is not set. Name a kubeconfig with --kubeconfig, or "
-            "start a cluster of your own: agent-identities up"
+            "start a control plane: agent-identities up"
         )
     return found
 
@@ -44,17 +44,17 @@ def find(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access | None:
-    """The access that kubectl would use: this file, else those in KUBECONFIG, else ~/.kube/config, else the pod's own.
+    """The access that kubectl would use: from this file, else KUBECONFIG, else ~/.kube/config, else from the pod.
 
-    None where there is none of them. ``context`` is None for the current one. No connection is made, and no plugin is
-    run. Raises KubeconfigError.
+    None if none of them exists. ``context`` is None for the current context. No connection is made, and no plugin runs.
+    Raises KubeconfigError.
     """
     named = [Path(each) for each in dict.fromkeys(environment.get("KUBECONFIG", "").split(os.pathsep)) if each]
     chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [_home(environment)]
     configs = [config for path in chosen if (config := _read(path)) is not None]
     if kubeconfig and not configs:
         raise KubeconfigError(
-            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a cluster of your own: "
+            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a control plane: "
             "agent-identities up"
         )
     merged = _merge(configs)
@@ -66,16 +66,16 @@ def find(
         return pod
     if environment.get("KUBECONFIG"):
         raise KubeconfigError(
-            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or nothing in it. Correct it, or unset it to use "
-            f"{_home(environment)}."
+            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or the file is empty. Correct KUBECONFIG, or unset "
+            f"it to use {_home(environment)}."
         )
     return None
 
 
 def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = os.environ) -> Access | None:
-    """The access of the pod that this runs in, by its ServiceAccount's token; None outside of pods.
+    """The access of the pod in which this process runs, with its ServiceAccount token; None outside of pods.
 
-    Raises KubeconfigError where the pod has a token but not the certificates to verify its API server with.
+    Raises KubeconfigError if the pod has a token, but no certificates to verify the API server.
     """
     host, port = (environment.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     token, ca = service_account / "token", service_account / "ca.crt"
@@ -85,7 +85,7 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
         trusted = ca.read_bytes()
     except OSError as error:
         raise KubeconfigError(
-            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt there."
+            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt."
         ) from None
     where = f"the ServiceAccount of this pod, {service_account}"
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
@@ -104,7 +104,7 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 
 class _Strings(yaml.CSafeLoader):
-    """Safe YAML in which a date stays the text that it is, as for kubectl."""
+    """Safe YAML in which a date is a string, as for kubectl."""
 
 
 _Strings.yaml_implicit_resolvers = {
@@ -115,7 +115,7 @@ _Strings.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """One kubeconfig, or several in one. ``current`` is "" where none is set."""
+    """One kubeconfig, or several merged kubeconfigs. ``current`` is "" without a current-context."""
 
     files: tuple[Path, ...]
     current: str
@@ -130,8 +130,8 @@ class _Config:
     def access(self, context: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Access:
         name = context or self.current
         if not name:
-            known = f"It has: {', '.join(self.contexts)}" if self.contexts else "It has no context at all"
-            raise KubeconfigError(f"{_all(self.files)}: no current-context. Choose one with --context. {known}.")
+            known = f"Its contexts: {', '.join(self.contexts)}" if self.contexts else "It has no contexts"
+            raise KubeconfigError(f"{_all(self.files)}: no current-context. Select a context with --context. {known}.")
         if name not in self.contexts:
             _unknown(name, self.files, self.contexts)
         chosen = self.contexts[name]
@@ -144,18 +144,18 @@ class _Config:
         name = context.text(kind)
         if not name:
             context.fail(
-                f"names no {kind}. Add one: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
+                f"has no {kind}. To set the {kind}: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
             )
         if name not in entries:
             known = ", ".join(entries) or "none"
-            context.fail(f"names the {kind} {name!r}, which does not exist. There are: {known}.")
+            context.fail(f"refers to the {kind} {name!r}, which does not exist. The {kind}s: {known}.")
         return entries[name]
 
 
 def _unknown(context: str, files: Iterable[Path], known: Iterable[str]) -> NoReturn:
     names = ", ".join(known)
-    shown = f"It has: {names}" if names else "It has no context at all"
-    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Choose another with --context. {shown}.")
+    shown = f"Its contexts: {names}" if names else "It has no contexts"
+    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Select another context with --context. {shown}.")
 
 
 def _all(files: Iterable[Path]) -> str:
@@ -163,7 +163,7 @@ def _all(files: Iterable[Path]) -> str:
 
 
 def _read(path: Path) -> _Config | None:
-    """What a file contains; None where it does not exist. Its words are never part of an error: they may be secret."""
+    """The kubeconfig in a file; None if the file does not exist. No error contains text of the file."""
     try:
         content = yaml.load(path.read_bytes(), Loader=_Strings)  # noqa: S506 # it is a safe loader
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def _read(path: Path) -> _Config | None:
         line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise KubeconfigError(f"{path}: not YAML{line}, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise KubeconfigError(f"{path}: not text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
+        raise KubeconfigError(f"{path}: not UTF-8 text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict) or content.get("kind", "Config") != "Config":
@@ -205,7 +205,7 @@ def _entries(path: Path, kind: str, listed: object) -> dict[str, Entry]:
 
 
 def _merge(configs: Iterable[_Config]) -> _Config:
-    """As kubectl does: the first file that has an entry has it alone, and the first current-context counts."""
+    """Merge as kubectl does: the first file with an entry of a name wins, and the first current-context wins."""
     every = list(configs)
 
     def first(kind: str) -> dict[str, Entry]:

@@ -1,4 +1,4 @@
-"""Which proxy leads to a server: HTTPS_PROXY and NO_PROXY as Go programs read them, kubectl among them.
+"""The proxy for a server: HTTPS_PROXY and NO_PROXY, as Go programs such as kubectl read them.
 
 Source: golang.org/x/net/http/httpproxy/proxy.go.
 """
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 def proxy_from_environment(server: str, environment: Mapping[str, str]) -> str:
-    """The URL of the proxy for an https URL, "" for none. A server on loopback is never asked through a proxy."""
+    """The URL of the proxy for an https URL, "" for none. There is no proxy for a server on loopback."""
     url, proxy = urlsplit(server), _variable(environment, "HTTPS_PROXY")
     if not proxy or not _wanted(url.hostname or "", url.port or 443, _variable(environment, "NO_PROXY")):
         return ""
@@ -30,7 +30,7 @@ def _wanted(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
-    """Whether one entry of NO_PROXY is about a server: ``*``, a network, or an address or domain with a port or not."""
+    """Whether an entry of NO_PROXY matches a server: ``*``, a network, or an address or domain with or without port."""
     if entry == "*":
         return True
     try:

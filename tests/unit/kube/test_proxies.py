@@ -1,4 +1,4 @@
-"""HTTPS_PROXY and NO_PROXY as Go reads them, and a proxy that is only ever asked for a tunnel."""
+"""HTTPS_PROXY and NO_PROXY as in Go, and a proxy that only tunnels."""
 
 import contextlib
 import socket
@@ -50,16 +50,16 @@ def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool
     )
 
 
-def test_the_variable_may_be_in_small_letters_and_without_a_scheme() -> None:
+def test_the_variable_can_be_in_lower_case_and_without_a_scheme() -> None:
     assert proxy_from_environment("https://a.example", {"https_proxy": "proxy:3128"}) == PROXY
     assert proxy_from_environment("https://a.example", {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
 
 
 class Proxy:
-    """A proxy on loopback. It remembers what it was told in the clear, and tunnels, or answers with a status."""
+    """A proxy on loopback. It records the unencrypted text that it receives, and tunnels, or answers with a status."""
 
     def __init__(self, status: str = "200 OK") -> None:
-        self.status, self.told = status, b""
+        self.status, self.received = status, b""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -75,7 +75,7 @@ class Proxy:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += client.recv(65536)
-            self.told += head
+            self.received += head
             client.sendall(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
             if not self.status.startswith("200"):
                 return
@@ -107,32 +107,32 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
         each.listener.close()
 
 
-def test_a_proxy_of_the_kubeconfig_is_asked_for_a_tunnel_and_never_sees_the_token(
+def test_a_proxy_of_the_kubeconfig_tunnels_and_never_gets_the_token(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
 ) -> None:
     server, through = play((200, {"ok": True})), proxy()
     path = kubeconfig(server, **{"proxy-url": f"http://jane:p%40ss@127.0.0.1:{through.port}"})
     with Api(load(path)) as api:
         assert api.get("/version") == {"ok": True}
-    assert through.told.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
-    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.told.replace(b"Proxy-A", b"proxy-a")
-    assert b"secret-token" not in through.told
+    assert through.received.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
+    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.received.replace(b"Proxy-A", b"proxy-a")
+    assert b"secret-token" not in through.received
     assert server.requests == [("GET", "/version", "Bearer secret-token")]
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
-def test_a_proxy_that_does_not_lead_there_is_named_without_its_password(
+def test_the_error_of_a_proxy_has_no_password(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy], status: str
 ) -> None:
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy(status).port}"})
     with pytest.raises(ApiError) as raised:
         Api(load(path)).get("/version")
-    assert "the proxy does not connect to it" in str(raised.value)
+    assert "the proxy does not connect to the server" in str(raised.value)
     assert status in str(raised.value)
     assert "p4ssword" not in str(raised.value)
 
 
-def test_a_server_on_loopback_is_not_asked_through_the_proxy_of_the_environment(
+def test_the_proxy_of_the_environment_is_not_used_for_loopback(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")

@@ -7,7 +7,7 @@ from agent_identities.report.model import Cell, Finding, Report, Severity, Style
 
 
 def write(report: Report, output: TextIO) -> None:
-    """Write tables, findings, notes, the blocks to keep, and the summary."""
+    """Write tables, findings, notes, preformatted blocks, and the summary."""
     blocks = [f"{escape(report.about)}"] if report.about else []
     blocks += [_table(each) for each in report.tables if each.rows]
     if report.legend:
@@ -27,7 +27,7 @@ def write(report: Report, output: TextIO) -> None:
 
 
 def escape(text: str) -> str:
-    """Text on one line that Markdown shows as it is."""
+    """The text on one line, escaped for Markdown."""
     return " ".join(re.sub(r"([\\*|_<>`\[\]])", r"\\\1", text).split())
 
 
