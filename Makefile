@@ -14,7 +14,7 @@ PYTHONS ?= $(RUN)/python
 BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
+.PHONY: help demo test unit render cluster test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -24,6 +24,15 @@ demo: $(VENV)/.installed ## install twelve agents on a real API server and print
 
 test: $(VENV)/.installed ## run all tests: unit, render (real Helm), cluster (a real API server)
 	@$(RUN)/python -m pytest -n $(WORKERS) --agent-identities-cluster $(CLUSTER) --agent-identities-kubernetes $(KUBERNETES) $(ARGS)
+
+unit: $(VENV)/.installed ## run the tests that need Python alone
+	@$(RUN)/python -m pytest -n 2 tests/unit $(ARGS)
+
+render: $(VENV)/.installed ## run the tests that need Helm
+	@$(RUN)/python -m pytest -n 2 tests/render $(ARGS)
+
+cluster: $(VENV)/.installed ## run the tests that need an API server
+	@$(RUN)/python -m pytest -n $(WORKERS) --agent-identities-cluster $(CLUSTER) --agent-identities-kubernetes $(KUBERNETES) tests/cluster $(ARGS)
 
 test-matrix: $(VENV)/.installed ## run the cluster tests on Kubernetes 1.34 to 1.37 with Helm 3 and 4; write the table of docs/versions.md
 	@$(RUN)/python ci/matrix.py --workers $(WORKERS) $(ARGS)
@@ -60,7 +69,7 @@ prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); s
 	@$(RUN)/python ci/prove.py --kubernetes $(KUBERNETES) --workers $(WORKERS) $(ARGS)
 
 mutants: $(VENV)/.installed ## break the chart in thousands of places, one at a time; print what notices each mutant
-	@$(RUN)/python ci/mutants.py --kubernetes $(KUBERNETES) $(ARGS)
+	@PYTHONPATH=ci:tests $(RUN)/python -m mutation --kubernetes $(KUBERNETES) $(ARGS)
 
 bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks, control plane; then up to 10,000 agents
 	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status

@@ -16,7 +16,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Test:
     """One test. ``reason`` says why it was skipped; ``properties`` are those of record_property, in their order."""
 
     name: str
@@ -29,7 +29,7 @@ class Case:
 class Report:
     """A run. ``broken`` says why there is no report at all; ``seconds`` is what it took."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[Test, ...]
     seconds: float
     broken: str = ""
 
@@ -64,12 +64,12 @@ def pytest(arguments: Sequence[str], environment: Mapping[str, str] | None = Non
         return Report(tuple(_cases(path)), seconds)
 
 
-def _cases(path: Path) -> Iterator[Case]:
+def _cases(path: Path) -> Iterator[Test]:
     for case in ET.parse(path).getroot().iter("testcase"):
         skipped = case.find("skipped")
         failed = case.find("failure") is not None or case.find("error") is not None
         properties = tuple((each.get("name", ""), each.get("value", "")) for each in case.iter("property"))
-        yield Case(
+        yield Test(
             f"{case.get('classname')}::{case.get('name')}",
             "failed" if failed else "passed" if skipped is None else "skipped",
             "" if skipped is None else skipped.get("message", ""),

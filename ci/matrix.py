@@ -36,7 +36,7 @@ FEATURES: Final = {
 
 
 @dataclass(slots=True)
-class Run:
+class MinorResult:
     """The results of one minor version: Helm ("helm_4", "helm_3", "" for tests without Helm) -> outcome -> number."""
 
     minor: str
@@ -46,10 +46,10 @@ class Run:
     trouble: list[str] = field(default_factory=list)
 
 
-def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
+def run(minor: str, workers: int, arguments: Sequence[str]) -> MinorResult:
     """Runs the cluster tests on one minor version, and shows the output of pytest."""
     print(f"\nKubernetes {minor}", flush=True)
-    result = Run(minor, component("kube-apiserver", minor).version)
+    result = MinorResult(minor, component("kube-apiserver", minor).version)
     report = junit.pytest(
         ["tests/cluster", "-n", str(workers), "--both-helms", "--agent-identities-kubernetes", minor, *arguments],
     )
@@ -59,7 +59,7 @@ def run(minor: str, workers: int, arguments: Sequence[str]) -> Run:
     return result
 
 
-def _count(result: Run, case: junit.Case) -> None:
+def _count(result: MinorResult, case: junit.Test) -> None:
     by = next((helm for helm in HELMS if helm in case.name), "")
     outcome: str = case.outcome
     if case.outcome == "failed":
@@ -74,7 +74,7 @@ def _count(result: Run, case: junit.Case) -> None:
     result.tests.setdefault(by, Counter())[outcome] += 1
 
 
-def rows(runs: Sequence[Run], helms: Mapping[str, str]) -> Iterator[str]:
+def rows(runs: Sequence[MinorResult], helms: Mapping[str, str]) -> Iterator[str]:
     """The table, as Markdown."""
     columns = ("Kubernetes", *(f"Helm {version}" for version in helms.values()), "without Helm", NOT_IN_THIS_VERSION)
     yield f"| {' | '.join(columns)} |"
@@ -92,7 +92,7 @@ def _cell(outcomes: Counter[str]) -> str:
     return ", ".join(words)
 
 
-def write(page: Path, runs: Sequence[Run], helms: Mapping[str, str]) -> None:
+def write(page: Path, runs: Sequence[MinorResult], helms: Mapping[str, str]) -> None:
     """Writes the rows of runs without failures into the page, between its two marks.
 
     Minor versions that were not run keep their rows, if the table has the same Helm versions. Raises ValueError if a

@@ -1,4 +1,4 @@
-"""What all levels share: the repository's own files, and one renderer per Helm for the whole run."""
+"""What all levels share: markers by folder, the repository's own files, and one renderer per Helm for a whole run."""
 
 import re
 import sys
@@ -33,6 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run every cluster test that uses helm with Helm 4 and with Helm 3 (default: most with Helm 4 alone)",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with its level, the folder under tests/: unit, render or cluster."""
+    for item in items:
+        level = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        item.add_marker(getattr(pytest.mark, level))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Mutants: a chart, its schema or its objects with one thing changed on purpose, to see that somebody notices."""
+"""Mutants: a chart, its schema or its objects with one change, to prove that a test notices the change."""
 
 from mutation.mutant import LayerName, Mutant
 from mutation.template import TemplateMutant, template_mutants

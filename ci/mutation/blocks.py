@@ -1,4 +1,4 @@
-"""Where the blocks of a Go template are: if, with, range and define, their branches and what closes them."""
+"""The blocks of a Go template: if, with, range and define, with their branches and ends."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _WORD: Final = re.compile(r"(if|with|range|define|block|else|end)\b")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What stands in double braces, from ``start`` to ``end``; ``code`` is what is inside, without the braces."""
+    """An action in double braces, from ``start`` to ``end``; ``code`` is what is inside, without the braces."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Block:
 
     @property
     def end(self) -> Action:
-        """What closes it. Raises ValueError where nothing does."""
+        """The action that closes it. Raises ValueError if there is none."""
         if self.closing is None:
             raise ValueError(f"{self.opening.code}: this block has no end")
         return self.closing

@@ -1,4 +1,4 @@
-"""Which branches of a chart's templates some values reach: a probe in each, that fails where it is rendered."""
+"""The branches of templates that values reach: each branch gets a marker that fails when it is rendered."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -7,8 +7,8 @@ from typing import Final
 
 from mutation.blocks import blocks
 
-_PROBE: Final = "probe of the branch at"
-_HIT: Final = re.compile(rf"{_PROBE} (\S+) (\d+)$", re.MULTILINE)
+_MARKER: Final = "marker of the branch at"
+_HIT: Final = re.compile(rf"{_MARKER} (\S+) (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Branch:
 def branches(path: str, text: str) -> Iterator[Branch]:
     """Each if, else, with, range and define of a template, outer before inner, and before them the file as a whole.
 
-    A file of definitions (its name begins with "_") prints nothing by itself, and so is no branch.
+    A file of definitions (its name begins with "_") prints nothing itself, so it is not a branch.
     """
     if not path.rpartition("/")[2].startswith("_"):
         yield Branch(path, 1, "the file", 0, len(text))
@@ -38,21 +38,21 @@ def branches(path: str, text: str) -> Iterator[Branch]:
 
 
 def around(found: Collection[Branch], start: int, end: int) -> Branch | None:
-    """The innermost of a template's branches that holds this part of it: who does not reach it does not render it."""
+    """The innermost branch around a part of a template. Values that do not reach the branch do not render the part."""
     holding = [one for one in found if one.start <= start and end <= one.end]
     return max(holding, key=lambda one: (one.start, -one.end)) if holding else None
 
 
-def probed(text: str, found: Collection[Branch]) -> str:
-    """A template that fails where it comes to one of its branches."""
+def marked(text: str, found: Collection[Branch]) -> str:
+    """The template with a marker in each of these branches."""
     parts, last = [], 0
     for one in sorted(found, key=lambda one: one.start):
-        parts += [text[last : one.start], f'{{{{ fail "{_PROBE} {one.path} {one.start}" }}}}']
+        parts += [text[last : one.start], f'{{{{ fail "{_MARKER} {one.path} {one.start}" }}}}']
         last = one.start
     return "".join([*parts, text[last:]])
 
 
 def first_reached(message: str) -> tuple[str, int] | None:
-    """(path, start) of the branch whose probe made Helm say this; None if none did."""
+    """(path, start) of the branch whose marker is in an error message; None if the message has no marker."""
     hit = _HIT.search(message)
     return (hit[1], int(hit[2])) if hit else None

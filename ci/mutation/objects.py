@@ -1,4 +1,4 @@
-"""Mutants of rendered objects: one object changed, removed or added, as an attacker or a slip of the hand would."""
+"""Mutants of rendered objects: one object changed, removed or added, as an attacker or a mistake would."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -173,7 +173,7 @@ def _admin(body: Json, _: list[str]) -> Change:
 
 
 def _everywhere(body: Json, _: list[str]) -> Change:
-    """The same in the whole cluster; a Role cannot be bound there, so its name is looked for among ClusterRoles."""
+    """The same in the whole cluster. It refers to a ClusterRole, because it cannot refer to a Role."""
     cluster = _with(body, ("metadata", "namespace"), None) | {"kind": f"Cluster{body['kind']}"}
     if "roleRef" in cluster:
         cluster["roleRef"] = {**cluster["roleRef"], "kind": "ClusterRole"}

@@ -36,7 +36,7 @@ _COMBINED: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dep
 class SchemaMutant(Mutant):
     """``pointer`` is the JSON pointer of the keyword; ``schema`` the whole document with it changed.
 
-    A ``looser`` one takes values that were refused, a ``tighter`` one refuses values that were taken.
+    A ``looser`` mutant accepts values that the schema refuses; a ``tighter`` mutant refuses values that it accepts.
     """
 
     direction: Literal["looser", "tighter"]

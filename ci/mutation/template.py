@@ -1,4 +1,12 @@
-"""Mutants of a chart's templates: one line dropped, one condition turned round, one word changed."""
+"""Mutants of a chart's templates: one line dropped, one condition negated, one word changed.
+
+An id outlives edits of other lines, and edits that change nothing: blanks, trim markers, names of variables, the words
+of a message. It has the file, the define, the operator, and the action or line that is changed, normalised:
+
+    templates/_rbac.tpl role: swap: if and $1.on (not .off) [and -> or]
+
+Where a define has the same again, its number follows: #2.
+"""
 
 import re
 from collections import Counter
@@ -14,9 +22,9 @@ _SHOWN: Final = 110
 
 @dataclass(frozen=True, slots=True)
 class TemplateMutant(Mutant):
-    """``text`` is what stands in for the file ``path`` of the chart; ``line`` is where it differs, from 1.
+    """``text`` replaces the file ``path`` of the chart; ``line`` is where it differs, from 1.
 
-    From ``start`` to ``end`` of the file as it was, something else stands now.
+    The file as it is differs from ``start`` to ``end``.
     """
 
     path: str
@@ -28,31 +36,35 @@ class TemplateMutant(Mutant):
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
+    """``new`` replaces the text from ``start`` to ``end``; ``of`` is the action or line that the id names."""
+
     operator: str
     start: int
     end: int
+    of: str
     new: str = ""
+    word: bool = False
+    """Whether the id needs what is replaced, and by what."""
 
 
 def template_mutants(path: str, text: str) -> Iterator[TemplateMutant]:
     """Every mutant of one template, each once, in the order of the lines.
 
-    ``id`` is path, operator and the line as it was, with a number where the same stands in the file again. Raises
-    ValueError for a template whose blocks do not nest.
+    Raises ValueError for a template whose blocks do not nest.
     """
     seen = {text}
     ids: Counter[str] = Counter()
+    defines = [(block.opening.end, block.end.start, _name(block)) for block in blocks(text) if _name(block)]
     for edit in sorted(_edits(text), key=lambda one: (one.start, one.end, one.operator, one.new)):
         mutated = text[: edit.start] + edit.new + text[edit.end :]
         if mutated in seen:
             continue
         seen.add(mutated)
-        first = text.rfind("\n", 0, edit.start) + 1
-        line = " ".join(text[first:].partition("\n")[0].split())
-        was, now = (" ".join(each.split()) for each in (text[edit.start : edit.end], edit.new))
-        title = f"{path}: {edit.operator}: {_cut(line)}"
-        if edit.new and was != line:
-            title += f" [{_cut(was)} -> {_cut(now)}]"
+        inside = next((name for start, end, name in defines if start <= edit.start <= end), "")
+        was, now = text[edit.start : edit.end], edit.new
+        title = f"{path}{inside}: {edit.operator}: {normalised(edit.of)}"
+        if edit.word:
+            title += f" [{normalised(was)} -> {normalised(now)}]"
         ids[title] += 1
         number = f" #{ids[title]}" if ids[title] > 1 else ""
         change = f"{_cut(was) or 'nothing'} -> {_cut(now) or 'nothing'}"
@@ -60,8 +72,43 @@ def template_mutants(path: str, text: str) -> Iterator[TemplateMutant]:
         yield TemplateMutant("template", title + number, change, path, at, mutated, edit.start, edit.end)
 
 
+def _name(block: Block) -> str:
+    """The name of a define, without the chart's."""
+    found = re.match(r'(?:define|block) "(?:agent-identities\.)?([^"]*)"', block.opening.code)
+    return f" {found[1]}" if found else ""
+
+
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= _SHOWN else f"{one_line[: _SHOWN - 1]}…"
+
+
+# ---- ids
+
+_TRIM: Final = re.compile(r"\{\{-|-\}\}")
+_VARIABLE: Final = re.compile(r"\$([A-Za-z]\w*)")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
+_QUOTED: Final = re.compile(rf"{_STRING.pattern}|'[^']*'")
+_PROSE: Final = re.compile(r"[A-Za-z]{2,}[,:;]? [A-Za-z]+[,:;]? [A-Za-z]+")
+
+
+def is_prose(literal: str) -> bool:
+    """Whether a string of a template is the text of a message: three words in a row."""
+    return bool(_PROSE.search(literal))
+
+
+def normalised(code: str) -> str:
+    """An action or a line without blanks and trim markers, with variables numbered, and … for the text of messages."""
+    code = " ".join(_TRIM.sub(lambda mark: mark[0].replace("-", ""), code).split())
+    code = _QUOTED.sub(lambda found: "…" if is_prose(found[0]) else found[0], code)
+    code = code.replace("{{ ", "{{").replace(" }}", "}}")
+    names: dict[str, str] = {}
+    return _VARIABLE.sub(lambda found: f"${names.setdefault(found[1], str(len(names) + 1))}", code)
+
+
+def _line(text: str, position: int) -> str:
+    """The line around a position."""
+    return text[text.rfind("\n", 0, position) + 1 :].partition("\n")[0]
 
 
 def _edits(text: str) -> Iterator[_Edit]:
@@ -81,26 +128,28 @@ def _edits(text: str) -> Iterator[_Edit]:
 
 
 def _of_block(block: Block) -> Iterator[_Edit]:
-    opening, keyword = block.opening, block.opening.keyword
-    start = opening.code_start
+    opening, keyword, code = block.opening, block.opening.keyword, block.opening.code
     if keyword in ("define", "block"):
-        yield _Edit("empty", opening.end, block.end.start)
+        yield _Edit("empty", opening.end, block.end.start, code)
         return
     if keyword == "if":
-        condition = opening.code.removeprefix("if").strip()
-        for operator, new in (("always", "true"), ("never", "false"), ("negate", f"not ({condition})")):
-            yield _Edit(operator, start, start + len(opening.code), f"if {new}")
+        yield from _of_condition(opening, "if")
     else:
-        yield _Edit("drop block", opening.start, block.end.end)
+        yield _Edit("drop block", opening.start, block.end.end, code)
     if keyword == "range":
-        yield _Edit("only the first", block.end.start, block.end.start, "{{ break }}")
+        yield _Edit("only the first", block.end.start, block.end.start, code, "{{ break }}")
     for head, body_start, body_end in list(block.branches())[1:]:
         if head.code.startswith("else if"):
-            condition = head.code.removeprefix("else if").strip()
-            for operator, new in (("always", "true"), ("never", "false"), ("negate", f"not ({condition})")):
-                yield _Edit(operator, head.code_start, head.code_start + len(head.code), f"else if {new}")
+            yield from _of_condition(head, "else if")
         else:
-            yield _Edit("empty else", body_start, body_end)
+            yield _Edit("empty else", body_start, body_end, code)
+
+
+def _of_condition(action: Action, keyword: str) -> Iterator[_Edit]:
+    condition = action.code.removeprefix(keyword).strip()
+    start, end = action.code_start, action.code_start + len(action.code)
+    for operator, new in (("always", "true"), ("never", "false"), ("negate", f"not ({condition})")):
+        yield _Edit(operator, start, end, action.code, f"{keyword} {new}")
 
 
 # ---- lines
@@ -118,13 +167,12 @@ def _lines(text: str, found: list[Action]) -> Iterator[_Edit]:
         alone = opened == words.count("end") and (opened or "else" not in words)
         said = line.strip() and not (within and all(one.is_comment for one in within) and line.strip().startswith("{{"))
         if whole and alone and said and not line.strip().startswith("#"):
-            yield _Edit("drop line", start, end)
+            yield _Edit("drop line", start, end, line)
         start = end
 
 
 # ---- words within actions
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
 _SWAPS: Final = {
     "eq": "ne",
     "ne": "eq",
@@ -158,34 +206,46 @@ def _of_code(action: Action) -> Iterator[_Edit]:
     def outside(position: int) -> bool:
         return not any(start <= position < end for start, end in strings)
 
+    def edit(operator: str, start: int, end: int, new: str = "") -> _Edit:
+        return _Edit(operator, at + start, at + end, code, new, word=True)
+
     for found in _WORDS.finditer(code):
         if outside(found.start()):
-            yield _Edit("swap", at + found.start(), at + found.end(), _SWAPS[found[1]])
+            yield edit("swap", found.start(), found.end(), _SWAPS[found[1]])
     for found in _NOT.finditer(code):
         if outside(found.start()):
-            yield _Edit("drop not", at + found.start(), at + found.end())
+            yield edit("drop not", found.start(), found.end())
     for found in _NUMBER.finditer(code):
         if outside(found.start()):
-            yield _Edit("one more", at + found.start(), at + found.end(), str(int(found[1]) + 1))
+            yield edit("one more", found.start(), found.end(), str(int(found[1]) + 1))
     for found in _TERNARY.finditer(code):
         if outside(found.start()):
-            yield _Edit("swap", at + found.start(), at + found.end(), f"ternary {found[2]} {found[1]}")
+            yield edit("swap", found.start(), found.end(), f"ternary {found[2]} {found[1]}")
     for found in _PIPED.finditer(code):
         if outside(found.start()):
-            yield _Edit("drop function", at + found.start(), at + found.end())
+            yield edit("drop function", found.start(), found.end())
     for start, end in strings:
         if not _INCLUDED.search(code[:start]):
-            yield from _of_string(code[start:end], at + start)
+            for operator, new in _of_string(code[start:end]):
+                yield edit(operator, start, end, new)
 
 
-def _of_string(literal: str, at: int) -> Iterator[_Edit]:
+_SENTENCE: Final = re.compile(r"[.:;,] (?=\S)")
+
+
+def _of_string(literal: str) -> Iterator[tuple[str, str]]:
+    """(operator, the new literal). Of a message, the wording does not matter: it is cut after each clause."""
     quote, body = literal[0], literal[1:-1]
+    if is_prose(body):
+        for end in [found.start() for found in _SENTENCE.finditer(body)]:
+            yield "cut", f"{quote}{body[:end]}{quote}"
+        return
     if body.startswith("^"):
-        yield _Edit("loosen", at, at + len(literal), f"{quote}{body[1:]}{quote}")
+        yield "loosen", f"{quote}{body[1:]}{quote}"
     if body.endswith("$"):
-        yield _Edit("loosen", at, at + len(literal), f"{quote}{body[:-1]}{quote}")
+        yield "loosen", f"{quote}{body[:-1]}{quote}"
     if not body.startswith("^"):
-        yield _Edit("other word", at, at + len(literal), f"{quote}{body}x{quote}")
+        yield "other word", f"{quote}{body}x{quote}"
 
 
 # ---- words of the text around
@@ -216,12 +276,14 @@ def _of_text(text: str, start: int, end: int) -> Iterator[_Edit]:
         for found in pattern.finditer(part):
             new = change(found)
             if new not in ("truex", "falsex") and not _in_comment(text, start + found.start()):
-                yield _Edit(operator, start + found.start(), start + found.end(), new)
+                here = start + found.start()
+                yield _Edit(operator, here, start + found.end(), _line(text, here), new, word=True)
     for found in _LIST.finditer(part):
         items = [item.strip() for item in found[1].split(",")]
         for number in range(len(items)):
             rest = ", ".join(items[:number] + items[number + 1 :])
-            yield _Edit("drop item", start + found.start(), start + found.end(), f"[{rest}]")
+            here = start + found.start()
+            yield _Edit("drop item", here, start + found.end(), _line(text, here), f"[{rest}]", word=True)
 
 
 def _in_comment(text: str, position: int) -> bool:

@@ -1,6 +1,5 @@
 """Releases on a real API server, each test in its own namespace."""
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pytest_helm_charts.clusters import ExistingCluster
 
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.cluster.provide import Cluster
+from support.namespaces import own_namespace
 from support.server import Server
 
 
@@ -31,10 +31,9 @@ def server(kube_cluster: ExistingCluster) -> Server:
 
 @pytest.fixture
 def namespace(server: Server) -> Iterator[str]:
-    """A namespace for one test, deleted with its contents after the test."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    yield name
-    server.delete(f"/api/v1/namespaces/{name}")
+    """The name of a new namespace. Releases in it leave the cluster, whatever fails."""
+    with own_namespace(server) as name:
+        yield name
 
 
 @pytest.fixture(params=["helm_4", "helm_3"])

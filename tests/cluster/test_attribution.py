@@ -21,8 +21,6 @@ from agent_identities.kube.client import Api
 from agent_identities.rbac import Catalogue
 from support.server import eventually
 
-pytestmark = pytest.mark.cluster
-
 PROXIED = Path(__file__).parents[2] / "values" / "proxied.yaml"
 RecordProperty = Callable[[str, object], None]
 

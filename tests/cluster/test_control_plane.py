@@ -26,8 +26,6 @@ from agent_identities.errors import ClusterError
 from agent_identities.kube.client import Api
 from agent_identities.kube.kubeconfig import load
 
-pytestmark = pytest.mark.cluster
-
 SECONDS = 30.0
 PROCESSES = {"etcd", "kube-apiserver", "kube-controller-manager"}
 

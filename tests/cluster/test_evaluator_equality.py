@@ -24,9 +24,7 @@ from agent_identities.rbac.model import API_GROUP
 from differential.applied_policy import applied, namespaces, path_of
 from differential.compare import Asked, Comparison, Difference, compare, server_policy
 from differential.shrink import case_from_json, case_to_json, shrink
-from support.rbac_strategies import NAMESPACES, WORDS, Case, cases, drawn, escalations
-
-pytestmark = pytest.mark.cluster
+from support.rbac_strategies import NAMESPACES, WORDS, PolicyCase, cases, drawn, escalations
 
 DECISIONS: Final = int(os.environ.get("PROVE_DECISIONS", "1000"))
 START: Final = int(os.environ.get("PROVE_START", "1"))
@@ -77,7 +75,7 @@ def slots(api: Api) -> Iterator[tuple[Slot, ...]]:
         yield made
 
 
-def manifests_of(case: Case) -> list[Manifest]:
+def manifests_of(case: PolicyCase) -> list[Manifest]:
     return [*(role.to_manifest() for role in case.roles), *(binding.to_manifest() for binding in case.bindings)]
 
 
@@ -86,7 +84,7 @@ def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], asked: Aske
         return list(compare(api, server_policy(api), [slot.asked(asked)]).differences)
 
 
-def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Case, asked: Asked) -> str:
+def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: PolicyCase, asked: Asked) -> str:
     """Writes the minimal case of a difference to the corpus, so that the unit tests also fail."""
 
     def still(fewer: Sequence[Manifest]) -> bool:

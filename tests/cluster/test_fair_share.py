@@ -8,8 +8,6 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 FLOWCONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SHARE = {"enabled": True, "nominalConcurrencyShares": 7, "queuing": {"queues": 16, "handSize": 4}}
 

@@ -38,8 +38,6 @@ from support.two_states import (
     writes_before_half_of_the_upgrade,
 )
 
-pytestmark = pytest.mark.cluster
-
 PROVE = bool(os.environ.get("PROVE_FAULTS"))
 AGENTS = 99 if PROVE else 30  # divisible by three
 RECOVERY = Path(__file__).parents[2] / "docs" / "recovery.md"

@@ -4,7 +4,6 @@ import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from agent_identities.bundled import chart_path
@@ -14,8 +13,6 @@ from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import Json, Server
 from support.values_strategies import valid_values
-
-pytestmark = pytest.mark.cluster
 
 GUARDED: Final[Json] = {"guards": {"enabled": True}, "agents": {"a": {}, "b": {"quarantined": True}}}
 PER_TIER: Final[Json] = {"bindings": "perTier", "agents": {"a": {}, "b": {"access": "proxied"}}}

@@ -8,8 +8,6 @@ from agent_identities.chart.helm import Helm, HelmError, Release
 from agent_identities.chart.values import Values
 from support.server import RBAC, Json, Server
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 READ_PODS = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]}
 READ_NODES = {"scope": "Cluster", "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]}

@@ -6,13 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from support.server import Json, Server, eventually
-
-pytestmark = pytest.mark.cluster
 
 REPOSITORY = Path(__file__).parents[2]
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"

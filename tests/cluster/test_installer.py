@@ -12,8 +12,6 @@ from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server
 
-pytestmark = pytest.mark.cluster
-
 REPOSITORY = Path(__file__).parents[2]
 MakeRelease = Callable[[Helm], Release]
 WORKLOAD = {"image": "registry.example/agent:1"}

@@ -14,8 +14,6 @@ from agent_identities.cluster.provide import Cluster
 from support.installed import holds, installed
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = sorted((REPOSITORY / "values").glob("*.yaml"))
 NOT_IN_LISTS = ("apiVersion", "kind")

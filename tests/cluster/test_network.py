@@ -13,8 +13,6 @@ from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.values import Values
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 WORKLOAD = {"image": "registry.example/agent:1"}
 NETWORK: Json = {
     "enabled": True,

@@ -12,8 +12,6 @@ from agent_identities.cluster.provide import Cluster
 from support import parent_chart
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 MakeParent = Callable[[Helm], Release]
 
 

@@ -10,8 +10,6 @@ from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import Json, Server
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 PODS = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
 CONFIGMAPS = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]

@@ -9,8 +9,6 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 KINDS = {
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",

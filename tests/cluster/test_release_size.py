@@ -12,8 +12,6 @@ from agent_identities.chart.release_record import LIMIT_BYTES, record_size
 from agent_identities.chart.values import Values
 from support.server import Server
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 
 

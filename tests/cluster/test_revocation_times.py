@@ -22,8 +22,6 @@ from agent_identities.kube.client import Api
 from agent_identities.quarantine.watch import Watch
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 AGENTS = int(os.environ.get("PROVE_AGENTS", "20"))
 SECONDS = 30.0
 WORKLOAD = {"image": "registry.example/agent:1"}

@@ -25,8 +25,6 @@ from agent_identities.kube.reviews import ask
 from agent_identities.rbac import Request, User
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 WORKLOAD = {"image": "registry.example/agent:1"}
 VALUES: Final[dict[str, Any]] = {

@@ -26,8 +26,6 @@ from agent_identities.declaration import declare
 from agent_identities.rbac import Catalogue, PolicyRule
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 VALUES: Json = {
     # every server supports legacy; a request that passes the impersonation check is refused as the agent's request
     "proxy": {"impersonation": "legacy"},
@@ -100,7 +98,7 @@ WORKLOAD = (
 
 
 @dataclass
-class Run:
+class TracedRun:
     """The release of VALUES and its agents' tokens, each bound to a pod of the agent."""
 
     server: Server
@@ -156,7 +154,7 @@ def run(
     namespace: str,
     helm: Helm,
     release: Callable[[Helm], Release],
-) -> Run:
+) -> TracedRun:
     if control_plane.audit_log is None:
         pytest.skip("this cluster's audit log cannot be read from here")
     release(helm).install(Values(overrides=VALUES))
@@ -167,7 +165,7 @@ def run(
         for one in declaration.identities
         if one.access == "direct"
     }
-    return Run(server, namespace, control_plane.audit_log, AgentAccounts.declared(declaration), tokens)
+    return TracedRun(server, namespace, control_plane.audit_log, AgentAccounts.declared(declaration), tokens)
 
 
 def _bound_token(server: Server, namespace: str, account: str) -> str:
@@ -177,7 +175,7 @@ def _bound_token(server: Server, namespace: str, account: str) -> str:
     return server.token(namespace, account, boundObjectRef=reference)
 
 
-def test_every_request_is_attributed_to_the_agent_that_made_it(run: Run) -> None:
+def test_every_request_is_attributed_to_the_agent_that_made_it(run: TracedRun) -> None:
     run.work()
     trace = run.trace(len(WORKLOAD))
     assert trace.ok
@@ -187,7 +185,7 @@ def test_every_request_is_attributed_to_the_agent_that_made_it(run: Run) -> None
     assert counted == Counter(move.agent for move in WORKLOAD)
 
 
-def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> None:
+def test_the_sender_and_the_binding_of_each_request_are_reported(run: TracedRun) -> None:
     run.work()
     trace = run.trace(len(WORKLOAD))
     proxy = f"system:serviceaccount:{run.namespace}:agent-proxy"
@@ -211,7 +209,7 @@ def test_the_sender_and_the_binding_of_each_request_are_reported(run: Run) -> No
     assert denied == {("reader", "list", "secrets"), ("shopper", "list", "secrets")}
 
 
-def test_every_credential_is_joined_to_the_event_that_issued_it(run: Run) -> None:
+def test_every_credential_is_joined_to_the_event_that_issued_it(run: TracedRun) -> None:
     run.work()
     for one in run.trace(len(WORKLOAD)).credentials:
         holder = one.holder.rpartition(":")[2]
@@ -221,7 +219,7 @@ def test_every_credential_is_joined_to_the_event_that_issued_it(run: Run) -> Non
         assert one.issue.time <= one.first
 
 
-def test_a_request_of_the_default_account_is_not_attributed(run: Run) -> None:
+def test_a_request_of_the_default_account_is_not_attributed(run: TracedRun) -> None:
     run.make(WORKLOAD[0])
     assert run.trace().ok
     lost = run.server.with_token(run.server.token(run.namespace, "default"))
@@ -231,7 +229,7 @@ def test_a_request_of_the_default_account_is_not_attributed(run: Run) -> None:
     assert not trace.ok
 
 
-def test_a_refused_impersonation_is_attributed_to_the_proxy(run: Run) -> None:
+def test_a_refused_impersonation_is_attributed_to_the_proxy(run: TracedRun) -> None:
     run.make(Move("reader", "GET", "/pods", 403, through_the_proxy=True))
     (use,) = run.trace().uses
     assert (use.agent.name, use.outcome, use.via) == ("agent-proxy", RequestOutcome.DENIED, "")
@@ -241,7 +239,7 @@ def test_a_refused_impersonation_is_attributed_to_the_proxy(run: Run) -> None:
 
 
 def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
-    run: Run, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release], tmp_path: Path
+    run: TracedRun, chart: Path, namespace: str, helm: Helm, release: Callable[[Helm], Release], tmp_path: Path
 ) -> None:
     run.work()
     values = values_files.load(chart, overrides=VALUES)
@@ -275,7 +273,7 @@ def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
     assert run.may("idle", PolicyRule(("delete",), ("",), ("configmaps",)))
 
 
-def test_the_commands_print_the_same_results(run: Run, tmp_path: Path) -> None:
+def test_the_commands_print_the_same_results(run: TracedRun, tmp_path: Path) -> None:
     run.work()
     run.trace(len(WORKLOAD))
     own = tmp_path / "values.yaml"

@@ -29,15 +29,13 @@ from support.two_states import (
     writes_before_half_of_the_upgrade,
 )
 
-pytestmark = pytest.mark.cluster
-
 AGENTS = 12  # divisible by three
 IN_PROGRESS = "another operation (install/upgrade/rollback) is in progress"
 OBJECTS = ("serviceaccounts", "roles", "rolebindings")
 
 
 @dataclass(frozen=True)
-class Place:
+class ReleasedNamespace:
     """A namespace of a local control plane, with a release of the values `before`."""
 
     plane: ControlPlane
@@ -88,8 +86,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 
 @pytest.fixture
-def place(plane: ControlPlane, chart: Path, helm_4: Helm, tmp_path: Path, namespace: str) -> Place:
-    made = Place(plane, server_of(plane), tmp_path, chart, namespace)
+def released(plane: ControlPlane, chart: Path, helm_4: Helm, tmp_path: Path, namespace: str) -> ReleasedNamespace:
+    made = ReleasedNamespace(plane, server_of(plane), tmp_path, chart, namespace)
     made.release(helm_4).install(Values(overrides=before(AGENTS)))
     return made
 
@@ -118,28 +116,28 @@ both_ways = pytest.mark.parametrize(("first", "second"), ["44", "33", "34", "43"
 
 @both_ways
 def test_an_upgrade_during_another_upgrade_is_refused_and_changes_nothing(
-    place: Place, helms: Helms, first: str, second: str
+    released: ReleasedNamespace, helms: Helms, first: str, second: str
 ) -> None:
     passing = writes_before_half_of_the_upgrade(AGENTS, helms(first).major)
-    with place.gate(passing) as held, started(place.upgrade(helms(first), after(AGENTS))) as process:
+    with released.gate(passing) as held, started(released.upgrade(helms(first), after(AGENTS))) as process:
         held.until_held(partial(is_running, process))
-        refused = run(place.upgrade(helms(second), other()))
+        refused = run(released.upgrade(helms(second), other()))
         held.open()
         won = ended(process)
     assert won.returncode == 0, won.stderr
     assert refused.returncode == 1
     assert IN_PROGRESS in refused.stderr
-    assert place.differences(helms(first), after(AGENTS)) == []
-    assert records(place.server, place.release(helms(first))) == {1: "superseded", 2: "deployed"}
+    assert released.differences(helms(first), after(AGENTS)) == []
+    assert records(released.server, released.release(helms(first))) == {1: "superseded", 2: "deployed"}
 
 
 @both_ways
 def test_of_two_upgrades_that_start_at_the_same_time_one_succeeds_and_the_other_fails(
-    place: Place, helms: Helms, first: str, second: str
+    released: ReleasedNamespace, helms: Helms, first: str, second: str
 ) -> None:
     wishes = [(helms(first), after(AGENTS)), (helms(second), other())]
-    with place.gate(0, "secrets") as held, ExitStack() as stack:
-        running = [stack.enter_context(started(place.upgrade(helm, values))) for helm, values in wishes]
+    with released.gate(0, "secrets") as held, ExitStack() as stack:
+        running = [stack.enter_context(started(released.upgrade(helm, values))) for helm, values in wishes]
         held.until_held(lambda: any(map(is_running, running)), 2)  # both are about to write the record of revision 2
         held.open()
         done = [ended(process) for process in running]
@@ -147,68 +145,68 @@ def test_of_two_upgrades_that_start_at_the_same_time_one_succeeds_and_the_other_
     (lost,) = [each for each in done if each.returncode]
     assert "release: already exists" in lost.stderr
     (winner,) = [wish for wish, each in zip(wishes, done, strict=True) if not each.returncode]
-    assert place.differences(*winner) == []
-    assert records(place.server, place.release(winner[0])) == {1: "superseded", 2: "deployed"}
+    assert released.differences(*winner) == []
+    assert records(released.server, released.release(winner[0])) == {1: "superseded", 2: "deployed"}
 
 
 @pytest.mark.parametrize("major", "43")
 def test_a_quarantine_during_an_upgrade_warns_and_the_same_command_completes_it_later(
-    place: Place, helms: Helms, major: str
+    released: ReleasedNamespace, helms: Helms, major: str
 ) -> None:
     """The upgrade has not processed the agent yet, and recreates its missing objects."""
     values = after(AGENTS)
     values["agents"]["suspect"] = {
         "tiers": ["reader"]
     }  # the upgrade deletes another binding and creates this binding again
-    with place.gate(1) as held, started(place.upgrade(helms(major), values)) as process:
+    with released.gate(1) as held, started(released.upgrade(helms(major), values)) as process:
         held.until_held(partial(is_running, process))
         held.hold_no_more()
-        done = place.quarantine("suspect")
-        assert not place.may_get("suspect", "pods")
+        done = released.quarantine("suspect")
+        assert not released.may_get("suspect", "pods")
         held.open()
         assert ended(process).returncode == 0
     assert done.returncode == 1, done.stdout + done.stderr
     assert "a Helm operation on release agents is in progress" in done.stdout
     assert "quarantined: true" in done.stdout  # the values that make the quarantine permanent
-    assert place.may_get("suspect", "configmaps")  # the upgrade restored the right, as the warning said
-    again = place.quarantine("suspect")
+    assert released.may_get("suspect", "configmaps")  # the upgrade restored the right, as the warning said
+    again = released.quarantine("suspect")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert not place.may_get("suspect", "configmaps")
-    assert place.may_get("sibling", "configmaps")
-    assert run(place.upgrade(helms(major), quarantined(values))).returncode == 0
-    assert place.differences(helms(major), quarantined(values)) == []
+    assert not released.may_get("suspect", "configmaps")
+    assert released.may_get("sibling", "configmaps")
+    assert run(released.upgrade(helms(major), quarantined(values))).returncode == 0
+    assert released.differences(helms(major), quarantined(values)) == []
 
 
 @pytest.mark.parametrize("major", "43")
 def test_a_quarantine_persists_if_the_running_upgrade_also_quarantines_the_agent(
-    place: Place, helms: Helms, major: str
+    released: ReleasedNamespace, helms: Helms, major: str
 ) -> None:
-    with place.gate(1) as held, started(place.upgrade(helms(major), after(AGENTS))) as process:
+    with released.gate(1) as held, started(released.upgrade(helms(major), after(AGENTS))) as process:
         held.until_held(partial(is_running, process))
         held.hold_no_more()
-        assert place.quarantine("suspect").returncode == 1
+        assert released.quarantine("suspect").returncode == 1
         held.open()
         assert ended(process).returncode == 0
-    assert place.differences(helms(major), after(AGENTS)) == []
-    assert not place.may_get("suspect", "services")
-    assert place.may_get("sibling", "configmaps")
+    assert released.differences(helms(major), after(AGENTS)) == []
+    assert not released.may_get("suspect", "services")
+    assert released.may_get("sibling", "configmaps")
 
 
 # ---- an interrupted Helm
 
 
 @pytest.fixture
-def cut_off(place: Place, helms: Helms, request: pytest.FixtureRequest) -> Helm:
+def cut_off(released: ReleasedNamespace, helms: Helms, request: pytest.FixtureRequest) -> Helm:
     """Helm, killed during an upgrade to `after`, as in a cancelled pipeline."""
     helm = helms(request.param)
     passing = writes_before_half_of_the_upgrade(AGENTS, helm.major)
-    with place.gate(passing) as held, started(place.upgrade(helm, after(AGENTS))) as process:
+    with released.gate(passing) as held, started(released.upgrade(helm, after(AGENTS))) as process:
         held.until_held(partial(is_running, process))
         process.kill()
         process.wait()
-    assert records(place.server, place.release(helm)) == {1: "deployed", 2: "pending-upgrade"}
-    assert place.differences(helm, before(AGENTS))
-    assert place.differences(helm, after(AGENTS))
+    assert records(released.server, released.release(helm)) == {1: "deployed", 2: "pending-upgrade"}
+    assert released.differences(helm, before(AGENTS))
+    assert released.differences(helm, after(AGENTS))
     return helm
 
 
@@ -217,64 +215,68 @@ each_cut_off = pytest.mark.parametrize("cut_off", "43", indirect=True)
 
 @each_cut_off
 def test_a_rollback_to_the_deployed_revision_and_the_same_upgrade_complete_the_upgrade(
-    place: Place, cut_off: Helm
+    released: ReleasedNamespace, cut_off: Helm
 ) -> None:
-    was = accounts(installed(place.server, place.release(cut_off)))
-    upgrade = place.upgrade(cut_off, after(AGENTS))
+    was = accounts(installed(released.server, released.release(cut_off)))
+    upgrade = released.upgrade(cut_off, after(AGENTS))
     assert IN_PROGRESS in run(upgrade).stderr
-    place.release(cut_off).rollback(1)
-    assert place.differences(cut_off, before(AGENTS)) == []
-    assert place.may_get("suspect", "services")  # see the warning in docs/recovery.md
+    released.release(cut_off).rollback(1)
+    assert released.differences(cut_off, before(AGENTS)) == []
+    assert released.may_get("suspect", "services")  # see the warning in docs/recovery.md
     assert run(upgrade).returncode == 0
-    assert place.differences(cut_off, after(AGENTS)) == []
-    assert not place.may_get("suspect", "services")
-    assert place.may_get("sibling", "configmaps")
-    now = accounts(installed(place.server, place.release(cut_off)))
+    assert released.differences(cut_off, after(AGENTS)) == []
+    assert not released.may_get("suspect", "services")
+    assert released.may_get("sibling", "configmaps")
+    now = accounts(installed(released.server, released.release(cut_off)))
     assert {name: uid for name, uid in was.items() if name in now and name in before(AGENTS)["agents"]} == {
         name: uid for name, uid in now.items() if name in was and name in before(AGENTS)["agents"]
     }
 
 
 @each_cut_off
-def test_a_rollback_to_the_pending_revision_leaves_undeclared_rights(place: Place, cut_off: Helm) -> None:
+def test_a_rollback_to_the_pending_revision_leaves_undeclared_rights(
+    released: ReleasedNamespace, cut_off: Helm
+) -> None:
     """See the warning in docs/recovery.md."""
-    place.release(cut_off).rollback(2)
-    assert run(place.upgrade(cut_off, after(AGENTS))).returncode == 0
-    assert [one for one in place.differences(cut_off, after(AGENTS)) if not one.startswith("too much")] == []
-    assert place.may_get("suspect", "services")
-    assert place.verify(after(AGENTS)).returncode == 1
+    released.release(cut_off).rollback(2)
+    assert run(released.upgrade(cut_off, after(AGENTS))).returncode == 0
+    assert [one for one in released.differences(cut_off, after(AGENTS)) if not one.startswith("too much")] == []
+    assert released.may_get("suspect", "services")
+    assert released.verify(after(AGENTS)).returncode == 1
 
 
 # ---- failing deletions
 
 
-def test_with_helm_4_the_same_upgrade_removes_objects_after_failed_deletions(place: Place, helm_4: Helm) -> None:
-    upgrade = place.upgrade(helm_4, after(AGENTS))
-    with place.gate(1_000_000, broken=("DELETE",)):
+def test_with_helm_4_the_same_upgrade_removes_objects_after_failed_deletions(
+    released: ReleasedNamespace, helm_4: Helm
+) -> None:
+    upgrade = released.upgrade(helm_4, after(AGENTS))
+    with released.gate(1_000_000, broken=("DELETE",)):
         failed = run(upgrade)
     assert failed.returncode == 1
     assert BROKEN in failed.stderr
-    assert place.may_get("suspect", "services")
-    assert records(place.server, place.release(helm_4)) == {1: "deployed", 2: "failed"}
+    assert released.may_get("suspect", "services")
+    assert records(released.server, released.release(helm_4)) == {1: "deployed", 2: "failed"}
     assert run(upgrade).returncode == 0
-    assert place.differences(helm_4, after(AGENTS)) == []
+    assert released.differences(helm_4, after(AGENTS)) == []
 
 
 def test_with_helm_3_verify_finds_objects_after_failed_deletions_and_a_rollback_restores_the_record(
-    place: Place, helm_3: Helm
+    released: ReleasedNamespace, helm_3: Helm
 ) -> None:
-    upgrade = place.upgrade(helm_3, after(AGENTS))
-    with place.gate(1_000_000, broken=("DELETE",)):
+    upgrade = released.upgrade(helm_3, after(AGENTS))
+    with released.gate(1_000_000, broken=("DELETE",)):
         assert run(upgrade).returncode == 0  # Helm 3 ignores the failed deletions
     assert run(upgrade).returncode == 0
-    left = installed(place.server, place.release(helm_3))
+    left = installed(released.server, released.release(helm_3))
     assert "agent-000" in accounts(left)
     assert bindings_of(left, "agent-000")
-    assert place.may_get("suspect", "services")
-    found = place.verify(after(AGENTS))
+    assert released.may_get("suspect", "services")
+    found = released.verify(after(AGENTS))
     assert found.returncode == 1
     assert "agent-000" in found.stdout
-    place.release(helm_3).rollback(1)
+    released.release(helm_3).rollback(1)
     assert run(upgrade).returncode == 0
-    assert place.differences(helm_3, after(AGENTS)) == []
-    assert place.verify(after(AGENTS)).returncode == 0
+    assert released.differences(helm_3, after(AGENTS)) == []
+    assert released.verify(after(AGENTS)).returncode == 0

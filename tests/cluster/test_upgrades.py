@@ -13,8 +13,6 @@ from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 OURS = "labelSelector=app.kubernetes.io/name%3Dagent-identities,app.kubernetes.io/instance%3Dagents"
 PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}

@@ -18,8 +18,6 @@ from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.run import verify
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 QUICKSTART = Path(__file__).parents[2] / "values" / "quickstart.yaml"
 DELETE_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}
 GET_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
@@ -90,8 +88,8 @@ def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
 def test_a_new_install_of_the_quickstart_has_no_differences(asking: Callable[[], Matrix]) -> None:
     matrix = asking()
     assert matrix.ok
-    assert matrix.count(expected=True, allowed=True) > 100
-    assert matrix.count(expected=False, allowed=False) > 800
+    allowed, denied = (matrix.count(expected=one, allowed=one) for one in (True, False))
+    assert 0 < allowed < allowed + denied == len(matrix.cells)
 
 
 def test_an_undeclared_binding_is_the_only_difference(

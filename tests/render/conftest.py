@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent_identities.toolchain import provide
+from mutation.judge import Judge
 from render_worker import RenderWorker, WorkerRenderer
-from support.invariants import cases
-from support.judge import Judge
+from support.cases import cases
 from support.kubeconform import KUBERNETES, Kubeconform
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer
+from agent_identities.chart.helm import Renderer
 from agent_identities.chart.objects import KubeObject, Objects
 from agent_identities.chart.values import Values
-from support.mistakes import CLIENT, CLOUD, ROLE, TENANT
+from support.invalid_values import CLIENT, ROLE, TENANT
 
 
 def render(renderer: Renderer, agent: dict[str, Any], **values: Any) -> Objects:
@@ -123,26 +123,6 @@ def test_the_network_policy_allows_the_endpoint_of_the_agents_cloud(
     peers = [peer for rule in policy.body["spec"]["egress"] for peer in rule["to"]]
     opened = {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
     assert opened - {"10.96.0.1/32", "169.254.20.10/32"} == blocks
-
-
-@pytest.mark.parametrize(("agent", "parts"), CLOUD, ids=[" ".join(parts[:2])[:60] for _, parts in CLOUD])
-@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_invalid_values_are_refused_with_location_and_remediation(
-    request: pytest.FixtureRequest, engine: str, agent: dict[str, Any], parts: tuple[str, ...]
-) -> None:
-    renderer: Renderer = request.getfixturevalue(engine)
-    with pytest.raises(HelmError) as error:
-        render(renderer, agent)
-    missing = [part for part in parts if part not in str(error.value)]
-    assert not missing, str(error.value)
-
-
-@pytest.mark.parametrize("key", ["cloud", "tokens"])
-def test_a_proxied_agent_cannot_have_a_cloud_identity_or_extra_tokens(renderer: Renderer, key: str) -> None:
-    given = {"cloud": {"gcp": {}}, "tokens": {"x": {"audience": "x"}}}[key]
-    with pytest.raises(HelmError, match=rf"agents\.a\.{key}: a proxied agent has no token"):
-        renderer.render(Values(overrides={"agents": {"a": {"access": "proxied", key: given}}}))
-    assert renderer.render(Values(overrides={"agents": {"a": {"access": "proxied"}}})).objects
 
 
 def test_an_existing_azure_service_account_still_adds_the_label_to_its_pods(renderer: Renderer) -> None:

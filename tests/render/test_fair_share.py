@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from agent_identities.chart.helm import HelmError, Renderer, Target
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import KubeObject, Objects, thaw
 from agent_identities.chart.values import Values
 
@@ -58,10 +56,3 @@ def test_the_names_of_two_releases_never_collide(renderer: Renderer) -> None:
     names = [pair(render(renderer, target))[0].name for target in targets]
     assert len(set(names)) == len(targets)
     assert all(namespace in name for name, namespace in zip(names, ["b-c", "b", "a", "b", "b"], strict=True))
-
-
-def test_a_hand_size_above_the_number_of_queues_is_refused(renderer: Renderer, renderer_3: Renderer) -> None:
-    for engine in (renderer, renderer_3):
-        with pytest.raises(HelmError, match=r"priorityAndFairness\.queuing\.handSize: is 6.*queues: 3.*handSize: 3"):
-            render(engine, queuing={"queues": 3})
-        assert render(engine, queuing={"queues": 3, "handSize": 3})

@@ -20,9 +20,12 @@ from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.values import Values
 from agent_identities.declaration import declare
-from support.invariants import ADMISSION, Case
-from support.judge import broken_by
+from mutation.judge import broken_by
+from mutation.mutant import Verdict
+from support.cases import Case
+from support.invariants import ADMISSION
 from support.kubeconform import Kubeconform
+from support.refusals import paths
 from support.values_broken import RELATIONS, Broken, broken_values, related
 from support.values_strategies import valid_values
 
@@ -84,7 +87,8 @@ def test_every_invariant_holds_for_valid_values(
     assert again.text == ours.text, "the same values rendered different bytes"
     assert bodies(turned) == bodies(ours), "the order of the keys matters"
     assert kubeconform.valid_documents(ours.text) == len(ours.objects) > 0
-    assert broken_by(Case("generated", Values(overrides=given_values)), ours.objects) == set()
+    broken = broken_by(Case("generated", Values(overrides=given_values)), ours.objects)
+    assert broken == {}, str(Verdict(broken))
     assert_a_new_agent_changes_no_other(ours.objects, bigger.objects, seen["bindings"], "zz-new")
 
 
@@ -151,14 +155,13 @@ def test_values_with_one_error_are_refused_with_the_location(
     if broken.steps is None:
         values.load(chart, overrides=broken.values)
         for message in (ours, theirs):
-            assert f"{broken.place}: " in message or f"{broken.place}." in message, message
-            assert "1 problem in the values" in message, message
+            assert paths(message) == [broken.place], message
     else:
         with pytest.raises(values.ValuesError) as error:
             values.load(chart, overrides=broken.values)
         assert broken.place in str(error.value)
         for message in (ours, theirs):
-            assert f"at '{broken.pointer}'" in message, message
+            assert (broken.pointer or "/") in paths(message), message
 
 
 def test_each_violated_relation_is_the_only_reported_problem(renderer: Renderer, renderer_3: Renderer) -> None:
@@ -166,5 +169,4 @@ def test_each_violated_relation_is_the_only_reported_problem(renderer: Renderer,
     asked = [(one, related({}, relation)) for relation in RELATIONS for one in (renderer, renderer_3)]
     messages = list(POOL.map(lambda ask: refusal(ask[0], ask[1].values), asked))
     for (_, broken), message in zip(asked, messages, strict=True):
-        assert f"{broken.place}: " in message or f"{broken.place}." in message, message
-        assert "1 problem in the values" in message, message
+        assert paths(message) == [broken.place], message

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer, Target
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.values import Values
-from support.mistakes import GUARDS as MISTAKES
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 GUARDS = {
@@ -165,21 +164,3 @@ def test_adding_a_deployer_does_not_change_the_roles_of_other_deployers(renderer
         return {role.key: thaw(role.body) for role in objects.of_kind("Role", "RoleBinding")}
 
     assert roles(first).items() <= roles(second, first).items()
-
-
-@pytest.mark.parametrize(("guards", "parts"), MISTAKES, ids=[parts[0] for _, parts in MISTAKES])
-@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_invalid_values_are_refused_with_location_and_remediation(
-    request: pytest.FixtureRequest, engine: str, guards: dict[str, Any], parts: tuple[str, ...]
-) -> None:
-    renderer: Renderer = request.getfixturevalue(engine)
-    with pytest.raises(HelmError) as error:
-        render(renderer, agents={"a": {}}, guards={"enabled": True, **guards})
-    missing = [part for part in parts if part not in str(error.value)]
-    assert not missing, str(error.value)
-
-
-def test_short_tokens_are_refused_if_the_server_does_not_support_them(renderer: Renderer) -> None:
-    guards = {"enabled": True, "shortTokens": {"enabled": True}}
-    with pytest.raises(HelmError, match=r"guards\.shortTokens\.enabled: .*1\.35\.0.*enabled: auto"):
-        render(renderer, Target(kube_version="1.35.0"), agents={"a": {}}, guards=guards)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart.helm import HelmError, Renderer
+from agent_identities.chart.helm import Renderer
 from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.values import Values
-from support.mistakes import NETWORK, ON, SOURCES, WIDE_BLOCKS
+from support.invalid_values import ON, SOURCES
 
 METADATA = ip_address("169.254.169.254")
 
@@ -160,51 +160,6 @@ def test_only_agents_that_list_the_metadata_server_can_reach_it(renderer: Render
         and not any(METADATA in ip_network(cidr) for cidr in peer["ipBlock"].get("except", ()))
     }
     assert reached == {"named", "gke"}
-
-
-@pytest.mark.parametrize(
-    ("cidr", "refused"),
-    WIDE_BLOCKS,
-)
-def test_only_blocks_without_the_metadata_server_are_accepted(
-    renderer: Renderer, renderer_3: Renderer, cidr: str, refused: bool
-) -> None:
-    destinations = {"d": {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": 80}]}}
-    for engine in (renderer, renderer_3):
-        if refused:
-            with pytest.raises(HelmError, match=r"network\.destinations\.d\.to\[0\]\.ipBlock: .*except: \["):
-                render(engine, {"destinations": destinations}, agents={"a": {"network": {"egress": ["d"]}}})
-        else:
-            objects = render(engine, {"destinations": destinations}, agents={"a": {"network": {"egress": ["d"]}}})
-            assert cidr in blocks(policy(objects, "a"))
-
-
-@pytest.mark.parametrize(
-    ("except_", "refused"),
-    [(["169.254.169.254/32"], False), (["10.0.0.0/8", "169.254.0.0/16"], False), (["10.0.0.0/8"], True)],
-)
-def test_a_block_with_an_exception_for_the_metadata_server_is_accepted(
-    renderer: Renderer, except_: list[str], refused: bool
-) -> None:
-    to = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": except_}}]
-    network = {"destinations": {"d": {"to": to, "ports": [{"port": 443}]}}}
-    if refused:
-        with pytest.raises(HelmError, match=r"0\.0\.0\.0/0 includes 169\.254\.169\.254"):
-            render(renderer, network, agents={})
-    else:
-        render(renderer, network, agents={})
-
-
-@pytest.mark.parametrize(("network", "values", "parts"), NETWORK, ids=[parts[0] for _, _, parts in NETWORK])
-@pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
-def test_invalid_values_are_refused_with_location_and_remediation(
-    request: pytest.FixtureRequest, engine: str, network: dict[str, Any], values: dict[str, Any], parts: tuple[str, ...]
-) -> None:
-    renderer: Renderer = request.getfixturevalue(engine)
-    with pytest.raises(HelmError) as error:
-        render(renderer, network, **values)
-    missing = [part for part in parts if part not in str(error.value)]
-    assert not missing, str(error.value)
 
 
 def test_null_removes_a_destination_and_a_source(renderer: Renderer) -> None:

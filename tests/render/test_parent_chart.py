@@ -11,12 +11,13 @@ from agent_identities.chart.pods import pod_specs
 from agent_identities.chart.values import Values
 from support import parent_chart
 from support.kubeconform import Kubeconform
+from support.refusals import problems
 
 ROOT = 'dict "root" $ "agent" .Values.agent'
-PROBE = """
+CALLER = """
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: probe}
+metadata: {name: caller}
 data: {{ dict "pod" (include (printf "agent-identities.%s" .Values.part) (CALL)) | toJson }}
 """
 
@@ -33,10 +34,10 @@ def parent(either_helm: Helm, chart: Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def probe(helm_4: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+def caller(helm_4: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
     """A parent chart that prints a template of this chart (``part``) for an agent."""
-    templates = {"probe.yaml": PROBE.replace("CALL", ROOT)}
-    return Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path_factory.mktemp("probe"), templates=templates))
+    templates = {"caller.yaml": CALLER.replace("CALL", ROOT)}
+    return Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path_factory.mktemp("caller"), templates=templates))
 
 
 def render(renderer: Renderer, **agents: Any) -> Objects:
@@ -113,10 +114,10 @@ def test_workloads_of_an_agent_in_quarantine_are_not_rendered_and_its_siblings_d
 
 
 def test_the_call_can_name_an_alias_of_the_dependency(either_helm: Helm, chart: Path, tmp_path: Path) -> None:
-    templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
+    templates = {"caller.yaml": CALLER.replace("CALL", f'{ROOT} "chart" "fleet"')}
     aliased = parent_chart.build(either_helm, chart, tmp_path, alias="fleet", templates=templates)
     values: dict[str, Any] = {"agent": "a", "part": "pod", "fleet": {"agents": {"a": {}}}, "agent-identities": None}
-    found = Renderer(either_helm, aliased).render(Values(overrides=values)).objects.find("ConfigMap", "probe")
+    found = Renderer(either_helm, aliased).render(Values(overrides=values)).objects.find("ConfigMap", "caller")
     assert found is not None
     assert 'serviceAccountName: "a"' in found.body["data"]["pod"]
 
@@ -127,33 +128,34 @@ def test_enabled_and_global_of_a_parent_chart_are_accepted(parent: Renderer) -> 
 
 
 @pytest.mark.parametrize(
-    ("agent", "agents", "parts"),
+    ("agent", "agents", "names"),
     [
-        ("nobody", {}, ('no agent "nobody"', "Known agents: reporter, triage-1, triage-2", "nobody: {}")),
-        ("triage", {}, ('no agent "triage"', "triage-1")),
-        ("reporter", {"reporter": {"access": "proxied"}}, ('"reporter" is proxied', "access: direct")),
+        ("nobody", {}, ('"nobody"', "reporter, triage-1, triage-2", "nobody: {}")),
+        ("triage", {}, ('"triage"', "triage-1")),
+        ("reporter", {"reporter": {"access": "proxied"}}, ('"reporter"', "access: direct")),
         (
             "reporter",
             {"reporter": {"quarantined": True}},
-            ('"reporter" is quarantined', 'include "agent-identities.runs" (dict "root" $ "agent" "reporter")'),
+            ('"reporter"', 'include "agent-identities.runs" (dict "root" $ "agent" "reporter")'),
         ),
     ],
     ids=["unknown", "an entry of instances", "proxied", "quarantined"],
 )
 @pytest.mark.parametrize("part", ["pod", "podLabels", "podSpec", "volumeMounts"])
 def test_a_pod_of_an_unknown_or_proxied_or_quarantined_agent_is_refused(
-    probe: Renderer, part: str, agent: str, agents: dict[str, Any], parts: tuple[str, ...]
+    caller: Renderer, part: str, agent: str, agents: dict[str, Any], names: tuple[str, ...]
 ) -> None:
-    good = probe.render(Values(overrides={"part": part, "agent": "reporter"})).objects
-    assert good.find("ConfigMap", "probe") is not None
+    good = caller.render(Values(overrides={"part": part, "agent": "reporter"})).objects
+    assert good.find("ConfigMap", "caller") is not None
     with pytest.raises(HelmError) as error:
-        probe.render(Values(overrides={"part": part, "agent": agent, "agent-identities": {"agents": agents}}))
-    missing = [text for text in (f"agent-identities.{part}", *parts) if text not in str(error.value)]
-    assert not missing, str(error.value)
+        caller.render(Values(overrides={"part": part, "agent": agent, "agent-identities": {"agents": agents}}))
+    (problem,) = problems(str(error.value))
+    assert problem.path == f"agent-identities.{part}"
+    assert [name for name in names if name not in problem.text] == [], str(problem)
 
 
 def test_the_error_names_a_missing_dependency(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
-    templates = {"probe.yaml": PROBE.replace("CALL", f'{ROOT} "chart" "fleet"')}
+    templates = {"caller.yaml": CALLER.replace("CALL", f'{ROOT} "chart" "fleet"')}
     astray = Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path, templates=templates))
-    with pytest.raises(HelmError, match=r'no enabled dependency "fleet"\. Its dependencies: agent-identities'):
+    with pytest.raises(HelmError, match=r'"fleet".*: agent-identities'):
         astray.render(Values(overrides={"agent": "reporter", "part": "pod"}))

@@ -30,7 +30,7 @@ from render_worker import (
     RenderWorkerError,
     WorkerRenderer,
 )
-from support.mistakes import CASES
+from support.invalid_values import VALUES
 from support.server import eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_an_example_renders_to_the_same_bytes(pair: Pair, chart: Path, path: Pat
     assert pair.same(chart, Values.read([path])).ok
 
 
-@pytest.mark.parametrize("values", [case[0] for case in CASES], ids=[case[1][0][:40] for case in CASES])
+@pytest.mark.parametrize("values", [case.values for case in VALUES], ids=map(str, VALUES))
 def test_invalid_values_have_the_same_error(pair: Pair, chart: Path, values: dict[str, Any]) -> None:
     answer = pair.same(chart, Values(overrides=values))
     assert not answer.ok

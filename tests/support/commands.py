@@ -1,11 +1,16 @@
 """Commands as a user types them, run to the end or stopped in the middle."""
 
 import contextlib
+import gc
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
 
+import pytest
+
 from agent_identities.chart.helm import Release
+from agent_identities.cli import main
 
 Done = subprocess.CompletedProcess[str]
 _SECONDS = 300
@@ -45,3 +50,35 @@ def ended(process: subprocess.Popen[str]) -> Done:
     """How it ended, once it has."""
     out, err = process.communicate(timeout=_SECONDS)
     return Done(process.args, process.returncode, out, err)
+
+
+def in_process(*arguments: object, stdin: bytes = b"", columns: int = 120) -> subprocess.CompletedProcess[bytes]:
+    """What our command prints and how it ends, run within this process: an interpreter takes longer to start.
+
+    A traceback of the command is one of the test.
+    """
+    streams = {name: io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") for name, data in _streams(stdin)}
+    argv = ["agent-identities", *map(str, arguments)]
+    thresholds = gc.get_threshold()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        patch.setattr(sys, "argv", argv)
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        try:
+            main()
+            status: object = 0
+        except SystemExit as ended_with:
+            status = ended_with.code or 0
+        finally:
+            gc.set_threshold(*thresholds)
+    assert isinstance(status, int), status
+    printed = []
+    for name in ("stdout", "stderr"):
+        streams[name].flush()
+        printed.append(streams[name].buffer.getvalue())
+    return subprocess.CompletedProcess(argv, status, *printed)
+
+
+def _streams(stdin: bytes) -> tuple[tuple[str, bytes], ...]:
+    return ("stdin", stdin), ("stdout", b""), ("stderr", b"")

@@ -1,7 +1,7 @@
-"""Places on an API server where guards are put into force and probed, many side by side.
+"""Places on an API server where the guards of mutants are installed and probed, many at a time.
 
-A place is a namespace with all that probes refer to, and authors. Guards come into it and go, as a mutant of the chart
-prints them; nothing that is probed is kept, so the place stays as it was.
+A place is a namespace with the objects that the probes refer to, and users. The guards of one mutant after another are
+installed in it. Probes are dry runs, so the place does not change.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from agent_identities.chart.objects import Key, thaw
 from agent_identities.kube.client import Answer, Api
 from support.guard_probes.authors import AUTHORS, policies
 from support.guard_probes.fleet import ACCOUNTS as FLEET_ACCOUNTS
-from support.guard_probes.model import END, FLEET, Probe, Request, collection
+from support.guard_probes.model import END, FLEET, Probe, ProbeRequest, collection
 from support.guard_probes.release import RELEASE
 from support.guard_probes.stage import ACCOUNTS, elsewhere, here
 from support.guarded import EVERYTHING
@@ -35,17 +35,17 @@ _FURNISHERS: Final = 8
 
 
 class RefusedObjectError(Exception):
-    """The API server does not take an object of a guard, and says that it is this one."""
+    """The API server refuses an object of a guard, and names the object."""
 
 
 def denied_by(answer: Answer) -> str:
-    """The policy that refused a request; "" where none did."""
+    """The policy that refused a request; "" if none did."""
     found = _DENIED.search(answer.message)
     return found[1] if found else ""
 
 
 def until(true: Callable[[], bool], what: str, seconds: float = _PATIENCE) -> None:
-    """Waits; AssertionError where it does not become true."""
+    """Waits until a condition is true. Raises AssertionError if it does not become true."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
@@ -54,7 +54,7 @@ def until(true: Callable[[], bool], what: str, seconds: float = _PATIENCE) -> No
 
 @dataclass(slots=True)
 class Ground:
-    """The API server, the namespace that nobody guards, and the places.
+    """The API server, a namespace without guards, and the places.
 
     ``run`` begins the names of all that is made; ``served``: (apiVersion, kind) -> the path of its collection, with
     {namespace} where it is in one.
@@ -76,7 +76,7 @@ class Ground:
 
     @contextmanager
     def places(self, numbers: Mapping[str, int]) -> Iterator[dict[str, list["Place"]]]:
-        """As many new ones of each mode, with all that they hold; they are gone with the block."""
+        """New places for each mode. They are removed at the end of the block."""
         made = {
             mode: [Place(self, f"{self.run}-{mode.lower()}-{n}", mode) for n in range(number)]
             for mode, number in numbers.items()
@@ -94,7 +94,7 @@ class Ground:
     def ask(self, request: Callable[[], Answer], own: str) -> tuple[Answer, str]:
         """(answer, the policy that denied the request); "another's" for one that is not of the namespace ``own``.
 
-        What a guard refuses in a place that is not its own is told to its place: it is broken.
+        If a guard refuses a request in another place, its own place records it: the guard is broken.
         """
         before = {name: place.in_force for name, place in self.made.items()}
         answer = request()
@@ -103,14 +103,14 @@ class Ground:
             return answer, policy
         owner = self.made.get(policy.split(".")[1])
         assert owner is not None, f"{policy} is none of ours: {answer.message}"
-        # only a guard that was in force all the while: else it may be one of before, whose place has moved on
+        # only a guard that was in force during the request: an older one may be gone from its place by now
         if owner.in_force is not None and owner.in_force == before[owner.namespace]:
             owner.trespassing.add(policy)
             owner.remove(f"{ADMISSION}/validatingadmissionpolicies/{policy}")
         return answer, "another's"
 
     def create(self, path: str, body: Json) -> Json:
-        """As the administrator; it must work."""
+        """Creates an object as the administrator."""
         answer = self.api.raw("POST", path, json.dumps(body))
         assert answer.status == 201, f"{path}: {answer.status} {answer.message}"
         return dict(answer.body)
@@ -167,7 +167,7 @@ class Place:
         """The full name of a policy of this place."""
         return f"{RELEASE}.{self.namespace}.{name}"
 
-    # ---- what stands here
+    # ---- the objects of a place
 
     def furnish(self) -> None:
         """The namespace, its accounts, pods and the rest, and the rights of the authors."""
@@ -197,7 +197,7 @@ class Place:
         return [self.say(author.user) for author in AUTHORS.values() if word in author.user]
 
     def admit_strangers(self) -> None:
-        """Authors of other places may bind everybody, agents of this place among them: only their own guard forbids."""
+        """Lets users of other places bind everybody, also agents of this place: only its own guard forbids it."""
         others = [place for place in self.ground.made.values() if place is not self]
         strangers = [user for place in others for user in place._people("$ns")]
         if strangers:
@@ -215,21 +215,21 @@ class Place:
         self.ground.create(f"{path}/{kind.lower()}bindings", head | {"roleRef": ref, "subjects": subjects})
 
     def clear(self) -> None:
-        """All that stands here goes."""
+        """Removes everything."""
         self._withdraw()
         for path in self._tracers:
             self.remove(path)
         self.remove(f"/api/v1/namespaces/{self.namespace}")
 
     def remove(self, path: str) -> None:
-        """Whether or not it is there."""
+        """Deletes an object, if it exists."""
         answer = self.ground.api.raw("DELETE", path)
         assert answer.status in (200, 202, 404), f"{path}: {answer.status} {answer.message}"
 
     # ---- guards
 
     def enforce(self, objects: Iterable[tuple[Key, Mapping[str, Any]]]) -> None:
-        """Puts these objects into force, and those of before out of it. Raises RefusedObjectError; then none is."""
+        """Installs these objects in place of the former ones. Raises RefusedObjectError; then none is installed."""
         self._withdraw()
         self.trespassing.clear()
         try:
@@ -261,7 +261,7 @@ class Place:
         self._standing.clear()
 
     def _trace(self) -> int:
-        """Waits until the API server judges by all that was said so far: of each kind of policy, a tracer comes last.
+        """Waits until the API server enforces everything installed so far: a tracer of each kind of policy comes last.
 
         The mutating one marks a ConfigMap, the other refuses what is marked. Returns the tracers' number.
         """
@@ -304,7 +304,7 @@ class Place:
 
     # ---- probes
 
-    def ask(self, who: str, request: Request) -> Answer:
+    def ask(self, who: str, request: ProbeRequest) -> Answer:
         """What the server answers to an author."""
         author = AUTHORS[who]
         headers = {"Impersonate-User": self.say(author.user)} if author.user else {}
@@ -315,7 +315,7 @@ class Place:
         return self.ground.api.raw(request.method, self.say(request.path), self.say(json.dumps(request.body)), headers)
 
     def fails(self, probe: Probe, *, patient: bool = True) -> str:
-        """How a probe is not as expected; "" where it is. patient: what may lag behind is asked again."""
+        """What differs from the expected answer; "" if nothing does. patient: asks again while a guard may lag."""
         deadline = time.monotonic() + _LAG
         while True:
             answer, policy = self.ground.ask(lambda: self.ask(probe.who, probe.request), self.namespace)

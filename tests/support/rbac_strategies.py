@@ -185,7 +185,7 @@ asked_by = st.tuples(users, requests)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PolicyCase:
     """A policy that an API server accepts, and what is asked of it."""
 
     roles: tuple[Role, ...]
@@ -194,7 +194,7 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, number: int) -> Case:
+def cases(draw: st.DrawFn, number: int) -> PolicyCase:
     """Half of the requests aim at a rule that somebody is bound to; the others are about anything."""
     roles = draw(role_lists(plain_roles | plain_roles | aggregated_roles, least=5))
     bound = draw(binding_lists(bindings, least=4))
@@ -208,7 +208,7 @@ def cases(draw: st.DrawFn, number: int) -> Case:
     ]
     aimed = st.sampled_from(aims).flatmap(lambda aim: _aimed(*aim)) if aims else asked_by
     each = [*(draw(aimed) for _ in range(number // 2)), *(draw(asked_by) for _ in range(number - number // 2))]
-    return Case(tuple(roles), tuple(bound), tuple(each))
+    return PolicyCase(tuple(roles), tuple(bound), tuple(each))
 
 
 def _aimed(subject: Subject, namespace: str, rule: PolicyRule) -> st.SearchStrategy[Asked]:

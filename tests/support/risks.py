@@ -15,7 +15,7 @@ PLACES: Final = ("agents", "kube-system", None)
 Rules = Sequence[PolicyRule]
 Findings = list[tuple[str, int]]
 
-PROBE: Final = """\
+CALLER: Final = """\
 {{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
 {{- $every := dict }}
 {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
@@ -39,7 +39,7 @@ cases:
 
 
 def asked_of_templates(asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
-    """The cases that PROBE takes: rules, and where they are held."""
+    """The cases that CALLER takes: rules, and where they are held."""
     return [
         {
             "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],

@@ -1,4 +1,4 @@
-"""Near misses: valid values with one thing wrong, and the place that a message about it must name."""
+"""Valid values with one error, and the path that a message must name."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ BLOCK = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]
 
 @dataclass(frozen=True)
 class Broken:
-    """`place` as our messages write it; `steps` for what the schema refuses, None for what the templates do."""
+    """`place`: the path as our messages write it; `steps`: the path, if the schema refuses the values."""
 
     values: Json
     place: str
@@ -32,12 +32,12 @@ class Broken:
 
     @property
     def pointer(self) -> str:
-        """The place as Helm writes what the schema refuses: a JSON pointer."""
+        """The path as Helm writes it for the schema: a JSON pointer."""
         return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in self.steps or ())
 
 
 def broken_values(chart: Path) -> st.SearchStrategy[Broken]:
-    """One step away from valid: from drawn values, or from those that set everything."""
+    """Values with one error: drawn values, or the values that set everything."""
     schema = ValuesSchema(chart)
     defaults = values.read(chart / "values.yaml")
     everything = yaml.load((chart / "ci/everything.yaml").read_text(encoding="utf-8"), name="everything.yaml")
@@ -122,7 +122,7 @@ RELATIONS: list[tuple[str, Json]] = [
     ("guards.deployers[0]", {"guards": {"deployers": [{"kind": "Group", "name": "system:authenticated"}]}}),
     ("priorityAndFairness.queuing.handSize", {"priorityAndFairness": {"queuing": {"queues": 1, "handSize": 2}}}),
 ]
-"""What only the templates can see: where, and what on top of valid values breaks it."""
+"""What only the templates can see: the path, and the values that break valid values."""
 
 
 def related(base: Json, relation: tuple[str, Json]) -> Broken:

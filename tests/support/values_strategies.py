@@ -1,7 +1,7 @@
-"""Values as Hypothesis draws them from the chart's own schema: valid ones, and near misses one step away from valid.
+"""Values as Hypothesis draws them from the chart's own schema: valid ones.
 
-`FromSchema` reads the keywords that our schema uses. What a schema cannot say (the relations between values) is not
-filtered but settled afterwards, by `support.values_settled`, so that every draw is used and shrinks by its own parts.
+`FromSchema` reads the keywords that our schema uses. `support.made_valid` then repairs the relations between values,
+which a schema cannot express. So every draw is used, and shrinks by its own parts.
 """
 
 import copy
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from agent_identities.chart import values
 from agent_identities.rbac import Catalogue
+from support.made_valid import made_valid
 from support.schema import Node, ValuesSchema
-from support.values_settled import settled
 
 Strategy = st.SearchStrategy[Any]
 
@@ -199,4 +199,4 @@ def valid_values(chart: Path, release_namespace: str = "agent-system") -> Strate
     defaults = values.read(chart / "values.yaml")
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
     drawn = FromSchema(ValuesSchema(chart), defaults).values()
-    return drawn.map(lambda found: settled(copy.deepcopy(found), defaults, catalogue, release_namespace))
+    return drawn.map(lambda found: made_valid(copy.deepcopy(found), defaults, catalogue, release_namespace))

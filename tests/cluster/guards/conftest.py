@@ -1,6 +1,5 @@
 """One release for each file, with only the guard of the file."""
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, only
-from support.server import RBAC, Server
+from support.namespaces import own_namespace
+from support.server import Server
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +19,7 @@ def guarded(
 ) -> Iterator[Guarded]:
     """Installs the values(namespace) of a file, with the guard in the file's GUARD = (key, name)."""
     key, name = request.module.GUARD
-    namespace = f"test-{uuid.uuid4().hex[:8]}"
-    ours = Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context)
-    ours.install(Values(overrides=only(key, request.module.values(namespace))))
-    yield Guarded(server, namespace, f"agents.{namespace}.{name}")
-    ours.uninstall()
-    for kind in ("clusterrolebindings", "clusterroles"):
-        server.delete(f"{RBAC}/{kind}?labelSelector=test%3D{namespace}")
-    server.delete(f"/api/v1/namespaces/{namespace}")
+    with own_namespace(server) as namespace:
+        ours = Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context)
+        ours.install(Values(overrides=only(key, request.module.values(namespace))))
+        yield Guarded(server, namespace, f"agents.{namespace}.{name}")

@@ -1,6 +1,6 @@
 """`agent-identities attack` with the chart's guards: a guard refuses the requests that RBAC allows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ from agent_identities.kube.client import Api
 from agent_identities.kube.kubeconfig import load
 from agent_identities.rbac import Catalogue
 from support.guarded import Guarded, pod
-from support.server import RBAC, Json, Server, eventually
-
-pytestmark = pytest.mark.cluster
+from support.server import Json, Server, eventually
 
 MakeRelease = Callable[[Helm], Release]
 GIVEN: Json = {"guards": {"enabled": True}, "agents": {"attacker": {}, "victim": {}, "bystander": {}}}
@@ -30,17 +28,13 @@ CREATE_PODS: Json = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create
 
 
 @pytest.fixture
-def guarded(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
-    """A release with all guards in force."""
-    ours = release(helm)
-    ours.install(Values(overrides=GIVEN))
+def guarded(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Guarded:
+    """All guards, in force."""
+    release(helm).install(Values(overrides=GIVEN))
     made = Guarded(server, namespace, f"agents.{namespace}.default-account")
     path = made.path("pods")
     eventually(lambda: made.refuses(server.request("POST", path, pod(None))))
-    yield made
-    ours.uninstall()
-    for kind in ("clusterrolebindings", "clusterroles"):
-        server.delete(f"{RBAC}/{kind}?labelSelector=test%3D{namespace}")
+    return made
 
 
 @pytest.fixture

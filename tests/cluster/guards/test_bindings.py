@@ -6,8 +6,6 @@ from support.guarded import Guarded
 from support.server import RBAC, Json, Server, eventually
 from support.subjects import BIND_AGENTS, account, agents, binding, group, others, user
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("bindings", "bindings")
 
 

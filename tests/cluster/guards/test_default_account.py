@@ -5,8 +5,6 @@ import pytest
 from support.guarded import Guarded, pod
 from support.server import Json, eventually
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("defaultAccount", "default-account")
 
 

@@ -5,8 +5,6 @@ import pytest
 from support.guarded import Guarded, pod, use
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("exec", "exec")
 WAYS = ("exec", "attach", "portforward", "proxy")
 

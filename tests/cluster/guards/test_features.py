@@ -11,8 +11,6 @@ from agent_identities.cluster.provide import Cluster
 from support.guarded import only
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 MakeRelease = Callable[[Helm], Release]
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 AUTHORIZATION = "/apis/authorization.k8s.io/v1"

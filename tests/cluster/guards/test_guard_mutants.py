@@ -13,17 +13,18 @@ import pytest
 
 from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
-from mutation import template_mutants
+from mutation.guard_trials import GUARD_OF, SEEN_BY, Trial, Trials, trials
+from mutation.layers import GuardsLive, templates
+from mutation.lists import Noticed, noticed
+from mutation.mutant import find
+from mutation.template import template_mutants
 from render_worker import RenderWorker, WorkerRenderer
 from support.guard_ground import ground
 from support.guard_probes import PER_AGENT, PER_TIER
-from support.guard_trials import GUARD_OF, SEEN_BY, Trial, Trials, trials
-from support.mutation import Noticed, noticed
-
-pytestmark = pytest.mark.cluster
 
 PLACES = {PER_AGENT: 4, PER_TIER: 2}
-LISTED = noticed("guards-live")
+LISTED = noticed(GuardsLive.name)
+MUTANTS = [mutant for path, text in templates() for mutant in template_mutants(path, text)]
 SHORT_TOKENS = "guard-sets:shortTokens"
 
 
@@ -38,11 +39,10 @@ def on_trial(cluster: Cluster, chart: Path, render_worker: RenderWorker) -> Iter
 
 
 @pytest.fixture(scope="module")
-def judged(on_trial: Trials, chart: Path) -> dict[str, Trial]:
+def judged(on_trial: Trials) -> dict[str, Trial]:
     def judge(listed: Noticed) -> Trial:
-        path = listed.mutant.partition(": ")[0]
-        found = template_mutants(path, (chart / path).read_text(encoding="utf-8"))
-        return on_trial.judge({path: next(one for one in found if one.id == listed.mutant).text})
+        mutant = find(MUTANTS, GuardsLive.name, listed.mutant)
+        return on_trial.judge({mutant.path: mutant.text})
 
     with ThreadPoolExecutor(sum(PLACES.values())) as pool:
         return dict(zip([one.mutant for one in LISTED], pool.map(judge, LISTED), strict=True))

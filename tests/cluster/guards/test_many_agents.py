@@ -1,6 +1,5 @@
 """The guards of thousands of agents with the longest names are accepted, in force, and within CEL's cost limits."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -10,20 +9,22 @@ from agent_identities.chart.objects import thaw
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, pod
+from support.namespaces import ADMISSION, own_namespace
 from support.server import RBAC, Json, Server, eventually
-
-pytestmark = pytest.mark.cluster
 
 NAMES = [f"agent-{number:05}-{'x' * 51}" for number in range(3000)]
 ENDS = (NAMES[0], NAMES[999], NAMES[1000], NAMES[-1])
-POLICIES = "/apis/admissionregistration.k8s.io/v1"
 VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 
 
 @pytest.fixture(scope="module")
 def fleet(server: Server, cluster: Cluster, renderer: Renderer) -> Iterator[Guarded]:
     """The guards of 3,000 agents, and the ServiceAccounts of four of these agents."""
-    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    with own_namespace(server) as namespace:
+        yield _installed(server, cluster, renderer, namespace)
+
+
+def _installed(server: Server, cluster: Cluster, renderer: Renderer, namespace: str) -> Guarded:
     values: Json = {"agents": {name: {} for name in NAMES}, "guards": {"enabled": True}}
     values["agents"]["suspect"] = {"quarantined": True}
     version = cluster.version.lstrip("v")
@@ -34,19 +35,11 @@ def fleet(server: Server, cluster: Cluster, renderer: Renderer) -> Iterator[Guar
     for name in (*ENDS, "agent-proxy", "other"):
         server.create(accounts, {"metadata": {"name": name}})
     kinds = {"Policy": "policies", "PolicyBinding": "policybindings"}
-    made = []
     for key, obj in rendered.items():
         if key.group == "admissionregistration.k8s.io":
             head, tail = key.kind.split("Policy")
-            collection = f"{POLICIES}/{head.lower()}{kinds['Policy' + tail]}"
-            server.create(collection, thaw(obj.body))
-            made.append(f"{collection}/{key.name}")
-    yield Guarded(server, namespace, f"agents.{namespace}.")
-    for path in made:
-        server.delete(path)
-    for kind in ("clusterrolebindings", "clusterroles"):
-        server.delete(f"{RBAC}/{kind}?labelSelector=test%3D{namespace}")
-    server.delete(f"/api/v1/namespaces/{namespace}")
+            server.create(f"{ADMISSION}/{head.lower()}{kinds['Policy' + tail]}", thaw(obj.body))
+    return Guarded(server, namespace, f"agents.{namespace}.")
 
 
 @pytest.fixture(scope="module")

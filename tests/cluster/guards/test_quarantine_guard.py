@@ -1,6 +1,6 @@
 """guards.quarantine: no user can recreate the objects of an agent in quarantine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -9,8 +9,6 @@ from agent_identities.chart.values import Values
 from support.guarded import Guarded, only, pod, use
 from support.installed import installed
 from support.server import RBAC, Json, Server, eventually
-
-pytestmark = pytest.mark.cluster
 
 GUARD = ("quarantine", "quarantine")
 MakeRelease = Callable[[Helm], Release]
@@ -130,7 +128,7 @@ def test_the_charts_label_is_not_sufficient(guarded: Guarded, authors: dict[str,
 
 
 @pytest.fixture
-def kept(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
+def kept(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Guarded:
     """An existing ServiceAccount with a pod and a Deployment, quarantined while they run."""
     ours = release(helm)
     agents: Json = {"suspect": {"serviceAccount": {"create": False, "name": "suspect"}}}
@@ -146,8 +144,7 @@ def kept(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> It
     agents["suspect"]["quarantined"] = True
     ours.upgrade(Values(overrides=only("quarantine", {"agents": agents})))
     eventually(lambda: refuses(guarded, server.request("POST", guarded.path("pods"), pod("suspect", "q"))))
-    yield guarded
-    ours.uninstall()
+    return guarded
 
 
 def test_an_existing_service_account_gets_no_token_and_no_pod_and_its_pods_can_be_deleted(kept: Guarded) -> None:

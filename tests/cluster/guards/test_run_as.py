@@ -8,8 +8,6 @@ from support.guarded import Guarded, use
 from support.server import Json, Server, eventually
 from support.workloads import RESOURCES, workload
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("runAs", "run-as")
 
 

@@ -20,7 +20,7 @@ def has_the_api(cluster: Cluster) -> None:
         pytest.skip(f"MutatingAdmissionPolicy v1 came with Kubernetes 1.36; this is {cluster.version}")
 
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("has_the_api")]
+pytestmark = pytest.mark.usefixtures("has_the_api")
 
 
 def values(namespace: str) -> Json:

@@ -5,8 +5,6 @@ import pytest
 from support.guarded import Guarded
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("tokenSecrets", "token-secrets")
 TYPE = "kubernetes.io/service-account-token"
 NAME = "kubernetes.io/service-account.name"

@@ -7,8 +7,6 @@ import pytest
 from support.guarded import Guarded, pod, use
 from support.server import Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 GUARD = ("tokens", "tokens")
 CLOUD = "sts.amazonaws.com"
 

@@ -1,6 +1,6 @@
 """All guards at once: they do not block the chart itself or the rest of the cluster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,10 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from support.guarded import Guarded, pod
 from support.installed import installed
+from support.namespaces import ADMISSION
 from support.server import RBAC, Json, Server, eventually
 
-pytestmark = pytest.mark.cluster
-
 HARDENED = Path(__file__).parents[3] / "values" / "hardened.yaml"
-ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 IMAGE = "registry.example/agent"
 MakeRelease = Callable[[Helm], Release]
 
@@ -69,18 +67,12 @@ def test_install_upgrade_rollback_and_uninstall_work_with_all_guards(
 
 
 @pytest.fixture
-def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Iterator[Guarded]:
-    """values/hardened.yaml with its guards in force. Deletes each guard, because a test can delete Helm's record."""
+def hardened(server: Server, release: MakeRelease, helm: Helm, namespace: str) -> Guarded:
+    """values/hardened.yaml with its guards in force."""
     release(helm).install(Values.read([HARDENED]))
     guarded = Guarded(server, namespace, "")
     eventually(lambda: in_force(guarded))
-    yield guarded
-    served = {resource["name"] for resource in server.get(ADMISSION)["resources"]}
-    for kind in ("validating", "mutating"):
-        for collection in {f"{kind}admissionpolicies", f"{kind}admissionpolicybindings"} & served:
-            for name in server.names(f"{ADMISSION}/{collection}"):
-                if f".{namespace}." in name:
-                    server.delete(f"{ADMISSION}/{collection}/{name}")
+    return guarded
 
 
 def test_a_kubelet_can_run_the_charts_pods(server: Server, hardened: Guarded) -> None:

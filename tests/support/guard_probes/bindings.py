@@ -1,6 +1,17 @@
 """guards.bindings: who may give rights to agents."""
 
-from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, create, patch, replace
+from support.guard_probes.model import (
+    ELSEWHERE,
+    END,
+    HERE,
+    PER_AGENT,
+    PER_TIER,
+    ProbeRequest,
+    Table,
+    create,
+    patch,
+    replace,
+)
 from support.guard_probes.stage import everybodys
 from support.server import Json
 from support.subjects import account, agents, binding, group, others, user
@@ -10,11 +21,11 @@ PLACES = {"here": HERE, "elsewhere": ELSEWHERE, "cluster": ""}
 _KINDS = {"here": "RoleBinding", "elsewhere": "RoleBinding", "cluster": "ClusterRoleBinding"}
 
 
-def bind(place: str, *subjects: Json) -> Request:
+def bind(place: str, *subjects: Json) -> ProbeRequest:
     return create("rolebindings" if place != "cluster" else "clusterrolebindings", binding(*subjects), PLACES[place])
 
 
-def rebind(name: str, *subjects: Json) -> Request:
+def rebind(name: str, *subjects: Json) -> ProbeRequest:
     return replace("rolebindings", name, binding(*subjects, name=name))
 
 

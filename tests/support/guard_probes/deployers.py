@@ -2,7 +2,7 @@
 
 from support.guard_probes.bindings import bind
 from support.guard_probes.exec import connect, through
-from support.guard_probes.model import HERE, PER_AGENT, PER_TIER, Request, Table, made
+from support.guard_probes.model import HERE, PER_AGENT, PER_TIER, ProbeRequest, Table, made
 from support.guard_probes.run_as import run
 from support.subjects import account
 
@@ -31,7 +31,9 @@ _asked = {"resource": "serviceaccounts", "verb": "use", "namespace": HERE, "name
 RUN.admits(
     "its instance in quarantine, for when it is back",
     "deployer",
-    Request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": {"resourceAttributes": _asked}}),
+    ProbeRequest(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": {"resourceAttributes": _asked}}
+    ),
     passes=lambda answer: made(answer) and bool(answer.body["status"]["allowed"]),
     **_ON,
 )

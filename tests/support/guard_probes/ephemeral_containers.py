@@ -1,11 +1,11 @@
 """guards.ephemeralContainers: who may debug an agent's pod."""
 
-from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, patch
+from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, ProbeRequest, Table, patch
 
 TABLE = Table("ephemeralContainers", "ephemeral-containers")
 
 
-def debug(name: str, namespace: str = HERE) -> Request:
+def debug(name: str, namespace: str = HERE) -> ProbeRequest:
     container = {"name": "debug", "image": "registry.example/shell:1"}
     return patch("pods", f"{name}/ephemeralcontainers", {"spec": {"ephemeralContainers": [container]}}, namespace)
 

@@ -1,15 +1,15 @@
 """guards.exec: who gets into the pods of the agents' namespace."""
 
 from agent_identities.kube.client import Answer
-from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, collection
+from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, ProbeRequest, Table, collection
 
 TABLE = Table("exec", "exec")
 WAYS = ("exec", "attach", "portforward", "proxy")
 
 
-def connect(way: str, namespace: str = HERE) -> Request:
+def connect(way: str, namespace: str = HERE) -> ProbeRequest:
     query = "?command=sh&stdout=true" if way == "exec" else ""
-    return Request("POST", f"{collection('pods', namespace)}/a/{way}{query}", {})
+    return ProbeRequest("POST", f"{collection('pods', namespace)}/a/{way}{query}", {})
 
 
 def through(answer: Answer) -> bool:

@@ -21,7 +21,7 @@ _RBAC = ("rolebindings", "clusterrolebindings")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProbeRequest:
     """One request; ``path`` with its query. PATCH is a strategic merge patch."""
 
     method: str
@@ -43,17 +43,17 @@ def collection(resource: str, namespace: str = HERE) -> str:
     return f"{group}/namespaces/{namespace}/{resource}" if namespace else f"{group}/{resource}"
 
 
-def create(resource: str, body: Json, namespace: str = HERE) -> Request:
-    return Request("POST", collection(resource, namespace) + DRY, body)
+def create(resource: str, body: Json, namespace: str = HERE) -> ProbeRequest:
+    return ProbeRequest("POST", collection(resource, namespace) + DRY, body)
 
 
-def patch(resource: str, name: str, body: Json, namespace: str = HERE) -> Request:
+def patch(resource: str, name: str, body: Json, namespace: str = HERE) -> ProbeRequest:
     """``name`` may end in a subresource: p/scale."""
-    return Request("PATCH", f"{collection(resource, namespace)}/{name}{DRY}", body)
+    return ProbeRequest("PATCH", f"{collection(resource, namespace)}/{name}{DRY}", body)
 
 
-def replace(resource: str, name: str, body: Json, namespace: str = HERE) -> Request:
-    return Request("PUT", f"{collection(resource, namespace)}/{name}{DRY}", body)
+def replace(resource: str, name: str, body: Json, namespace: str = HERE) -> ProbeRequest:
+    return ProbeRequest("PUT", f"{collection(resource, namespace)}/{name}{DRY}", body)
 
 
 def made(answer: Answer) -> bool:
@@ -72,7 +72,7 @@ class Probe:
     guard: str
     title: str
     who: str
-    request: Request
+    request: ProbeRequest
     policy: str
     refused: tuple[str, ...] | None = None
     passes: Callable[[Answer], bool] = made
@@ -98,11 +98,11 @@ class Table:
         self.policy = policy
         self.probes: list[Probe] = []
 
-    def refuses(self, title: str, who: str, request: Request, *parts: str, **more: Any) -> None:
+    def refuses(self, title: str, who: str, request: ProbeRequest, *parts: str, **more: Any) -> None:
         """Expected: the policy's refusal, with these parts in its message."""
         assert parts, f"{title}: a refusal without words could be an error of its expression"
         self.probes.append(Probe(self.guard, title, who, request, self.policy, parts, **more))
 
-    def admits(self, title: str, who: str, request: Request, **more: Any) -> None:
+    def admits(self, title: str, who: str, request: ProbeRequest, **more: Any) -> None:
         """Expected: the request comes through."""
         self.probes.append(Probe(self.guard, title, who, request, self.policy, **more))

@@ -1,7 +1,18 @@
 """guards.quarantine: what is quarantined stays out, whoever brings it back."""
 
 from support.guard_probes.bindings import bind, rebind
-from support.guard_probes.model import ELSEWHERE, END, HERE, PER_AGENT, PER_TIER, Request, Table, create, patch, replace
+from support.guard_probes.model import (
+    ELSEWHERE,
+    END,
+    HERE,
+    PER_AGENT,
+    PER_TIER,
+    ProbeRequest,
+    Table,
+    create,
+    patch,
+    replace,
+)
 from support.guard_probes.run_as import of_template, run
 from support.guard_probes.stage import everybodys
 from support.guard_probes.tokens import request
@@ -23,7 +34,7 @@ def lifts(entry: str) -> str:
     return f"the agent is quarantined. To end the quarantine: agents: {{{entry}: {{quarantined: false}}}}{END}"
 
 
-def named(name: str, labels: Json | None = None) -> Request:
+def named(name: str, labels: Json | None = None) -> ProbeRequest:
     return create("serviceaccounts", {"metadata": {"name": name, "labels": labels or {}}})
 
 
@@ -102,7 +113,7 @@ for name, entry in (("suspect", "suspect"), ("team-3", "team")):
 PODS.admits("its namesake elsewhere", "dev", run("deployments", "kept-bot", ELSEWHERE))
 
 
-def _labelled(labels: Json) -> Request:
+def _labelled(labels: Json) -> ProbeRequest:
     given = run("deployments", "suspect")
     given.body["metadata"]["labels"] = labels
     return given
@@ -191,7 +202,7 @@ for place in ("here", "elsewhere", "cluster"):
     BINDINGS.admits(f"{place}: nobody", "dev", bind(place))
 
 
-def _ours(*subjects: Json, labels: Json = OURS) -> Request:
+def _ours(*subjects: Json, labels: Json = OURS) -> ProbeRequest:
     given = binding(*subjects)
     given["metadata"]["labels"] = labels
     return create("rolebindings", given)

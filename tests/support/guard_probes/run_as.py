@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from support.guard_probes.model import ELSEWHERE, END, PER_AGENT, PER_TIER, Request, Table, create, patch
+from support.guard_probes.model import ELSEWHERE, END, PER_AGENT, PER_TIER, ProbeRequest, Table, create, patch
 from support.guard_probes.stage import NOWHERE
 from support.server import Json
 from support.workloads import RESOURCES, workload
@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-def run(resource: str, account: str | None, namespace: str = "$ns", **field: Any) -> Request:
+def run(resource: str, account: str | None, namespace: str = "$ns", **field: Any) -> ProbeRequest:
     return create(
         resource, workload(resource, account, automountServiceAccountToken=False, **NOWHERE, **field)[1], namespace
     )

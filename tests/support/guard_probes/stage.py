@@ -29,7 +29,7 @@ ACCOUNTS = (
 )
 """Not suspect and team-3: the accounts of the quarantined are gone, where the chart makes them."""
 
-CROWD = 1500
+LARGE_FLEET = 1500
 """Subjects of a large binding: an update of its labels must not cost more than an expression may."""
 
 SECRET_TYPE = "kubernetes.io/service-account-token"
@@ -92,8 +92,8 @@ def here() -> list[Thing]:
         (collection("rolebindings"), binding(account("a", HERE), name="held")),
         (collection("rolebindings"), binding(account("kept-bot", HERE), name="kept")),
         (collection("rolebindings"), binding(user("somebody"), name="somebodys")),
-        (collection("rolebindings"), binding(*[account("a", HERE)] * CROWD, name="crowd")),
-        (collection("rolebindings"), binding(*[account("kept-bot", HERE)] * CROWD, name="crowd-kept")),
+        (collection("rolebindings"), binding(*[account("a", HERE)] * LARGE_FLEET, name="crowd")),
+        (collection("rolebindings"), binding(*[account("kept-bot", HERE)] * LARGE_FLEET, name="crowd-kept")),
         (collection("rolebindings"), everybodys()),
         (collection("rolebindings"), {k: v for k, v in binding(name="empty").items() if k != "subjects"}),
         (collection("clusterrolebindings", ""), binding(account("a", HERE), name="$ns-held")),

@@ -8,7 +8,7 @@ from support.guard_probes.model import (
     HERE,
     PER_AGENT,
     PER_TIER,
-    Request,
+    ProbeRequest,
     Table,
     collection,
     create,
@@ -26,15 +26,15 @@ _AGENT_MODE = {"modes": (PER_AGENT,)}
 _TIER_MODE = {"modes": (PER_TIER,)}
 
 
-def request(account: str, *, bound: bool = True, namespace: str = HERE, **spec: Any) -> Request:
+def request(account: str, *, bound: bool = True, namespace: str = HERE, **spec: Any) -> ProbeRequest:
     """A TokenRequest; by default as a good user makes it."""
     good: Json = {"expirationSeconds": 600}
     if bound:
         good["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": account}
-    return Request("POST", f"{collection('serviceaccounts', namespace)}/{account}/token", {"spec": good | spec})
+    return ProbeRequest("POST", f"{collection('serviceaccounts', namespace)}/{account}/token", {"spec": good | spec})
 
 
-def admit(account: str, *sources: Json, name: str = "t", namespace: str = HERE, **spec: Any) -> Request:
+def admit(account: str, *sources: Json, name: str = "t", namespace: str = HERE, **spec: Any) -> ProbeRequest:
     """A pod with a volume of tokens."""
     projected = {"sources": [{"serviceAccountToken": {"path": f"t{n}", **s}} for n, s in enumerate(sources)]}
     volumes: Json = {"volumes": [{"name": name, "projected": projected}]} if sources else {}

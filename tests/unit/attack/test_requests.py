@@ -84,7 +84,7 @@ def test_an_entry_has_only_known_fields(entry: dict[str, Any]) -> None:
 def test_every_rule_of_a_request_is_in_the_catalogue(catalogue: Catalogue) -> None:
     named = {entry["rule"] for entry in LISTED.values() if "rule" in entry}
     assert named <= {risk.id for risk in catalogue.risks}
-    assert len(named) > 35
+    assert named
 
 
 def test_there_are_positive_controls_and_requests_with_invalid_tokens() -> None:
@@ -111,7 +111,7 @@ NO_DRY_RUN = {("pods", "exec"), ("pods", "portforward"), ("nodes", "proxy")}
 
 
 def test_requests_that_write_are_dry_runs_or_name_absent_objects(catalogue: Catalogue) -> None:
-    checked = 0
+    verbs = set()
     for request, info in writes(catalogue):
         if info.resource in REVIEWS:
             continue
@@ -120,8 +120,8 @@ def test_requests_that_write_are_dry_runs_or_name_absent_objects(catalogue: Cata
             assert dry or info.name == ABSENT, request
         else:
             assert dry, request
-        checked += 1
-    assert checked > 300
+        verbs.add(info.verb)
+    assert verbs >= {"create", "update", "patch", "delete", "deletecollection"}
 
 
 def test_exec_attach_and_port_forward_name_absent_pods(catalogue: Catalogue) -> None:
@@ -130,7 +130,7 @@ def test_exec_attach_and_port_forward_name_absent_pods(catalogue: Catalogue) -> 
         for request in of_a_busy_agent(catalogue)
         if request.needs.subresource in ("exec", "attach", "portforward")
     ]
-    assert len(tried) > 5
+    assert {request.needs.subresource for request in tried} == {"exec", "attach", "portforward"}
     assert {request.needs.name for request in tried} == {ABSENT}
 
 
@@ -150,7 +150,7 @@ def test_the_body_of_a_deletion_has_the_dry_run_because_the_server_ignores_the_q
 
 def test_a_delete_collection_request_selects_no_object(catalogue: Catalogue) -> None:
     many = [request for request, info in writes(catalogue) if info.verb == "deletecollection"]
-    assert len(many) > 10
+    assert many
     for request in many:
         selector = parse_qs(urlsplit(request.path).query)["labelSelector"]
         assert selector == ["agent-identities/nothing=nothing"], request
@@ -270,7 +270,10 @@ def test_the_proxy_sends_the_requests_as_each_proxied_agent(catalogue: Catalogue
     ]
     assert {request.target for request in through} == {"c"}
     assert {request.headers["Impersonate-User"] for request in through} == {"system:serviceaccount:agent-system:c"}
-    assert len(through) > 60
+    listed = {entry["id"] for entry in entries()}
+    direct = [each for each in attack_requests(attacker(mixed), catalogue, {}) if each.token is TokenKind.OWN]
+    as_itself = {each.id for each in direct if not (each.control or each.asks or each.impersonates)} & listed
+    assert as_itself <= {request.id.removeprefix("through-proxy-") for request in through}
     assert not [
         request
         for request in attack_requests(attacker(mixed), catalogue, {})

@@ -1,26 +1,18 @@
 """The commands trace and rightsize, with a real log."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from support.audit import Json, event
+from support.commands import agent_identities
+from support.commands import in_process as run
 
 EXCERPT = Path(__file__).with_name("excerpt.jsonl")
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
-
-
-def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", "from agent_identities.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "120"}
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment, timeout=120)
-    assert b"Traceback" not in done.stderr
-    return done
 
 
 def log(*events: Json) -> bytes:
@@ -28,7 +20,9 @@ def log(*events: Json) -> bytes:
 
 
 def test_a_log_with_only_agents_is_100_percent_attributed() -> None:
-    done = run("trace", "-", "-n", "team", stdin=log(event("reader")))
+    """By a process of its own, which reads a pipe."""
+    command = agent_identities("trace", "-", "-n", "team")
+    done = subprocess.run(command, input=log(event("reader")), capture_output=True, check=False)
     assert (done.returncode, b"100 % attributed" in done.stdout) == (0, True)
 
 

@@ -7,16 +7,16 @@ from agent_identities.audit.trace import Limits
 from support.audit import Json, event, issue, traced
 
 LIMITS = Limits(
-    uses=100,
+    uses=50,
     uses_of_agent=20,
-    names=200,
-    names_of_use=50,
-    credentials=100,
-    requests_under_way=50,
+    names=100,
+    names_of_use=20,
+    credentials=50,
+    requests_under_way=25,
     problems=5,
     namespaces=10,
 )
-FULL = 2_000
+FULL = 500
 """The number of events that reaches every limit."""
 
 

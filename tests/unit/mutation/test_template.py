@@ -6,7 +6,7 @@ import pytest
 
 from mutation import template_mutants
 from mutation.blocks import blocks
-from mutation.coverage import around, branches, first_reached, probed
+from mutation.coverage import around, branches, first_reached, marked
 
 TEMPLATE = """\
 {{- /* A comment, with {{ braces }} and an {{- end }} */}}
@@ -22,7 +22,7 @@ fail: {{ fail "no {{- end }} here" }}
 
 
 def mutated(text: str) -> dict[str, str]:
-    """Operator and line -> what the mutant says, whole."""
+    """Id without the file -> what the mutant says, whole."""
     return {mutant.id.removeprefix("t.yaml: "): mutant.text for mutant in template_mutants("t.yaml", text)}
 
 
@@ -44,33 +44,70 @@ def test_every_mutant_is_another_text_and_has_an_id_of_its_own() -> None:
         blocks(mutant.text)  # still a template
 
 
-def test_each_operator_does_what_its_name_says() -> None:
-    found = mutated(TEMPLATE)
-    condition = "{{- if and .on (not .off) }}"
-    for title, old, new in (
-        ("drop line: name: {{ $name | quote }}", "name: {{ $name | quote }}\n", ""),
-        ("drop function: name: {{ $name | quote }} [| quote -> ]", " | quote", ""),
-        (
-            f"negate: {condition} [if and .on (not .off) -> if not (and .on (not .off))]",
-            "if and .on (not .off)",
-            "if not (and .on (not .off))",
-        ),
-        (f"always: {condition} [if and .on (not .off) -> if true]", "if and .on (not .off)", "if true"),
-        (f"never: {condition} [if and .on (not .off) -> if false]", "if and .on (not .off)", "if false"),
-        (f"swap: {condition} [and -> or]", "and .on", "or .on"),
+CONDITION = "if and .on (not .off)"
+
+
+@pytest.mark.parametrize(
+    ("id_", "old", "new"),
+    [
+        ("drop line: name: {{$1 | quote}}", "name: {{ $name | quote }}\n", ""),
+        ("drop function: $1 | quote [| quote -> ]", " | quote", ""),
+        (f"negate: {CONDITION}", CONDITION, "if not (and .on (not .off))"),
+        (f"always: {CONDITION}", CONDITION, "if true"),
+        (f"never: {CONDITION}", CONDITION, "if false"),
+        (f"swap: {CONDITION} [and -> or]", "and .on", "or .on"),
         ("drop item: verbs: [get, list] [[get, list] -> [list]]", "[get, list]", "[list]"),
-    ):
-        wanted = TEMPLATE.replace(old, new, 1)
-        assert wanted in found.values(), title
+        ("only the first: range $1, $2 := .agents", "{{- end }}\n{{- end }}", "{{- end }}\n{{ break }}{{- end }}"),
+        (f"empty else: {CONDITION}", '\nfail: {{ fail "no {{- end }} here" }}\n', ""),
+    ],
+)
+def test_each_operator_does_what_its_name_says(id_: str, old: str, new: str) -> None:
+    assert mutated(TEMPLATE)[id_] == TEMPLATE.replace(old, new, 1)
 
 
-def test_ids_survive_lines_that_come_before() -> None:
-    later = "first: line\n" + TEMPLATE
-    assert mutated(TEMPLATE).keys() <= mutated(later).keys()
+DEFINED = """\
+{{- define "agent-identities.validate" -}}
+{{- range $index, $tier := .tiers }}
+{{- if eq $tier.scope "Cluster" }}{{ include "agent-identities.problem" (list $ (printf "tiers[%d]" $index) (printf "has the name %q. Remove it." $tier.name)) }}{{ end }}
+{{- end }}
+{{- end }}
+"""  # noqa: E501  # as templates are
+HEAD = '{{- define "agent-identities.validate" -}}\n'
+SAME_MEANING = {
+    "another line before": (HEAD, HEAD + "{{- $x := 1 }}\n"),
+    "another define before": (HEAD, '{{ define "y" }}a: 1{{ end }}\n' + HEAD),
+    "a renamed variable": ("$tier", "$each"),
+    "another renamed variable": ("$index", "$number"),
+    "reformatted": ('{{- if eq $tier.scope "Cluster" }}', '    {{-   if eq $tier.scope   "Cluster" -}}'),
+    "a reworded message": ("has the name %q. Remove it.", "uses the reserved name %q. Choose another name."),
+}
 
 
-def test_the_same_line_again_is_numbered() -> None:
+@pytest.mark.parametrize(("old", "new"), SAME_MEANING.values(), ids=SAME_MEANING.keys())
+def test_ids_outlive_an_edit_that_does_not_change_their_action(old: str, new: str) -> None:
+    edited = DEFINED.replace(old, new)
+    assert edited != DEFINED
+    assert mutated(DEFINED).keys() <= mutated(edited).keys()
+
+
+def test_an_id_names_the_define_and_the_changed_action() -> None:
+    assert {
+        't.yaml validate: other word: if eq $1.scope "Cluster" ["Cluster" -> "Clusterx"]',
+        "t.yaml validate: only the first: range $1, $2 := .tiers",
+        't.yaml validate: empty: define "agent-identities.validate"',
+    } <= mutated(DEFINED).keys()
+
+
+def test_of_a_message_the_remediation_is_cut_and_no_word_is_changed() -> None:
+    cut = [text for id_, text in mutated(DEFINED).items() if "has the name" not in text or "Remove" not in text]
+    assert any('"has the name %q"' in text for text in cut)
+    assert not any("Remove it.x" in text for text in mutated(DEFINED).values())
+
+
+def test_the_same_again_is_numbered_within_its_define() -> None:
     assert {"drop line: a: 1", "drop line: a: 1 #2"} <= mutated("a: 1\nb: 2\na: 1\n").keys()
+    two = '{{ define "x" }}\na: 1\n{{ end }}{{ define "y" }}\na: 1\n{{ end }}'
+    assert {"t.yaml x: drop line: a: 1", "t.yaml y: drop line: a: 1"} <= mutated(two).keys()
 
 
 def test_comments_of_yaml_have_no_mutants() -> None:
@@ -80,8 +117,8 @@ def test_comments_of_yaml_have_no_mutants() -> None:
 def test_each_branch_gets_a_probe_of_its_own() -> None:
     found = list(branches("t.yaml", TEMPLATE))
     assert [(one.line, one.code.split()[0]) for one in found] == [(1, "the"), (2, "range"), (4, "if"), (6, "else")]
-    probes = re.findall(r'fail "(probe [^"]*)"', probed(TEMPLATE, found))
-    reached = [first_reached(f"Error: execution error at (t.yaml:2:9): {probe}") for probe in probes]
+    markers = re.findall(r'fail "(marker [^"]*)"', marked(TEMPLATE, found))
+    reached = [first_reached(f"Error: execution error at (t.yaml:2:9): {marker}") for marker in markers]
     assert reached == [("t.yaml", one.start) for one in found]
     assert first_reached("another problem") is None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.toolchain import ToolchainError, provide
+from agent_identities.toolchain import ToolchainError
 from agent_identities.toolchain.build import build
 from agent_identities.toolchain.pinned import Component
 from agent_identities.toolchain.progress import Display
@@ -161,13 +161,6 @@ def test_an_interrupted_build_kills_go_and_its_compilers_and_leaves_no_files(
     process.communicate()
     _wait_for(lambda: not any(_runs(pid) for pid in pids))
     assert _entries(cache) == set()
-
-
-@pytest.mark.cluster
-def test_kubeconform_is_built_from_its_pin(monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = provide(["kubeconform"], progress=False)["kubeconform"]
-    printed = subprocess.run([tool.path, "-v"], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == f"v{tool.version}"
 
 
 def _runs(pid: int) -> bool:

@@ -59,7 +59,7 @@ class Variant:
 
 
 @dataclass(frozen=True, eq=False)
-class NearMiss(Variant):
+class OutOfBounds(Variant):
     """Values that the schema must refuse at ``place``, a JSON pointer, for what was changed at ``steps``.
 
     ``keywords`` of the schema refuse it; those in ``through`` are the references that lead there.
@@ -91,7 +91,7 @@ class _Place:
 Changes = Callable[[Node, Any], Iterator[Any]]
 
 
-class Surroundings:
+class Boundaries:
     """Finds the values around each constraint of a chart's schema."""
 
     def __init__(self, chart: Path) -> None:
@@ -120,7 +120,7 @@ class Surroundings:
                     yield variant
                     yield Variant(given, parent.pointer, _at(variant.merged, parent.steps), self.defaults)
 
-    def outside(self) -> Iterator[NearMiss]:
+    def outside(self) -> Iterator[OutOfBounds]:
         """One step outside of every constraint."""
         seen: set[str] = set()
         for base in self.bases:
@@ -133,7 +133,7 @@ class Surroundings:
                     below, instance, error, pointer, through = errors[0]
                     where = "".join(f"/{escape(str(step))}" for step in (*below.steps, *error))
                     keywords = frozenset(one[3] for one in errors)
-                    yield NearMiss(
+                    yield OutOfBounds(
                         variant.given, _parent_of(pointer), instance, self.defaults, where, steps, keywords, through
                     )
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from support.promised.plan import Agent, Json, Plan
+from agent_identities.declaration import TokenSettings
+from support.expected_manifests.plan import Agent, Json, Plan
 
 OF_THE_POD = (
     "affinity",
@@ -28,13 +29,13 @@ OF_THE_CONTAINER = (
 
 
 def accounts(plan: Plan) -> Iterator[Json]:
-    """The proxy's ServiceAccount, and one for each agent whose account nobody else makes."""
+    """The ServiceAccount of the proxy, and of each agent whose account the chart creates."""
     yield _account(plan, plan.proxy["name"], plan.proxy.get("labels") or {}, plan.proxy.get("annotations") or {})
     for agent in plan.agents:
-        if (agent.given.get("serviceAccount") or {}).get("create") is not False:
+        if agent.identity.created:
             labels = {**agent.labels, **(agent.given.get("labels") or {})}
             annotations = {**(agent.given.get("annotations") or {}), **_for_clouds(agent)}
-            yield _account(plan, agent.name, labels, annotations, automount=agent.token["mode"] == "automount")
+            yield _account(plan, agent.name, labels, annotations, automount=agent.token.mode == "automount")
 
 
 def _account(plan: Plan, name: str, labels: Json, annotations: Json, *, automount: bool = False) -> Json:
@@ -67,10 +68,8 @@ def _for_clouds(agent: Agent) -> Json:
 def workloads(plan: Plan) -> Iterator[Json]:
     """A Deployment for each agent with a workload, and the proxy's."""
     if workload := plan.proxy.get("workload"):
-        token = {"mode": "projected", "expirationSeconds": 3600} | (plan.proxy.get("token") or {})
-        yield _deployment(
-            plan, plan.proxy["name"], {"agent-identities/proxy": plan.proxy["name"]}, workload, token, {}, {}
-        )
+        labels = {"agent-identities/proxy": plan.proxy["name"]}
+        yield _deployment(plan, plan.proxy["name"], labels, workload, plan.declaration.proxy.token, {}, {})
     for agent in plan.agents:
         if workload := agent.given.get("workload"):
             yield deployment_of(plan, agent, workload)
@@ -83,7 +82,7 @@ def deployment_of(plan: Plan, agent: Agent, workload: Json) -> Json:
 
 
 def _deployment(
-    plan: Plan, name: str, labels: Json, workload: Json, token: Json, tokens: dict[str, Json], pod_labels: Json
+    plan: Plan, name: str, labels: Json, workload: Json, token: TokenSettings, tokens: dict[str, Json], pod_labels: Json
 ) -> Json:
     mounts, volumes = _tokens(token, tokens)
     user = int(workload.get("runAsUser") or 65532)
@@ -99,7 +98,7 @@ def _deployment(
     }
     spec = {
         "serviceAccountName": name,
-        "automountServiceAccountToken": token["mode"] == "automount",
+        "automountServiceAccountToken": token.mode == "automount",
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": user,
@@ -133,12 +132,12 @@ def _deployment(
     }
 
 
-def _tokens(token: Json, tokens: dict[str, Json]) -> tuple[list[Json], list[Json]]:
+def _tokens(token: TokenSettings, tokens: dict[str, Json]) -> tuple[list[Json], list[Json]]:
     """(mounts, volumes): the agent's own token where clients look for it, and one file for each other audience."""
     mounts, volumes = [], []
-    if token["mode"] == "projected":
-        own = {"path": "token", "expirationSeconds": int(token["expirationSeconds"])}
-        own |= {"audience": token["audience"]} if token.get("audience") else {}
+    if token.mode == "projected":
+        own = {"path": "token", "expirationSeconds": token.expiration_seconds}
+        own |= {"audience": token.audience} if token.audience else {}
         root = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
         namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
         sources = [

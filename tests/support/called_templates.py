@@ -1,6 +1,7 @@
-"""Templates of the chart that only others call: parents, by probes that stand beside the chart's own files; and risks.
+"""Templates of the chart that other templates call: those for parent charts, and the search for risks.
 
-A probe prints objects of a kind of its own, which the invariants of this module read.
+A calling template is rendered beside the chart's own files. It prints objects of the kind `Caller`, which the
+invariants of this module read.
 """
 
 import json
@@ -10,30 +11,30 @@ from typing import Any, Final
 
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.rbac import PolicyRule
-from support import promised
-from support.promised.workloads import deployment_of
-from support.risks import PLACES, PROBE, RISKS, Rules, asked_of_templates, expected, near, resource_rules
+from support import expected_manifests
+from support.expected_manifests.workloads import deployment_of
+from support.risks import CALLER, PLACES, RISKS, Rules, asked_of_templates, expected, near, resource_rules
 
 Json = dict[str, Any]
-KIND: Final = "Probe"
+KIND: Final = "Caller"
 
-PATH: Final = "templates/first/of/all/probe.yaml"
-"""Helm renders what lies deepest first; so a parent's probe finds nothing resolved."""
+PATH: Final = "templates/first/of/all/caller.yaml"
+"""Helm renders what lies deepest first; so the calling template of a parent finds nothing resolved."""
 
 PARENT: Final = """\
-{{- $probe := .Values.global.probe }}
+{{- $caller := .Values.global.caller }}
 {{- $charts := dict "agent-identities" $ "fleet" $ "f" $ "e" $ "d" $ "c" $ "b" $ "a" $ }}
-{{- if $probe.alone }}{{ $charts = dict }}{{ end }}
+{{- if $caller.alone }}{{ $charts = dict }}{{ end }}
 {{- $root := dict "Chart" .Chart "Subcharts" $charts }}
-{{- range $name := $probe.agents }}
+{{- range $name := $caller.agents }}
 {{- $call := dict "root" $root "agent" $name }}
-{{- with $probe.chart }}{{ $_ := set $call "chart" . }}{{ end }}
+{{- with $caller.chart }}{{ $_ := set $call "chart" . }}{{ end }}
 ---
-apiVersion: probe/v1
-kind: Probe
+apiVersion: caller/v1
+kind: Caller
 metadata: {name: {{ $name | quote }}}
-{{- if $probe.parts }}
-{{- range $part := $probe.parts }}
+{{- if $caller.parts }}
+{{- range $part := $caller.parts }}
 {{ $part }}: {{ include (printf "agent-identities.%s" $part) $call | quote }}
 {{- end }}
 {{- else }}
@@ -48,9 +49,9 @@ pod: {{ include "agent-identities.pod" $call | fromYaml | toJson }}
 {{- end }}
 """
 
-RISKS_PROBE: Final = (
-    PROBE.replace(".Values.cases", ".Values.global.cases")
-    + "apiVersion: probe/v1\nkind: Probe\nmetadata: {name: risks}\n"
+RISKS_CALLER: Final = (
+    CALLER.replace(".Values.cases", ".Values.global.cases")
+    + "apiVersion: caller/v1\nkind: Caller\nmetadata: {name: risks}\n"
 )
 
 
@@ -94,7 +95,7 @@ def risks_broken(objects: Objects) -> Iterator[str]:
                 yield f"{[rule.to_manifest() for rule in rules]} in {place}: {answer['met']}, not {wanted}"
 
 
-def parents_broken(plan: promised.Plan, objects: Objects) -> Iterator[str]:
+def parents_broken(plan: expected_manifests.Plan, objects: Objects) -> Iterator[str]:
     """Where a parent's pod would not be that of the agent."""
     agents = {agent.name: agent for agent in plan.agents}
     for obj in objects.of_kind(KIND):
@@ -127,25 +128,20 @@ def parents_broken(plan: promised.Plan, objects: Objects) -> Iterator[str]:
                 yield f"{obj.name}: {part} is {json.dumps(thaw(obj.body[part]))}, not {json.dumps(value)}"
 
 
-PARENTS_REFUSED: Final[tuple[tuple[Json, tuple[str, ...]], ...]] = (
-    (
-        {"agents": ["nobody"]},
-        ('there is no agent "nobody"', "Known agents: old, on-aws, on-azure, ", "nobody: {}", "agent-identities:"),
-    ),
-    ({"agents": ["triage"]}, ('there is no agent "triage"', "triage-1")),
-    ({"agents": ["suspect"]}, ('"suspect" is quarantined', '"suspect") }} ...')),
-    ({"agents": ["shopper"]}, ('"shopper" is proxied', "shopper: {access: direct}", "agent-identities:")),
+PARENTS_REFUSED: Final[tuple[tuple[Json, tuple[str, ...], bool], ...]] = (
+    ({"agents": ["nobody"]}, ('"nobody"', "old, on-aws, on-azure, ", "agent-identities:"), True),
+    ({"agents": ["triage"]}, ('"triage"', "triage-1"), False),
+    ({"agents": ["suspect"]}, ('"suspect"', "agent-identities.runs", '"suspect") }} ...'), False),
+    ({"agents": ["shopper"]}, ('"shopper"', "agent-identities:"), True),
     (
         {"agents": ["suspect"], "chart": "fleet"},
-        ('"suspect" is quarantined', "agent-identities.runs", '"suspect" "chart" "fleet")'),
+        ('"suspect"', "agent-identities.runs", '"suspect" "chart" "fleet")'),
+        False,
     ),
     (
         {"agents": ["worker"], "chart": "none"},
-        (
-            'no enabled dependency "none"',
-            "Its dependencies: a, agent-identities, b, c, d, e, f, fleet",
-            '"worker" "chart" "the-alias"',
-        ),
+        ('"none"', "a, agent-identities, b, c, d, e, f, fleet", '"worker" "chart" "the-alias"'),
+        False,
     ),
 )
-"""What a parent asks for wrongly, of everything.yaml, and what it is told."""
+"""Wrong calls for everything.yaml: the arguments, what the message must name, and whether it has YAML to write."""

@@ -1,4 +1,4 @@
-"""Drawn values made valid: what contradicts is taken out, what is missing is put in, and nothing else is changed."""
+"""Makes drawn values valid: removes contradictions, adds what is missing, and changes nothing else."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 Json = dict[str, Any]
 
 
-def settled(values: Json, defaults: Json, catalogue: Catalogue, release_namespace: str) -> Json:
+def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_namespace: str) -> Json:
     """The values, valid by every rule of the chart's templates."""
     full = with_defaults(values, defaults)
     proxy = full["proxy"]["name"]
@@ -209,7 +209,7 @@ def _guards(values: Json, full: Json) -> None:
 
 
 def _accept(values: Json, catalogue: Catalogue, namespace: str) -> None:
-    """Each tier takes on purpose the critical and high risks that its rules meet where it is granted."""
+    """Each tier accepts the critical and high risks that its rules match where it is granted."""
     for name, tier in {**values["tiers"], "proxy": values.get("proxy", {})}.items():
         rules = [PolicyRule.from_manifest(rule) for rule in tier.get("rules", ())]
         wide = tier.get("scope") == "Cluster"

@@ -1,19 +1,19 @@
-"""Which branches of the templates each case renders: a change in one that it does not, it cannot show."""
+"""The branches of the templates that each case renders. A case cannot notice a change in another branch."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mutation.coverage import Branch, around, branches, first_reached, probed
+from mutation.coverage import Branch, around, branches, first_reached, marked
 from render_worker import WorkerRenderer
-from support.invariants import Case
+from support.cases import Case
 
-Place = tuple[str, int]
+Position = tuple[str, int]
 THREADS = 4
 
 
 class Reach:
-    """Found with probes in all branches at once: each render names the first it comes to, which loses its own then.
+    """Found with markers in all branches at once: each render names the first it comes to, which loses its own then.
 
     Most cases come to what others come to. So what the first one of their sort reaches is taken for granted:
     ``may_show`` may say yes too often, and never no too often. ``unreached`` is exact.
@@ -25,19 +25,19 @@ class Reach:
         sorts: dict[tuple[bool, bool], list[Case]] = {}
         for case in cases:
             rich = bool(case.given.sources)
-            sorts.setdefault((rich, case.message is None), []).append(case)
-        self._reached: dict[str, set[Place]] = {}
+            sorts.setdefault((rich, case.refusal is None), []).append(case)
+        self._reached: dict[str, set[Position]] = {}
         with ThreadPoolExecutor(THREADS) as pool:
             for sort in sorts.values():
                 granted = self._reaches(sort[0], set())
                 for case, places in zip(sort, pool.map(partial(self._reaches, granted=granted), sort), strict=True):
                     self._reached[case.name] = places
 
-    def _reaches(self, case: Case, granted: set[Place]) -> set[Place]:
+    def _reaches(self, case: Case, granted: set[Position]) -> set[Position]:
         places = set(granted)
         while True:
             left = {
-                path: probed(text, [one for one in self.branches[path] if (path, one.start) not in places])
+                path: marked(text, [one for one in self.branches[path] if (path, one.start) not in places])
                 for path, text in self.texts.items()
             }
             files = {path: text for path, text in left.items() if text != self.texts[path]}

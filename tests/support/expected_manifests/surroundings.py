@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from support.promised.plan import Json, Plan
+from support.expected_manifests.plan import Json, Plan
 
 
 def surroundings(plan: Plan) -> Iterator[Json]:

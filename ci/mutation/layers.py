@@ -1,27 +1,27 @@
-"""The layers of mutation testing: which mutants there are, and who is asked whether one is noticed."""
+"""The layers of mutation testing: which mutants there are, and what judges them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from agent_identities.bundled import chart_path
-from agent_identities.chart import yaml
 from agent_identities.cluster.provide import provide_cluster
 from agent_identities.kube.client import Api
 from mutation import Mutant, TemplateMutant, template_mutants
+from mutation.guard_trials import MODES, trials
+from mutation.judge import Judge, broken_by
+from mutation.mutant import Verdict, find
 from mutation.objects import ObjectMutant, object_mutants
 from mutation.schema import SchemaMutant, schema_mutants
+from mutation.schema_judge import SAYS, SchemaJudge
 from support.guard_ground import ground
 from support.guard_probes import FLEET, PER_AGENT, PER_TIER
-from support.guard_trials import MODES, trials
-from support.invariants import Case  # noqa: TC001  # as everywhere else
-from support.judge import Judge, broken_by
-from support.schema_judge import SchemaJudge
+
+if TYPE_CHECKING:
+    from support.cases import Case
 
 OBJECTS_OF: Final = (
     "everything",
@@ -33,11 +33,11 @@ OBJECTS_OF: Final = (
     "per-tier",
     "seed",
 )
-"""The cases whose objects are changed; the others hold no kind of object that is not in one of these."""
+"""The cases whose objects are changed. Together they have every kind of object."""
 
 
 class Layer(ABC):
-    """One layer. It may need something while it is asked: it is a context manager."""
+    """One layer, as a context manager: it may need something while it judges."""
 
     name: str
     threads = 4
@@ -51,24 +51,24 @@ class Layer(ABC):
         self.close()
 
     def close(self) -> None:  # noqa: B027  # most layers need nothing
-        """Lets go of what the layer needed."""
+        """Releases what the layer needed."""
 
     @abstractmethod
     def mutants(self) -> Iterator[Mutant]:
         """All of its mutants, in a fixed order, each with an id of its own."""
 
     @abstractmethod
-    def kill(self, mutant: Mutant) -> set[str]:
-        """The invariants that notice a mutant of this layer; threads may ask at once."""
+    def judge(self, mutant: Mutant) -> Verdict:
+        """The invariants that notice a mutant of this layer. Threads may call it at once."""
 
-    def must_notice(self, mutant: Mutant) -> frozenset[str]:
-        """The invariants that are made for such a mutant; others may notice it, too."""
+    def must_notice(self, _mutant: Mutant) -> frozenset[str]:
+        """The invariants that must notice such a mutant; others may."""
         return frozenset()
 
 
 def templates() -> Iterator[tuple[str, str]]:
-    """(path in the chart, text) of every template. NOTES.txt is not among them: `helm template` prints no notes, so
-    its lines are held by tests that install (tests/cluster)."""
+    """(path in the chart, text) of every template. NOTES.txt is left out: `helm template` prints no notes.
+    The tests that install the chart (tests/cluster) read them."""
     for path in sorted((chart_path() / "templates").rglob("*")):
         if path.suffix in (".yaml", ".tpl"):
             yield str(path.relative_to(chart_path())), path.read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ class Templates(Layer):
     name = "template"
 
     def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+        self.chart = judge
         self.texts = dict(templates())
 
     def mutants(self) -> Iterator[TemplateMutant]:
@@ -88,17 +88,12 @@ class Templates(Layer):
             yield from template_mutants(path, text)
 
     def named(self, id_: str) -> TemplateMutant:
-        """The mutant of this id. Raises StopIteration: a line of a template has changed, and with it the id."""
-        return next(mutant for mutant in template_mutants(*self._file(id_)) if mutant.id == id_)
+        """The mutant with an id. Raises StaleMutantError."""
+        return find(self.mutants(), self.name, id_)
 
-    def _file(self, id_: str) -> tuple[str, str]:
-        path = id_.partition(": ")[0]
-        return path, self.texts[path]
-
-    def kill(self, mutant: Mutant) -> set[str]:
+    def judge(self, mutant: Mutant) -> Verdict:
         assert isinstance(mutant, TemplateMutant)
-        changed = (mutant.start, mutant.end)
-        return set(self.judge.judge(mutant.path, mutant.text, changed=changed).broken)
+        return self.chart.judge(mutant.path, mutant.text, changed=(mutant.start, mutant.end))
 
 
 class Schema(Layer):
@@ -108,22 +103,22 @@ class Schema(Layer):
     threads = 1  # all of it is Python
 
     def __init__(self, judge: Judge) -> None:
-        self.judge = SchemaJudge(judge.renderer, judge.cases)
+        self.schema = SchemaJudge(judge.renderer, judge.cases)
 
     def __enter__(self) -> Self:
-        assert not self.judge.baseline(), "the schema as it is refuses what is right"
+        assert not self.schema.baseline(), "the schema as it is refuses valid values"
         return self
 
     def mutants(self) -> Iterator[SchemaMutant]:
-        yield from schema_mutants(self.judge.document)
+        yield from schema_mutants(self.schema.document)
 
     def named(self, id_: str) -> SchemaMutant:
-        """The mutant of this id. Raises StopIteration: the schema has changed, and with it the id."""
-        return next(mutant for mutant in self.mutants() if mutant.id == id_)
+        """The mutant with an id. Raises StaleMutantError."""
+        return find(self.mutants(), self.name, id_)
 
-    def kill(self, mutant: Mutant) -> set[str]:
+    def judge(self, mutant: Mutant) -> Verdict:
         assert isinstance(mutant, SchemaMutant)
-        return self.judge.judge(mutant)
+        return Verdict({invariant: [SAYS[invariant]] for invariant in sorted(self.schema.judge(mutant))})
 
 
 class RenderedObjects(Layer):
@@ -135,17 +130,18 @@ class RenderedObjects(Layer):
     def __init__(self, judge: Judge, names: tuple[str, ...] = OBJECTS_OF) -> None:
         self.cases: dict[str, Case] = {case.name: case for case in judge.cases if case.name in names}
         assert len(self.cases) == len(names), f"no such cases: {set(names) - self.cases.keys()}"
-        self.judge = judge
+        self.renderer = judge.renderer
 
     def mutants(self) -> Iterator[ObjectMutant]:
         for name, case in self.cases.items():
-            objects = self.judge.renderer.render(case.given, case.target).objects
+            objects = self.renderer.render(case.given, case.target).objects
             for one in object_mutants(objects):
                 yield ObjectMutant(one.layer, f"{name}: {one.id}", one.change, one.mutator, one.objects)
 
-    def kill(self, mutant: Mutant) -> set[str]:
+    def judge(self, mutant: Mutant) -> Verdict:
         assert isinstance(mutant, ObjectMutant)
-        return broken_by(self.cases[mutant.id.partition(": ")[0]], mutant.objects)
+        case = mutant.id.partition(": ")[0]
+        return Verdict(broken_by(self.cases[case], mutant.objects), case)
 
     def must_notice(self, mutant: Mutant) -> frozenset[str]:
         assert isinstance(mutant, ObjectMutant)
@@ -153,11 +149,11 @@ class RenderedObjects(Layer):
 
 
 PLACES: Final = {PER_AGENT: 10, PER_TIER: 4, FLEET: 2}
-"""How many mutants of guards are on trial at once, by release."""
+"""Release -> the number of mutants of guards that are judged at once."""
 
 
 class GuardsLive(Layer):
-    """One line or word of what guards are made of, put into force on an API server of its own, and probed."""
+    """One line or word of the templates of guards; the guards are installed on an API server and probed."""
 
     name = "guards-live"
     threads = sum(PLACES.values())
@@ -182,59 +178,29 @@ class GuardsLive(Layer):
         self._stack.close()
 
     def mutants(self) -> Iterator[TemplateMutant]:
-        """Those that render, and make a guard do something else: of the rest, the other layers are told."""
-        found = [
-            mutant
-            for path, text in templates()
-            if path.startswith("templates/guards/") or path == "templates/_guards.tpl"
-            for mutant in template_mutants(path, text)
-        ]
+        """The mutants that render and change what a guard does. The layer template judges the others."""
+        found = [mutant for path, text in templates() if judged_live(path) for mutant in template_mutants(path, text)]
         with ThreadPoolExecutor(self.threads) as pool:
             changes = pool.map(lambda mutant: self.trials.changes({mutant.path: mutant.text}), found)
         yield from (mutant for mutant, does in zip(found, changes, strict=True) if does)
 
-    def kill(self, mutant: Mutant) -> set[str]:
+    def judge(self, mutant: Mutant) -> Verdict:
         assert isinstance(mutant, TemplateMutant)
-        return set(self.trials.judge({mutant.path: mutant.text}).broken)
+        return Verdict(self.trials.judge({mutant.path: mutant.text}).broken)
 
 
-def layers(judge: Judge, kubernetes: str) -> list[Layer]:
-    """All layers, the cheap ones first; ``kubernetes`` is the minor of the server that guards are installed on."""
-    return [RenderedObjects(judge), Schema(judge), Templates(judge), GuardsLive(judge, kubernetes)]
+def judged_live(path: str) -> bool:
+    """Whether the layer guards-live has the mutants of a template."""
+    return path.startswith("templates/guards/") or path == "templates/_guards.tpl"
 
 
-# ---- who notices what
-
-CORPUS: Final = Path(__file__).parents[1] / "corpus" / "mutants"
-
-
-def survivors() -> dict[str, dict[str, str]]:
-    """Layer -> id of a mutant that nobody notices -> the reason why it changes nothing."""
-    groups = _listed("survivors.yaml")
-    return {layer: {mutant: group["why"] for group in groups[layer] for mutant in group["mutants"]} for layer in groups}
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """A mutant, and the invariants that notice it, and no others: in one case, where its layer has cases."""
-
-    layer: str
-    mutant: str
-    by: frozenset[str]
-    case: str = ""
-
-    def __str__(self) -> str:
-        return self.mutant
-
-
-def noticed(layer: str) -> list[Noticed]:
-    """The fixed set of a layer: for each invariant a mutant, if possible one that no other notices."""
-    found = _listed("noticed.yaml")[layer]
-    return [Noticed(layer, one["mutant"], frozenset(one["by"]), one.get("case", "")) for one in found]
-
-
-def _listed(name: str) -> Any:
-    return yaml.load((CORPUS / name).read_text(encoding="utf-8"), name=name)
+LAYERS: Final[dict[str, Callable[[Judge, str], Layer]]] = {
+    RenderedObjects.name: lambda judge, _: RenderedObjects(judge),
+    Schema.name: lambda judge, _: Schema(judge),
+    Templates.name: lambda judge, _: Templates(judge),
+    GuardsLive.name: GuardsLive,
+}
+"""Name -> makes the layer, for a judge and the minor of the API server; the cheap layers first."""
 
 
 EXPECTED: Final[dict[str, frozenset[str]]] = {

@@ -1,14 +1,13 @@
-"""Judges mutants of the values schema: by values one step away from valid, and by values at the very bounds.
+"""Judges mutants of the values schema with values at each bound and one step beyond it.
 
-A looser schema is noticed where it takes what must be refused, a tighter one where it refuses what must be taken. Both
-are asked of Python's validator and of Helm's, which must agree.
+A looser schema is noticed if it accepts values that must be refused, a tighter schema if it refuses valid values. The
+validators of Python and of Helm both decide, and must agree.
 
-Where all that a looser schema takes is refused by the templates, with its place, the keyword is covered twice: who
-writes such values is told the same, so that is no defect.
+If the templates refuse, with the same path, all values that a looser schema accepts, the keyword is redundant: the user
+gets the same error, so the mutant is not a defect.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,40 +18,40 @@ from agent_identities.chart import schema
 from agent_identities.chart.values import Values
 from mutation.schema import SchemaMutant, steps_of
 from render_worker import Answer, WorkerRenderer
-from support.invariants import Case
-from support.near_misses import NearMiss, Surroundings, Variant
+from support.boundary_values import Boundaries, OutOfBounds, Variant
+from support.cases import Case
+from support.refusals import is_by_templates, paths
 
 Json = dict[str, Any]
 
 REFUSES, TAKES, AGREE = "schema-refuses", "schema-takes", "validators-agree"
 SAYS: Final = {
-    REFUSES: "what is one step away from valid is refused, at its place",
-    TAKES: "what is valid is taken, up to the very bounds",
-    AGREE: "Helm's validator and Python's decide alike",
+    REFUSES: "values one step beyond a bound are refused, with their path",
+    TAKES: "values at the bounds are accepted",
+    AGREE: "the validators of Helm and Python agree",
 }
 
 _ENOUGH: Final = 12
-"""So many near misses that a mutant takes are shown to the templates, if there are more."""
+"""At most so many of the values that a mutant accepts are rendered."""
 
 _SCHEMA: Final = "specifications of the schema(s)"
-_PROBLEMS: Final = " in the values:\n"
 
 
 class SchemaJudge:
-    """What is known of the schema as it is; asked about one mutant after the other."""
+    """Judges one mutant of the schema after another."""
 
     def __init__(self, renderer: WorkerRenderer, cases: Sequence[Case]) -> None:
         self.renderer = renderer
-        around = Surroundings(chart_path())
+        around = Boundaries(chart_path())
         self.text = around.text
         self.document: Json = json.loads(around.text)
         self.validator = around.validator
-        self.right = [Variant(_own(case), "#", None, around.defaults) for case in cases if case.message is None]
+        self.right = [Variant(_own(case), "#", None, around.defaults) for case in cases if case.refusal is None]
         self.inside: dict[str, list[Variant]] = {}
         for variant in around.inside():
             self.inside.setdefault(variant.node, []).append(variant)
-        self.near: dict[str, list[NearMiss]] = {}
-        self.through: dict[str, list[NearMiss]] = {}
+        self.near: dict[str, list[OutOfBounds]] = {}
+        self.through: dict[str, list[OutOfBounds]] = {}
         for one in around.outside():
             if len(one.keywords) == 1:
                 (keyword,) = one.keywords
@@ -61,13 +60,13 @@ class SchemaJudge:
                     self.through.setdefault(reference, []).append(one)
 
     def baseline(self) -> set[str]:
-        """The schema as it is: what is right must be taken, and there must be something wrong to refuse."""
+        """What the schema as it is breaks: it must accept valid values, and there must be values that it refuses."""
         every = [*self.right, *(one for found in self.inside.values() for one in found)]
         taken = all(self.validator.is_valid(one.merged) for one in every)
         return (set() if taken else {TAKES}) | (set() if self.near else {REFUSES})
 
     def judge(self, mutant: SchemaMutant) -> set[str]:
-        """The invariants that it breaks: none for one that nobody notices, or that is covered twice."""
+        """The invariants that a mutant breaks; none if no values notice it, or if its keyword is redundant."""
         validator = schema.validator(mutant.text)
         renderer = self.renderer.with_chart_files({"values.schema.json": mutant.text})
         judged = self._looser if mutant.direction == "looser" else self._tighter
@@ -76,7 +75,7 @@ class SchemaJudge:
     def _looser(self, mutant: SchemaMutant, validator: Draft7Validator, renderer: WorkerRenderer) -> set[str]:
         against = self._against(mutant)
         node = None if mutant.pointer.endswith("/$ref") else _node(validator, mutant.pointer.rpartition("/")[0])
-        # at the place first: the whole of the values takes a hundred times as long
+        # the changed value first: to validate all values takes a hundred times as long
         here = [one for one in against if node is None or not any(True for _ in validator.descend(one.instance, node))]
         kept = set(here)
         taken = [one for one in _some(here) if validator.is_valid(one.merged)]
@@ -86,12 +85,12 @@ class SchemaJudge:
             answer = _asked(renderer, one)
             if _by_schema(answer, one.place):
                 return broken | {AGREE}
-            if not _by_templates(answer, one.named):
+            if answer.ok or not is_by_templates(answer.text) or one.named not in paths(answer.text):
                 return broken | {REFUSES}
         return broken
 
-    def _against(self, mutant: SchemaMutant) -> list[NearMiss]:
-        """Those that the changed keyword alone refuses."""
+    def _against(self, mutant: SchemaMutant) -> list[OutOfBounds]:
+        """The values that the changed keyword alone refuses."""
         keyword = mutant.pointer
         if keyword.endswith("/$ref"):
             return self.through.get(keyword, [])
@@ -126,7 +125,7 @@ def _node(validator: Draft7Validator, pointer: str) -> Json:
     return found
 
 
-def _some(taken: list[NearMiss]) -> list[NearMiss]:
+def _some(taken: list[OutOfBounds]) -> list[OutOfBounds]:
     """At most so many of them, from the first to the last."""
     return taken[:: max(1, len(taken) // _ENOUGH)]
 
@@ -136,13 +135,7 @@ def _asked(renderer: WorkerRenderer, one: Variant) -> Answer:
 
 
 def _by_schema(answer: Answer, place: str | None = None) -> bool:
-    """Whether the schema refuses, at a place if one is given."""
-    return not answer.ok and (f"at '{place}'" if place is not None else _SCHEMA) in answer.text
-
-
-def _by_templates(answer: Answer, place: str) -> str:
-    """What the templates' list of problems says of a place, or nothing."""
-    if answer.ok or _PROBLEMS not in answer.text:
-        return ""
-    lines = [line.strip() for line in answer.text.partition(_PROBLEMS)[2].splitlines()]
-    return next((line for line in lines if re.match(rf"{re.escape(place)}(?![\w.\[-])", line)), "") if place else ""
+    """Whether the schema refuses the values, at a JSON pointer if one is given."""
+    if answer.ok or _SCHEMA not in answer.text:
+        return False
+    return place is None or (place or "/") in paths(answer.text)

@@ -1,43 +1,51 @@
-"""Who is who in a set of values: agents one by one, tiers, and the labels that all objects have."""
+"""What the expected manifests are made of: the declaration, the values behind it, and the labels of all objects.
+
+The declaration (agent_identities.declaration) says which agents there are, what each holds, and how the proxy
+impersonates. It is computed from the values and reads no template, so it is not the code under test here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent_identities.chart.helm import Target
+from agent_identities.chart.names import AGENT_PLACEHOLDER
+from agent_identities.declaration import Declaration, Identity, TierGrant, TokenSettings
+from agent_identities.rbac import PolicyRule
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Agent:
-    """One ServiceAccount, and the entry of the values that it comes from."""
+    """One ServiceAccount: its identity, and the entry of the values behind it."""
 
-    name: str
-    entry: str
+    identity: Identity
     given: Json
-    quarantined: bool
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def entry(self) -> str:
+        return self.identity.entry
 
     @property
     def proxied(self) -> bool:
-        return bool(self.given.get("access") == "proxied")
+        return self.identity.access == "proxied"
 
     @property
-    def tiers(self) -> list[str]:
-        return list(self.given.get("tiers", ["proxy"]))
+    def grants(self) -> tuple[TierGrant, ...]:
+        return self.identity.grants
 
     @property
-    def namespaces(self) -> dict[str, list[str]]:
-        return dict(self.given.get("namespaces") or {})
-
-    @property
-    def token(self) -> Json:
-        defaults = {"mode": "projected", "expirationSeconds": 3600}
-        return {"mode": "none"} if self.proxied else defaults | (self.given.get("token") or {})
+    def token(self) -> TokenSettings:
+        return self.identity.token
 
     @property
     def cloud(self) -> Json:
-        """Those that the agent has: null and false say that it has not."""
+        """The clouds of the agent; null and false mean none."""
         return {
             name: one for name, one in (self.given.get("cloud") or {}).items() if one is not None and one is not False
         }
@@ -48,7 +56,7 @@ class Agent:
 
     @property
     def labels(self) -> Json:
-        """The labels of everything that is the agent's."""
+        """The labels of all objects of the agent."""
         instance = {"agent-identities/instance-of": self.entry} if self.entry != self.name else {}
         return {"agent-identities/agent": self.name, **instance}
 
@@ -59,27 +67,19 @@ class Tier:
 
     name: str
     given: Json
-
-    @property
-    def rules(self) -> list[Json]:
-        return list(self.given.get("rules") or [])
+    rules: tuple[PolicyRule, ...]
 
     @property
     def everywhere(self) -> bool:
         return bool(self.given.get("scope") == "Cluster")
 
     @property
-    def existing(self) -> Json | None:
-        return self.given.get("existingRole")
+    def existing(self) -> bool:
+        return bool(self.given.get("existingRole"))
 
     @property
     def per_agent(self) -> bool:
-        return any("{agent}" in name for rule in self.rules for name in rule.get("resourceNames") or ())
-
-    @property
-    def kind(self) -> str:
-        default = "ClusterRole" if self.everywhere else "Role"
-        return str((self.existing or {}).get("kind") or default)
+        return any(AGENT_PLACEHOLDER in name for rule in self.rules for name in rule.resource_names)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Plan:
     """A set of values, merged with the chart's, for one release."""
 
     values: Json
+    declaration: Declaration
     target: Target
     version: str
     agents: tuple[Agent, ...]
@@ -95,7 +96,7 @@ class Plan:
 
     @property
     def namespace(self) -> str:
-        return str(self.values.get("namespaceOverride") or self.target.namespace)
+        return self.declaration.namespace
 
     @property
     def prefix(self) -> str:
@@ -129,30 +130,21 @@ class Plan:
         return found | ({"namespace": where} if where else {})
 
 
-def plan(values: Mapping[str, Any], target: Target, version: str) -> Plan:
-    """The plan of merged values; ``version`` is the chart's."""
-    agents: list[Agent] = []
-    for entry, given in sorted((values.get("agents") or {}).items()):
-        if given is None:
-            continue
-        count = given.get("instances")
-        name = (given.get("serviceAccount") or {}).get("name") or entry
-        names = [name] if count is None else [f"{entry}-{number}" for number in range(1, int(count) + 1)]
-        out = given.get("quarantined") or []
-        agents += [
-            Agent(each, entry, given, out is True or (isinstance(out, list) and number in [int(one) for one in out]))
-            for number, each in enumerate(names, 1)
-        ]
-    tiers = {
-        name: Tier(name, given) for name, given in sorted((values.get("tiers") or {}).items()) if given is not None
-    }
-    proxy = values["proxy"]
-    central = Tier("proxy", {"rules": proxy["rules"], "acceptRisks": proxy.get("acceptRisks")})
+def plan(values: Mapping[str, Any], declaration: Declaration, target: Target, version: str) -> Plan:
+    """The plan of merged values and their declaration; ``version`` is the chart's."""
+
+    def agents(identities: tuple[Identity, ...]) -> tuple[Agent, ...]:
+        found = [Agent(identity, values["agents"][identity.entry]) for identity in identities]
+        return tuple(sorted(found, key=lambda agent: agent.name))
+
+    given = {"proxy": values["proxy"], **(values.get("tiers") or {})}
+    tiers = {name: Tier(name, given[name], rules) for name, rules in sorted(declaration.tiers.items())}
     return Plan(
         dict(values),
+        declaration,
         target,
         version,
-        tuple(sorted((one for one in agents if not one.quarantined), key=lambda one: one.name)),
-        tuple(sorted((one for one in agents if one.quarantined), key=lambda one: one.name)),
-        {"proxy": central, **tiers},
+        agents(declaration.agents),
+        agents(declaration.quarantined),
+        tiers,
     )

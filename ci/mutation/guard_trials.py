@@ -1,4 +1,4 @@
-"""Mutants of guards on trial: what a mutant prints is put into force, and the probes tell it from the chart."""
+"""Judges mutants of guards: installs the guards of a mutant on an API server and sends the probes."""
 
 import queue
 import threading
@@ -30,23 +30,23 @@ GUARD_OF: Final = {
     "quarantine-bindings": "quarantine",
     "short-tokens": "shortTokens",
 }
-"""What the name of a policy ends in -> the key of its guard in the values."""
+"""End of the name of a policy -> key of the guard in the values."""
 
 DEPLOYERS: Final = "deployers"
 SEEN_BY: Final = ("runAs", "exec", "bindings")
-"""The guards by which the probes of deployers see what these may."""
+"""The guards that the probes of deployers need."""
 
 _ENOUGH: Final = 3
-"""So many probes that tell the same are enough."""
+"""The number of failed probes after which a mutant is judged."""
 
 ACCEPTS, NAMED, KEEPS_OUT = "server-accepts", "guard-named", "guard-in-its-place"
 
 Guards = Mapping[str, Mapping[Key, Mapping[str, Any]]]
-"""guard -> the objects that make it, and DEPLOYERS -> theirs."""
+"""Guard -> its objects, and DEPLOYERS -> the objects of deployers."""
 
 
 def guards(objects: Objects, namespace: str) -> dict[str, dict[Key, Mapping[str, Any]]]:
-    """The objects of each guard; under "" those that carry another name."""
+    """Guard -> its objects; "" has the objects with an unexpected name."""
     found: dict[str, dict[Key, Mapping[str, Any]]] = {}
     for key, obj in objects.items():
         if obj.source.endswith("guards/deployers.yaml"):
@@ -70,7 +70,7 @@ def _behaviour(objects: Mapping[Key, Mapping[str, Any]]) -> dict[Key, Any]:
 
 
 def changed(before: Guards, after: Guards) -> list[str]:
-    """The guards that do something else, "" where one has lost its name."""
+    """The guards whose objects differ; "" if a guard lost its name."""
     return sorted(
         guard
         for guard in before.keys() | after.keys()
@@ -80,7 +80,7 @@ def changed(before: Guards, after: Guards) -> list[str]:
 
 @dataclass(slots=True)
 class Trial:
-    """What became of a mutant: the invariants that it breaks, and by which probes. Nothing: nobody noticed."""
+    """The invariants that a mutant breaks, with the failed probes; empty if no probe noticed it."""
 
     broken: dict[str, list[str]] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Trial:
 
 
 class Trials:
-    """A few places of each release; threads take one each."""
+    """Some places for each release. A thread uses one place at a time."""
 
     def __init__(self, renderer: WorkerRenderer, places: Mapping[str, list[Place]]) -> None:
         self.renderer = renderer
@@ -104,7 +104,7 @@ class Trials:
                 self._free[mode].put(place)
 
     def _rendered(self, place: Place, files: Mapping[str, str]) -> Guards:
-        """The guards in a place. Raises AgentIdentitiesError where the chart does not render."""
+        """The guards of the chart in a place. Raises AgentIdentitiesError if the chart does not render."""
         ground = place.ground
         given = values(place.mode, place.namespace, ground.elsewhere)
         asked = target(place.mode, place.namespace, ground.kubernetes)
@@ -120,7 +120,7 @@ class Trials:
             self._free[mode].put(place)
 
     def changes(self, files: Mapping[str, str]) -> bool:
-        """Whether some guard does something else, by a chart that renders."""
+        """Whether the chart renders and a guard differs."""
         for mode in self._free:
             with self._place(mode) as place:
                 try:
@@ -131,7 +131,7 @@ class Trials:
         return False
 
     def all_at_once(self, mode: str) -> Trial:
-        """The chart as it is, with all guards in force: every probe."""
+        """Sends every probe to the chart as it is, with all guards in force."""
         with self._place(mode) as place:
             before = self._before[place.namespace]
             trial = Trial()
@@ -140,7 +140,7 @@ class Trials:
             return trial
 
     def judge(self, files: Mapping[str, str]) -> Trial:
-        """A chart with these files in place of its own, release after release until one shows a difference."""
+        """Judges the chart with these files replaced, one release after another until a probe fails."""
         trial = Trial()
         for mode in self._free:
             with self._place(mode) as place:
@@ -181,9 +181,9 @@ class Trials:
                 place.enforce(())
 
     def _probe(self, place: Place, probes: list[Probe], trial: Trial, *, enough: int) -> None:
-        """Asks; those that told others from the chart come first."""
+        """Sends the probes, the ones that failed most often first."""
         for probe in sorted(probes, key=lambda probe: -self._told[str(probe)]):
-            # what has changed once is in force: nothing lags behind any more
+            # a probe failed, so the changed guard is in force: no need to wait for it
             if how := place.fails(probe, patient=not trial.broken):
                 trial.add(probe.invariant, f"{probe}: {how}")
                 self._told[str(probe)] += 1
@@ -193,13 +193,13 @@ class Trials:
 
 
 def _probes(place: Place) -> list[Probe]:
-    """Those that are true of a place; Kubernetes below 1.36 has no shortTokens."""
+    """The probes for a place. Kubernetes below 1.36 has no shortTokens."""
     there = [probe for probe in PROBES if place.mode in probe.modes]
     return [probe for probe in there if place.ground.mutating or probe.guard != "shortTokens"]
 
 
 def _everywhere(before: Guards, after: Guards) -> bool:
-    """Whether the mutating guard may change pods of other places: then no other can be on trial."""
+    """Whether the mutating guard may change pods of other places. Then no other mutant is judged meanwhile."""
 
     def where(found: Guards) -> list[Any]:
         return [
@@ -211,7 +211,7 @@ def _everywhere(before: Guards, after: Guards) -> bool:
 
 
 class _Company:
-    """Any number together, or one alone."""
+    """A lock for any number of holders together, or for one alone."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -246,6 +246,6 @@ class _Company:
 
 @contextmanager
 def trials(ground: Ground, renderer: WorkerRenderer, numbers: Mapping[str, int]) -> Iterator[Trials]:
-    """So many places of each release."""
+    """Trials with a number of places for each release."""
     with ground.places(numbers) as places:
         yield Trials(renderer, places)
