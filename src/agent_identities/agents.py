@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_identities import bundled
 from agent_identities.chart.arguments import check_chart, check_kube_version, check_namespace, check_release
 from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target
 from agent_identities.chart.values import Values
-from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.rbac import Catalogue
+
+if TYPE_CHECKING:
+    from agent_identities.declaration import Declaration, Identity
+    from agent_identities.rbac import Catalogue
 
 DEFAULT_RELEASE = "agents"
 DEFAULT_NAMESPACE = "agent-system"
@@ -51,17 +53,21 @@ class Agents:
         return self.given.merged(self.chart)
 
     @cached_property
-    def declaration(self) -> Declaration:
+    def declaration(self) -> "Declaration":
         """The declaration of the values, for an API server of ``kube_version``."""
         return self.declared_for(self.kube_version)
 
-    def declared_for(self, kube_version: str) -> Declaration:
+    def declared_for(self, kube_version: str) -> "Declaration":
         """The declaration for an API server of another version: the proxy's impersonation depends on the version."""
+        from agent_identities.declaration import declare  # not above: `check` starts Helm before the import
+
         return declare(self.values, namespace=self.namespace, kube_version=kube_version)
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> "Catalogue":
         """The chart's risk catalogue. Raises CatalogueError."""
+        from agent_identities.rbac import Catalogue
+
         return Catalogue.load(self.chart / "files" / "risk-catalogue.json")
 
     @property
@@ -69,13 +75,13 @@ class Agents:
         """The release, its namespace and the Kubernetes version to render for."""
         return Target(self.release, self.namespace, self.kube_version)
 
-    def __iter__(self) -> Iterator[Identity]:
+    def __iter__(self) -> "Iterator[Identity]":
         return iter(self.declaration.agents)
 
     def __len__(self) -> int:
         return len(self.declaration.agents)
 
-    def __getitem__(self, name: str) -> Identity:
+    def __getitem__(self, name: str) -> "Identity":
         """The identity with this ServiceAccount: an agent, the proxy, or a quarantined agent."""
         for identity in self.declaration.identities:
             if identity.name == name:

@@ -16,7 +16,7 @@ app = typer.Typer(
     name="agent-identities",
     help="One least-privilege, short-lived identity on Kubernetes for each AI agent, and proof of what each can do.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # plain text, as of kubectl and helm: rich takes longer to import than all the rest
     pretty_exceptions_enable=False,
 )
 

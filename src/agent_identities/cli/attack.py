@@ -11,7 +11,7 @@ from agent_identities.errors import AgentIdentitiesError
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(attack)
+    app.command(short_help="Attack with each agent's token; report what stopped it.")(attack)
 
 
 def attack(

@@ -10,7 +10,7 @@ from agent_identities.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(check)
+    app.command(short_help="Check the chart rendered with your values, offline.")(check)
 
 
 def check(

@@ -8,7 +8,7 @@ from agent_identities.cluster import DEFAULT_NAME
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(down)
+    app.command(short_help="Stop the API server of `up` and remove its files.")(down)
 
 
 def down(name: Name = DEFAULT_NAME) -> None:

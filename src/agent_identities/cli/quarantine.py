@@ -12,7 +12,7 @@ from agent_identities.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(quarantine)
+    app.command(short_help="Remove an agent's rights, ServiceAccount and pods.")(quarantine)
 
 
 def quarantine(

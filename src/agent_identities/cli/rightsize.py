@@ -12,7 +12,7 @@ _SNIPPET, _VALUES = "snippet", "values"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(rightsize)
+    app.command(short_help="Propose the smallest tiers that cover an audit log.")(rightsize)
 
 
 def rightsize(

@@ -10,7 +10,7 @@ from agent_identities.cluster import DEFAULT_NAME
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(status)
+    app.command(short_help="Print whether the API server of `up` is up.")(status)
 
 
 def status(name: Name = DEFAULT_NAME) -> None:

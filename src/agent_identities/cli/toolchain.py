@@ -1,20 +1,14 @@
 """`agent-identities toolchain`: provide the binaries that commands and tests use, and print their paths."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_identities.toolchain import (
-    DEFAULT_KUBERNETES,
-    NAMES,
-    Found,
-    component,
-    download_wanted,
-    link,
-    provide,
-    resolve,
-)
+from agent_identities.toolchain import DEFAULT_KUBERNETES, NAMES, component
+
+if TYPE_CHECKING:
+    from agent_identities.toolchain import Found
 
 
 def toolchain(
@@ -37,6 +31,8 @@ def toolchain(
     for all binaries on 2 cores). With DOWNLOAD=1, it downloads the official releases instead. The row `helm` is the
     binary of check, verify and attack: the first Helm 4, or Helm 3.18 or newer, in the search order.
     """
+    from agent_identities.toolchain import link, provide, resolve
+
     if only_list:
         _print([_planned(resolve(name, kubernetes), kubernetes) for name in NAMES])
         return
@@ -48,10 +44,12 @@ def toolchain(
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("toolchain")(toolchain)
+    app.command("toolchain", short_help="Provide the binaries: helm, etcd, kube-apiserver.")(toolchain)
 
 
-def _planned(found: Found, kubernetes: str) -> tuple[str, str, str, str]:
+def _planned(found: "Found", kubernetes: str) -> tuple[str, str, str, str]:
+    from agent_identities.toolchain import download_wanted
+
     reasons = "".join(f"\nnot {reason}" for reason in found.skipped)
     if found.tool:
         return found.tool.name, found.tool.version, found.tool.origin, f"{found.tool.path}{reasons}"

@@ -35,4 +35,4 @@ def up(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(up)
+    app.command(short_help="Start a Kubernetes API server on this machine.")(up)

@@ -10,7 +10,7 @@ from agent_identities.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(verify)
+    app.command(short_help="Compare what an API server allows with your values.")(verify)
 
 
 def verify(
