@@ -35,7 +35,7 @@ from agent_identities.toolchain import provide
 from agent_identities.verify.run import verify
 from differential.applied_policy import applied, namespaces
 from differential.compare import server_policy
-from render_worker import RenderRequest, RenderWorker
+from render_worker import RenderRequest, RenderWorker, as_json
 
 REPOSITORY = Path(__file__).parents[1]
 CHART = REPOSITORY / "charts" / "agent-identities"
@@ -43,7 +43,7 @@ CHART = REPOSITORY / "charts" / "agent-identities"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A comparison: the seconds of ``measured`` divided by those of ``against``. If that is None, the seconds."""
+    """Unit "x": the seconds of ``measured`` divided by those of ``against``; "ms": their difference; "s": the first."""
 
     name: str
     target: float
@@ -165,6 +165,25 @@ def renders(worker: RenderWorker, chart: Path, values: Path, times: int) -> Call
     return lambda: [answer.result().stdout() for answer in [worker.submit(request) for _ in range(times)]]
 
 
+@contextlib.contextmanager
+def floors(worker: Path, chart: Path, values: Path) -> Iterator[Callable[[str, int], Callable[[], object]]]:
+    """Renders by Helm's own code in one process (ci/toolchain/render-worker/floor.go): by floor and number of renders."""
+    request = as_json(RenderRequest(4, chart, Values.read([values]), Target("agents")))
+    with subprocess.Popen([worker, "floor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        lines, answers = process.stdin, process.stdout
+        assert lines is not None
+        assert answers is not None
+
+        def run(name: str, times: int) -> None:
+            lines.write(json.dumps({"floor": name, "renders": times, "request": request}) + "\n")
+            lines.flush()
+            if answers.readline() != "done\n":
+                raise RuntimeError(f"{worker} floor: failed, see above")
+
+        yield lambda name, times: functools.partial(run, name, times)
+        lines.close()
+
+
 def decisions(stack: contextlib.ExitStack, helm: Path, values: Path) -> tuple[Callable[[], object], ...]:
     """Decisions about the same 1,000 agents: by the evaluator, and by an API server with one client.
 
@@ -251,6 +270,8 @@ def rows(folder: Path) -> Iterator[Row]:
     yield Row("helm template, 1,000 agents, against a hand-written chart", 1.5, "x", chart_template, minimal_template)
     yield Row("4,000 agents against 1,000", 4.4, "x", process(template(helm, CHART, four_thousand)), chart_template)
     yield Row("agent-identities check against its helm template, 1,000 agents", 2.0, "x", check, chart_template)
+    nothing = process([sys.executable, "-c", "pass"])
+    yield Row("agent-identities --help, more than python -c pass", 150, "ms", process([command, "--help"]), nothing)
     with RenderWorker(tools["render-worker"].path) as worker:
         # A worker saves the startup of the process. The saving is largest for the hand-written chart.
         one_agent = values_file(folder, 1)
@@ -260,6 +281,10 @@ def rows(folder: Path) -> Iterator[Row]:
             yield Row(
                 f"worker's renders of the {name} against one process per render ({times} to 1)", 1.0, "x", many, ten
             )
+        with floors(worker.path, CHART, one_agent) as floor:
+            many = renders(worker, CHART, one_agent, 200)
+            yield Row("worker against Helm's engine in one process", 1.2, "x", many, floor("engine", 200))
+            yield Row("worker against that with templates parsed once", 1.2, "x", many, floor("execution", 200))
     with contextlib.ExitStack() as stack:
         offline, online = decisions(stack, helm, thousand)
         cells, can_i = verification(stack, Helm(helm, tools["helm-4"].version), tools["kubectl"].path)
@@ -284,10 +309,12 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def measure(row: Row, times: int) -> list[float]:
-    """One figure per round: a ratio, or seconds if the row has no comparison."""
+    """One figure per round, in the unit of the row."""
     if row.against is None:
         return [seconds(row.measured) for _ in range(times)]
     row.measured(), row.against()  # warm the file cache
+    if row.unit == "ms":
+        return [1000 * (seconds(row.measured) - seconds(row.against)) for _ in range(times)]
     return [seconds(row.measured) / seconds(row.against) for _ in range(times)]
 
 
@@ -303,7 +330,7 @@ def main() -> int:
         for row in rows(Path(folder)):
             if options.only not in row.name:
                 continue
-            figures = measure(row, 1 if row.target > 60 else options.rounds)
+            figures = measure(row, 1 if row.unit == "s" and row.target > 60 else options.rounds)
             median = statistics.median(figures)
             missed += median > row.target
             mark = "" if median <= row.target else "  over"
