@@ -167,7 +167,7 @@ def renders(worker: RenderWorker, chart: Path, values: Path, times: int) -> Call
 
 @contextlib.contextmanager
 def floors(worker: Path, chart: Path, values: Path) -> Iterator[Callable[[str, int], Callable[[], object]]]:
-    """Renders by Helm's own code in one process (ci/toolchain/render-worker/floor.go): by floor and number of renders."""
+    """Renders by Helm's own code in one process (see floor.go), by the name of the floor and the number of renders."""
     request = as_json(RenderRequest(4, chart, Values.read([values]), Target("agents")))
     with subprocess.Popen([worker, "floor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         lines, answers = process.stdin, process.stdout
