@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube import files
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed, KeyPair, TokenFile
 from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, ExecPlugin, cluster_info
 from agent_identities.kube.proxies import proxy_from_environment
@@ -122,7 +123,7 @@ class Entry:
         if path is None:
             return None
         try:
-            return path.read_bytes()
+            return files.read(path)
         except OSError as error:
             self.fail(f"has {key} {path}: {error.strerror}. Correct the path.")
 
