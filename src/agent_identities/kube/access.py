@@ -203,7 +203,12 @@ def _extension(cluster: Entry) -> object:
     listed = cluster.body.get("extensions")
     every = listed if isinstance(listed, list) else ()
     named = (each for each in every if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
-    return next(named, {}).get("extension")
+    extension = next(named, {}).get("extension")
+    try:
+        json.dumps(extension, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        cluster.fail(f"has an extension {_EXEC_EXTENSION} that cannot be written as JSON. Use text, numbers and maps.")
+    return extension
 
 
 def _credentials(user: Entry, info: Mapping[str, Any]) -> CredentialSource:
@@ -253,6 +258,11 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
         for each in listed
     ):
         user.fail("has an exec whose env is not a list of a name and a value.")
+    texts = (*entry.texts("args"), *(text for each in listed for text in (each["name"], each.get("value", ""))))
+    if "\0" in "".join((command, *texts)):
+        user.fail("has an exec with a NUL character in its command, args or env. Remove it.")
+    if any(not each["name"] or "=" in each["name"] for each in listed):
+        user.fail("has an exec whose env has a name that is empty or contains '='. Correct the name.")
     if os.sep in command:
         command = str(user.file.absolute().parent / command)
     return ExecConfig(

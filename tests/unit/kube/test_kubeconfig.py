@@ -255,6 +255,8 @@ def changed(section: str, **fields: Any) -> Json:
     return content
 
 
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+V1BETA1 = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1"}
 BAD_ENTRIES: dict[str, tuple[Json, str]] = {
     "no cluster": (changed("context", user="a"), "context 'a' has no cluster"),
     "no user": (changed("context", cluster="a"), "context 'a' has no user"),
@@ -314,6 +316,13 @@ BAD_ENTRIES: dict[str, tuple[Json, str]] = {
     "exec mode": (
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1"}),
         "interactiveMode is not Never, IfAvailable or Always",
+    ),
+    "exec NUL in args": (changed("user", exec={**V1BETA1, "args": [f"{SECRET}\0"]}), "NUL character"),
+    "exec NUL in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A", "value": f"{SECRET}\0"}]}), "NUL"),
+    "exec name in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A=", "value": SECRET}]}), "contains '='"),
+    "exec extension": (
+        changed("cluster", server="https://a", extensions=[{"name": EXEC_EXTENSION, "extension": {"a": b"x"}}]),
+        "cannot be written as JSON",
     ),
     "exec env": (
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1", "env": [SECRET]}),
