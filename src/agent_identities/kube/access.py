@@ -21,10 +21,9 @@ from agent_identities.errors import ClusterError
 from agent_identities.kube import files
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed, KeyPair, TokenFile
 from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, ExecPlugin, cluster_info
-from agent_identities.kube.proxies import proxy_from_environment
+from agent_identities.kube.proxies import SCHEMES, is_proxy, proxy_from_environment
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
-_PROXY_SCHEMES = ("http", "https", "socks5")
 _OIDC_LEEWAY_SECONDS = 10
 
 
@@ -189,12 +188,8 @@ def _server(cluster: Entry) -> str:
 
 def _proxy_of(cluster: Entry) -> str:
     proxy = cluster.text("proxy-url")
-    try:
-        valid = not proxy or (urlsplit(proxy).scheme in _PROXY_SCHEMES and urlsplit(proxy).port != 0)
-    except ValueError:
-        valid = False
-    if not valid:
-        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(_PROXY_SCHEMES)}. Write http://HOST:PORT")
+    if proxy and not is_proxy(proxy):
+        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(SCHEMES)}. Write http://HOST:PORT")
     return proxy
 
 

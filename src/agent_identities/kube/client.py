@@ -6,6 +6,7 @@ connects.
 
 import contextlib
 import copy
+import http.client
 import json
 import re
 import shlex
@@ -336,4 +337,6 @@ def _plain(error: BaseException) -> str:
     """The message of the operating system: "Connection refused"."""
     cause = error.__cause__ or error.__context__ or error
     text = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error).rpartition(": ")[2]
+    if refused := re.match(r"Tunnel connection failed: (\d{3})", text):  # then words of the proxy, even a password
+        text = f"{refused[1]} {http.client.responses.get(int(refused[1]), '')}".rstrip()
     return printable(redact(text))

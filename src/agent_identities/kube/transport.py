@@ -3,7 +3,9 @@
 The connection pool is that of urllib3, as in the kubernetes client. Redirects are answers and are never followed.
 """
 
+import base64
 import contextlib
+import importlib.util
 import os
 import re
 import socket
@@ -16,12 +18,19 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+)
 from urllib3.util import parse_url
 
 from agent_identities.kube.access import Access, KubeconfigError
@@ -128,8 +137,12 @@ class Transport:
             "ssl_context": _tls(access, pair),
             "server_hostname": access.tls_server_name or None,
         }
-        manager = _proxied(access, settings) if access.proxy else urllib3.PoolManager(**settings)
-        pool = manager.connection_from_host(self._host, self._port or 443, "https")
+        try:
+            manager = _proxied(access, settings) if access.proxy else urllib3.PoolManager(**settings)
+            pool = manager.connection_from_host(self._host, self._port or 443, "https")
+        except LocationValueError:  # urllib3 accepts fewer host names than urlsplit; its words may have a password
+            what = "its proxy-url or HTTPS_PROXY is" if access.proxy else f"its server {access.server} is"
+            raise KubeconfigError(f"{access.place}: {what} not the URL of a host. Correct it.") from None
         assert isinstance(pool, HTTPSConnectionPool)
         pool.ConnectionCls = partial(_Connection, self._track)  # type: ignore[assignment] # it is only called
         return pool
@@ -204,15 +217,17 @@ class _Failures:
 
 def _proxied(access: Access, settings: Mapping[str, Any]) -> urllib3.PoolManager:
     if access.proxy.startswith("socks5"):
-        try:
-            from urllib3.contrib.socks import SOCKSProxyManager
-        except ImportError:
+        if importlib.util.find_spec("socks") is None:  # the import would warn on stderr
             raise KubeconfigError(
-                f"{access.place}: its proxy-url is a SOCKS proxy, which needs a Python package: pip install PySocks"
-            ) from None
+                f"{access.place}: its proxy is a SOCKS proxy, which needs a Python package: pip install PySocks"
+            )
+        from urllib3.contrib.socks import SOCKSProxyManager
+
         return SOCKSProxyManager(access.proxy.replace("socks5://", "socks5h://", 1), **settings)
     proxy = parse_url(access.proxy)
-    headers = urllib3.make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else None
+    headers = {}
+    if proxy.auth:  # as Go: the bytes that are written, which need not be Latin-1
+        headers["proxy-authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(proxy.auth)).decode()}"
     return urllib3.ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)
 
 
