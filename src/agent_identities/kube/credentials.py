@@ -68,7 +68,10 @@ class Credential:
         if not isinstance(answer, dict):
             return None
         escaped = b"\\u" in data or b"\\/" in data  # then any character of the credential may be escaped
-        return without(answer, self.secrets) if escaped and self.secrets else answer
+        try:
+            return without(answer, self.secrets) if escaped and self.secrets else answer
+        except RecursionError:  # nested deeper than any object of Kubernetes
+            return None
 
 
 def _unsendable(token: str) -> str:
