@@ -1,12 +1,19 @@
 """Streams that are closed or full, and signals: the exit status of a command, and what it leaves behind."""
 
+import pwd
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from agent_identities.cluster import kept
+from agent_identities.errors import AgentIdentitiesError
+from agent_identities.kube.kubeconfig import load
+from agent_identities.toolchain import cache
 from support import commands
 from support.commands import agent_identities
 from support.server import eventually
@@ -95,6 +102,31 @@ main()"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130
     assert done.stderr == "agent-identities: interrupted\n"
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME and without an entry in /etc/passwd, as in many containers."""
+
+    def unknown(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", cache.VARIABLE, kept.STATE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_home")
+@pytest.mark.parametrize("use", [lambda: load(environment={}), kept.status, cache.root])
+def test_a_user_without_a_home_gets_one_sentence(use: Callable[[], object]) -> None:
+    with pytest.raises(AgentIdentitiesError, match="HOME is not set"):
+        use()
+
+
+@pytest.mark.usefixtures("no_home")
+def test_a_user_without_a_home_can_name_a_kubeconfig(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    assert load(tmp_path / "kubeconfig", environment={}).server == "https://127.0.0.1:1"
 
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]

@@ -33,8 +33,10 @@ def load(
     """The access that `find` returns. Raises KubeconfigError if there is none, or if it cannot be used."""
     found = find(kubeconfig, context, service_account=service_account, environment=environment)
     if found is None:
+        home = _home(environment)
         raise KubeconfigError(
-            f"{_home(environment)}: no such file, and KUBECONFIG is not set. Name a kubeconfig with --kubeconfig, or "
+            f"{f'{home}: no such file' if home else 'HOME is not set'}, and KUBECONFIG is not set. "
+            "Name a kubeconfig with --kubeconfig, or "
             "start a control plane: agent-identities up"
         )
     return found
@@ -53,7 +55,8 @@ def find(
     Raises KubeconfigError.
     """
     named = [Path(each) for each in dict.fromkeys(environment.get("KUBECONFIG", "").split(os.pathsep)) if each]
-    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [_home(environment)]
+    home = _home(environment)
+    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [home] if home else []
     configs = [config for path in chosen if (config := _read(path)) is not None]
     if kubeconfig and not configs:
         raise KubeconfigError(
@@ -70,7 +73,7 @@ def find(
     if environment.get("KUBECONFIG"):
         raise KubeconfigError(
             f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or the file is empty. Correct KUBECONFIG, or unset "
-            f"it to use {_home(environment)}."
+            f"it to use {home or '~/.kube/config'}."
         )
     return None
 
@@ -101,9 +104,13 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
     )
 
 
-def _home(environment: Mapping[str, str]) -> Path:
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """~/.kube/config; None for a user without a home."""
     home = environment.get("HOME")
-    return (Path(home) if home else Path.home()) / ".kube" / "config"
+    try:
+        return (Path(home) if home else Path.home()) / ".kube" / "config"
+    except RuntimeError:
+        return None
 
 
 class _Strings(yaml.CSafeLoader):

@@ -164,7 +164,7 @@ def test_a_password_beyond_latin_1_is_sent_as_it_is_written(
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:\u20ac%FF@127.0.0.1:{through.port}"})
     with Api(load(path)) as api:
         api.get("/version")
-    assert base64.b64encode("jane:\u20ac".encode() + b"\xff") in through.told
+    assert base64.b64encode("jane:\u20ac".encode() + b"\xff") in through.received
 
 
 def test_words_of_a_proxy_are_not_repeated(
