@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.report.characters import visible
 
 INTERRUPTED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + signal.SIGPIPE
 """As a shell reports a program that the signal ended."""
@@ -67,7 +68,7 @@ def _status(command: Callable[[], None]) -> str | int | None:
 
 def _report(message: str) -> None:
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"agent-identities: {message}")
+        sys.stderr.write(f"agent-identities: {visible(message)}")
         sys.stderr.flush()
 
 
