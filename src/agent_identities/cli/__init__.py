@@ -1,16 +1,24 @@
 """The agent-identities command."""
 
 import gc
-import sys
 from typing import Annotated
 
 import typer
 
 from agent_identities import __version__
-from agent_identities.cli import attack, check, down, quarantine, rightsize, status, toolchain, trace, up, verify
-from agent_identities.errors import AgentIdentitiesError
-
-_INTERRUPTED = 130
+from agent_identities.cli import (
+    attack,
+    check,
+    down,
+    process,
+    quarantine,
+    rightsize,
+    status,
+    toolchain,
+    trace,
+    up,
+    verify,
+)
 
 app = typer.Typer(
     name="agent-identities",
@@ -42,14 +50,6 @@ for _module in (check, verify, attack, trace, rightsize, quarantine, up, down, s
 
 
 def main() -> None:
-    """Run the command. An error of the user is one message on stderr and exit status 2, without a traceback."""
+    """Run the command, and exit as `process.run` says."""
     gc.set_threshold(50_000, 20, 100)  # the command reads thousands of objects without reference cycles
-    try:
-        app()
-    except AgentIdentitiesError as error:
-        sys.stderr.write(f"agent-identities: {error}\n{''.join(getattr(error, '__notes__', ()))}")
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer exits with this status after Ctrl-C, without a message
-            sys.stderr.write("agent-identities: interrupted\n")
-        raise
+    process.run(app)

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.report.characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def naming(choice: "Choice") -> "Iterator[None]":
     """Print the cluster in the first and in the last line on stderr, also after an error."""
-    line = f"cluster: {choice}\n"
+    line = visible(f"cluster: {choice}\n")
     _write(line)
     try:
         yield

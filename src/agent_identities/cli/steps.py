@@ -4,6 +4,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from agent_identities.report.characters import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -55,7 +57,8 @@ class Steps:
     def _done(self, title: str, given: str, started: float) -> None:
         from rich.text import Text
 
-        self._console.print(Text(f"{title}: {given} ({time.monotonic() - started:.1f} s)", style="dim"), soft_wrap=True)
+        line = visible(f"{title}: {given} ({time.monotonic() - started:.1f} s)")
+        self._console.print(Text(line, style="dim"), soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -103,7 +103,10 @@ def _directory(name: str) -> Path:
             "dashes, and starts and ends with a letter or digit"
         )
     chosen = os.environ.get(STATE_VARIABLE)
-    state = Path(chosen).expanduser().absolute() if chosen else user_state_path("agent-identities", appauthor=False)
+    try:
+        state = Path(chosen).expanduser().absolute() if chosen else user_state_path("agent-identities", appauthor=False)
+    except RuntimeError:
+        raise ClusterError(f"HOME is not set. Set it, or set {STATE_VARIABLE} to an absolute path.") from None
     return state / "clusters" / name
 
 

@@ -18,12 +18,12 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube import files
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed, KeyPair, TokenFile
 from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, ExecPlugin, cluster_info
-from agent_identities.kube.proxies import proxy_from_environment
+from agent_identities.kube.proxies import SCHEMES, is_proxy, proxy_from_environment
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
-_PROXY_SCHEMES = ("http", "https", "socks5")
 _OIDC_LEEWAY_SECONDS = 10
 
 
@@ -122,7 +122,7 @@ class Entry:
         if path is None:
             return None
         try:
-            return path.read_bytes()
+            return files.read(path)
         except OSError as error:
             self.fail(f"has {key} {path}: {error.strerror}. Correct the path.")
 
@@ -188,12 +188,8 @@ def _server(cluster: Entry) -> str:
 
 def _proxy_of(cluster: Entry) -> str:
     proxy = cluster.text("proxy-url")
-    try:
-        valid = not proxy or (urlsplit(proxy).scheme in _PROXY_SCHEMES and urlsplit(proxy).port != 0)
-    except ValueError:
-        valid = False
-    if not valid:
-        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(_PROXY_SCHEMES)}. Write http://HOST:PORT")
+    if proxy and not is_proxy(proxy):
+        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(SCHEMES)}. Write http://HOST:PORT")
     return proxy
 
 
@@ -202,7 +198,12 @@ def _extension(cluster: Entry) -> object:
     listed = cluster.body.get("extensions")
     every = listed if isinstance(listed, list) else ()
     named = (each for each in every if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
-    return next(named, {}).get("extension")
+    extension = next(named, {}).get("extension")
+    try:
+        json.dumps(extension, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        cluster.fail(f"has an extension {_EXEC_EXTENSION} that cannot be written as JSON. Use text, numbers and maps.")
+    return extension
 
 
 def _credentials(user: Entry, info: Mapping[str, Any]) -> CredentialSource:
@@ -252,6 +253,11 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
         for each in listed
     ):
         user.fail("has an exec whose env is not a list of a name and a value.")
+    texts = (*entry.texts("args"), *(text for each in listed for text in (each["name"], each.get("value", ""))))
+    if "\0" in "".join((command, *texts)):
+        user.fail("has an exec with a NUL character in its command, args or env. Remove it.")
+    if any(not each["name"] or "=" in each["name"] for each in listed):
+        user.fail("has an exec whose env has a name that is empty or contains '='. Correct the name.")
     if os.sep in command:
         command = str(user.file.absolute().parent / command)
     return ExecConfig(

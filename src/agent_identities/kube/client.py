@@ -6,6 +6,7 @@ connects.
 
 import contextlib
 import copy
+import http.client
 import json
 import re
 import shlex
@@ -31,7 +32,7 @@ from agent_identities.errors import ClusterError
 from agent_identities.kube.access import Access
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
 from agent_identities.kube.redact import printable, redact
-from agent_identities.kube.transport import RETRIED, AbortedError, Transport
+from agent_identities.kube.transport import LARGEST_ANSWER, RETRIED, AbortedError, LargeAnswerError, Reply, Transport
 from agent_identities.rbac.request import ServiceAccount
 
 DEFAULT_CONCURRENCY = 16
@@ -215,7 +216,7 @@ class Api:
         headers: Mapping[str, str],
         *,
         repeatable: bool,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Reply:
         sent = urllib3.HTTPHeaderDict(_HEADERS)
         if credential.authorization:
             sent["authorization"] = credential.authorization
@@ -241,6 +242,11 @@ class Api:
             )
         if isinstance(error, SSLError):
             return self._distrusted(error)
+        if isinstance(error, LargeAnswerError):
+            return (
+                f"{self.server}: the answer has more than {LARGEST_ANSWER >> 20} MiB, or no end. Is this the address "
+                f"of an API server, as in {self._place}?"
+            )
         if self._answered:
             return (
                 f"{self.server}: the API server stopped answering during the command. See its log, then run the "
@@ -336,4 +342,6 @@ def _plain(error: BaseException) -> str:
     """The message of the operating system: "Connection refused"."""
     cause = error.__cause__ or error.__context__ or error
     text = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error).rpartition(": ")[2]
+    if refused := re.match(r"Tunnel connection failed: (\d{3})", text):  # then words of the proxy, even a password
+        text = f"{refused[1]} {http.client.responses.get(int(refused[1]), '')}".rstrip()
     return printable(redact(text))

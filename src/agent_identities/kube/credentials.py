@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube import files
 from agent_identities.kube.redact import REDACTED, spellings, without
 
 _READ_AGAIN_SECONDS = 50.0  # client-go reads a token file again after a minute, less ten seconds
@@ -67,7 +68,10 @@ class Credential:
         if not isinstance(answer, dict):
             return None
         escaped = b"\\u" in data or b"\\/" in data  # then any character of the credential may be escaped
-        return without(answer, self.secrets) if escaped and self.secrets else answer
+        try:
+            return without(answer, self.secrets) if escaped and self.secrets else answer
+        except RecursionError:  # nested deeper than any object of Kubernetes
+            return None
 
 
 def _unsendable(token: str) -> str:
@@ -137,7 +141,7 @@ class TokenFile:
 
     def _read(self) -> Credential:
         try:
-            return Credential.bearer(self._path.read_bytes().decode("utf-8").strip(), self._where, self._pair)
+            return Credential.bearer(files.read(self._path).decode("utf-8").strip(), self._where, self._pair)
         except UnicodeDecodeError:
             problem = CredentialError(f"{self._where}: not UTF-8. Write a token to the file.")
         except OSError as error:

@@ -76,7 +76,7 @@ class ExecPlugin:
             self._fail(f"failed with exit code {output.status}", output)
         try:
             answer = json.loads(output.stdout)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._fail("printed output that is not JSON", output)
         status = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(status, dict):
@@ -91,6 +91,8 @@ class ExecPlugin:
             texts[name] = status.get(name) or ""
             if not isinstance(texts[name], str):
                 self._fail(f"printed a status.{name} that is not a string", output)
+            if not texts[name].isascii():
+                self._fail(f"printed a status.{name} with a character that is not ASCII", output)
         token, certificate, key, expires = texts.values()
         if not token and not certificate and not key:
             self._fail("printed neither a token nor a client certificate", output)

@@ -12,9 +12,12 @@ from typing import NoReturn
 
 import yaml
 
+from agent_identities.kube import files
 from agent_identities.kube.access import Access, Entry, KubeconfigError, Place, access_of
 from agent_identities.kube.credentials import TokenFile
 from agent_identities.kube.proxies import proxy_from_environment
+
+_DEEPEST, _MOST_KEYS = 100, 10_000  # levels of a kubeconfig, and keys of one of its maps
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The directory of a pod's token and of the cluster's certificate authority."""
@@ -30,8 +33,10 @@ def load(
     """The access that `find` returns. Raises KubeconfigError if there is none, or if it cannot be used."""
     found = find(kubeconfig, context, service_account=service_account, environment=environment)
     if found is None:
+        home = _home(environment)
         raise KubeconfigError(
-            f"{_home(environment)}: no such file, and KUBECONFIG is not set. Name a kubeconfig with --kubeconfig, or "
+            f"{f'{home}: no such file' if home else 'HOME is not set'}, and KUBECONFIG is not set. "
+            "Name a kubeconfig with --kubeconfig, or "
             "start a control plane: agent-identities up"
         )
     return found
@@ -50,7 +55,8 @@ def find(
     Raises KubeconfigError.
     """
     named = [Path(each) for each in dict.fromkeys(environment.get("KUBECONFIG", "").split(os.pathsep)) if each]
-    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [_home(environment)]
+    home = _home(environment)
+    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [home] if home else []
     configs = [config for path in chosen if (config := _read(path)) is not None]
     if kubeconfig and not configs:
         raise KubeconfigError(
@@ -67,7 +73,7 @@ def find(
     if environment.get("KUBECONFIG"):
         raise KubeconfigError(
             f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or the file is empty. Correct KUBECONFIG, or unset "
-            f"it to use {_home(environment)}."
+            f"it to use {home or '~/.kube/config'}."
         )
     return None
 
@@ -82,7 +88,7 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
     if not (host and port and token.is_file()):
         return None
     try:
-        trusted = ca.read_bytes()
+        trusted = files.read(ca)
     except OSError as error:
         raise KubeconfigError(
             f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt."
@@ -98,13 +104,38 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
     )
 
 
-def _home(environment: Mapping[str, str]) -> Path:
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """~/.kube/config; None for a user without a home."""
     home = environment.get("HOME")
-    return (Path(home) if home else Path.home()) / ".kube" / "config"
+    try:
+        return (Path(home) if home else Path.home()) / ".kube" / "config"
+    except RuntimeError:
+        return None
 
 
 class _Strings(yaml.CSafeLoader):
-    """Safe YAML in which a date is a string, as for kubectl."""
+    """Safe YAML in which a date is a string, as for kubectl.
+
+    The C parser of PyYAML has no limits of its own: it ends the process where too much is nested, and `<<` can make a
+    few lines as large as the memory.
+    """
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self._levels: list[yaml.Node | None] = []
+        self.ascend_resolver = self._levels.pop  # called by the parser after each node
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:  # noqa: ARG002
+        """Called by the parser before each node."""
+        self._levels.append(parent)
+        if len(self._levels) > _DEEPEST and parent is not None:
+            raise yaml.MarkedYAMLError(problem_mark=parent.start_mark)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Called for each mapping, to merge `<<` into it."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.MarkedYAMLError(problem_mark=node.start_mark)
 
 
 _Strings.yaml_implicit_resolvers = {
@@ -165,7 +196,7 @@ def _all(files: Iterable[Path]) -> str:
 def _read(path: Path) -> _Config | None:
     """The kubeconfig in a file; None if the file does not exist. No error contains text of the file."""
     try:
-        content = yaml.load(path.read_bytes(), Loader=_Strings)  # noqa: S506 # it is a safe loader
+        content = yaml.load(files.read(path), Loader=_Strings)  # noqa: S506 # it is a safe loader
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -173,8 +204,10 @@ def _read(path: Path) -> _Config | None:
     except yaml.MarkedYAMLError as error:
         line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise KubeconfigError(f"{path}: not YAML{line}, so it is not a kubeconfig. {_A_VALID_ONE}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, UnicodeDecodeError):
         raise KubeconfigError(f"{path}: not UTF-8 text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):  # of PyYAML, for `!!bool x` and such
+        raise KubeconfigError(f"{path}: not YAML, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict) or content.get("kind", "Config") != "Config":

@@ -3,31 +3,46 @@
 The connection pool is that of urllib3, as in the kubernetes client. Redirects are answers and are never followed.
 """
 
+import base64
 import contextlib
+import importlib.util
+import math
 import os
 import re
 import socket
 import ssl
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+)
 from urllib3.util import parse_url
 
 from agent_identities.kube.access import Access, KubeconfigError
 from agent_identities.kube.credentials import KeyPair
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+ANSWER_SECONDS = 120.0
+"""For a whole answer, however often a byte of it comes; the API server itself ends a request after 60 s."""
+LARGEST_ANSWER = 256 * 2**20  # bytes, unpacked; a page of a list has a few million
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\s\w+/=]+-----END CERTIFICATE-----")
 _THROTTLED = frozenset({HTTPStatus.TOO_MANY_REQUESTS})
@@ -41,6 +56,19 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.4, 5.0
 
 class AbortedError(Exception):
     """`Transport.abort` interrupted the request."""
+
+
+class LargeAnswerError(HTTPError):
+    """The answer has more than LARGEST_ANSWER bytes, or no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 class Transport:
@@ -66,23 +94,14 @@ class Transport:
         *,
         pair: KeyPair | None,
         repeatable: bool,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Reply:
         """An answer of any status. Raises urllib3's HTTPError, AbortedError, KubeconfigError."""
         aborted = self._of_this_thread.aborted = self._aborted
         pool = self.pool(pair)
         failures = _Failures(repeatable=repeatable)
         while True:
             try:
-                response = pool.urlopen(
-                    method,
-                    self._prefix + path,
-                    body=body,
-                    headers=headers,
-                    retries=False,
-                    redirect=False,
-                    assert_same_host=False,
-                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-                )
+                reply = self._send(pool, method, path, body, headers)
             except HTTPError as error:
                 if aborted.is_set():
                     raise AbortedError from None
@@ -90,11 +109,32 @@ class Transport:
                 if wait is None:
                     raise
             else:
-                wait = failures.wait_after_answer(response)
+                wait = failures.wait_after_answer(reply)
                 if wait is None:
-                    return response
+                    return reply
             if aborted.wait(wait):
                 raise AbortedError
+
+    def _send(
+        self, pool: HTTPSConnectionPool, method: str, path: str, body: str | None, headers: Mapping[str, str]
+    ) -> Reply:
+        response = pool.urlopen(
+            method,
+            self._prefix + path,
+            body=body,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        )
+        data = response.read(LARGEST_ANSWER + 1)
+        if len(data) > LARGEST_ANSWER:
+            response.close()
+            raise LargeAnswerError
+        response.release_conn()
+        return Reply(response.status, response.headers, data)
 
     def pool(self, pair: KeyPair | None) -> HTTPSConnectionPool:
         """The connections with this client certificate. Raises KubeconfigError if it is invalid."""
@@ -128,8 +168,12 @@ class Transport:
             "ssl_context": _tls(access, pair),
             "server_hostname": access.tls_server_name or None,
         }
-        manager = _proxied(access, settings) if access.proxy else urllib3.PoolManager(**settings)
-        pool = manager.connection_from_host(self._host, self._port or 443, "https")
+        try:
+            manager = _proxied(access, settings) if access.proxy else urllib3.PoolManager(**settings)
+            pool = manager.connection_from_host(self._host, self._port or 443, "https")
+        except LocationValueError:  # urllib3 accepts fewer host names than urlsplit; its words may have a password
+            what = "its proxy-url or HTTPS_PROXY is" if access.proxy else f"its server {access.server} is"
+            raise KubeconfigError(f"{access.place}: {what} not the URL of a host. Correct it.") from None
         assert isinstance(pool, HTTPSConnectionPool)
         pool.ConnectionCls = partial(_Connection, self._track)  # type: ignore[assignment] # it is only called
         return pool
@@ -154,11 +198,27 @@ class _Connection(HTTPSConnection):
         super().connect()
         self._track(self)
 
+    def getresponse(self) -> urllib3.HTTPResponse:
+        if isinstance(self.sock, _Socket):
+            self.sock.deadline = time.monotonic() + ANSWER_SECONDS
+        return super().getresponse()
+
     def interrupt(self) -> None:
         """Interrupt the thread that reads."""
         if isinstance(self.sock, socket.socket):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # without TLS, which the other thread uses
+
+
+class _Socket(ssl.SSLSocket):
+    """One whose reads end at a deadline: the timeout of a socket is for each read alone."""
+
+    deadline = math.inf
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        if time.monotonic() > self.deadline:
+            raise TimeoutError
+        return super().recv_into(buffer, nbytes, flags)
 
 
 class _Failures:
@@ -183,11 +243,11 @@ class _Failures:
         self._left[kind] -= 1
         return None if self._left[kind] < 0 else self._backoff()
 
-    def wait_after_answer(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        after = response.headers.get("retry-after", "")
+    def wait_after_answer(self, reply: Reply) -> float | None:
+        after = reply.headers.get("retry-after", "")
         retried = RETRIED if self._repeatable else _THROTTLED
-        requested = response.status == HTTPStatus.SERVICE_UNAVAILABLE and after
-        if not (response.status in retried or requested):
+        requested = reply.status == HTTPStatus.SERVICE_UNAVAILABLE and after
+        if not (reply.status in retried or requested):
             return None
         wait = self._backoff()
         if wait is None:
@@ -204,21 +264,24 @@ class _Failures:
 
 def _proxied(access: Access, settings: Mapping[str, Any]) -> urllib3.PoolManager:
     if access.proxy.startswith("socks5"):
-        try:
-            from urllib3.contrib.socks import SOCKSProxyManager
-        except ImportError:
+        if importlib.util.find_spec("socks") is None:  # the import would warn on stderr
             raise KubeconfigError(
-                f"{access.place}: its proxy-url is a SOCKS proxy, which needs a Python package: pip install PySocks"
-            ) from None
+                f"{access.place}: its proxy is a SOCKS proxy, which needs a Python package: pip install PySocks"
+            )
+        from urllib3.contrib.socks import SOCKSProxyManager
+
         return SOCKSProxyManager(access.proxy.replace("socks5://", "socks5h://", 1), **settings)
     proxy = parse_url(access.proxy)
-    headers = urllib3.make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else None
+    headers = {}
+    if proxy.auth:  # as Go: the bytes that are written, which need not be Latin-1
+        headers["proxy-authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(proxy.auth)).decode()}"
     return urllib3.ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)
 
 
 def _tls(access: Access, pair: KeyPair | None) -> ssl.SSLContext:
     """The TLS settings. Certificates are always verified as in Go: subject alternative names, and partial chains."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _Socket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -28,7 +28,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def root() -> Path:
     """The folder of the toolchain in the user's cache. It does not have to exist."""
     chosen = os.environ.get(VARIABLE)
-    return (Path(chosen) if chosen else platformdirs.user_cache_path("agent-identities")).absolute() / "toolchain"
+    try:
+        return (Path(chosen) if chosen else platformdirs.user_cache_path("agent-identities")).absolute() / "toolchain"
+    except RuntimeError:
+        raise ToolchainError(f"HOME is not set. Set it, or set {VARIABLE} to a folder for the toolchain.") from None
 
 
 def system() -> tuple[str, str]:

@@ -33,7 +33,7 @@ def on_path(name: str) -> list[Path]:
     candidates = (folder / name for folder in folders if folder.is_absolute())
     unique: dict[Path, Path] = {}  # by resolved path: /bin and /usr/bin are often the same folder
     for path in candidates:
-        if path.is_file() and os.access(path, os.X_OK):
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 # no error where PATH is not readable
             unique.setdefault(path.resolve(), path)
     return list(unique.values())
 

@@ -1,6 +1,8 @@
 """The client with failing servers. The servers are fake, because a real API server does not fail on request."""
 
 import base64
+import contextlib
+import gzip
 import http.client
 import json
 import logging
@@ -14,10 +16,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from agent_identities.cluster.pki import Authority
+from agent_identities.kube import transport
 from agent_identities.kube.client import Answer as Raw
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.kube.kubeconfig import load
-from support.played import Handler, Played
+from support.played import Handler, Played, Respond
 
 Start = Callable[..., Played]
 FORBIDDEN = (
@@ -330,6 +333,64 @@ def test_a_token_that_a_server_repeats_is_redacted(
 def test_control_characters_of_an_answer_are_escaped(play: Start, kubeconfig: Callable[..., Path]) -> None:
     api = connect(kubeconfig(play((400, {"kind": "Status", "message": "a\n\x1b[31mb"}))))
     assert "400 a \\x1b[31mb." in str(failure(lambda: api.get("/version")))
+
+
+def packed(answer: bytes) -> Callable[[Handler], None]:
+    """An answer in gzip."""
+
+    def respond(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("content-encoding", "gzip")
+        request.send_header("content-length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    data = gzip.compress(answer)
+    return respond
+
+
+def endless(request: Handler) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while not request.server.released.is_set():
+            request.wfile.write(b" " * 65536)
+
+
+@pytest.mark.parametrize("respond", [packed(b" " * 2**20), endless])
+def test_an_answer_that_would_fill_the_memory_is_an_error(
+    play: Start, kubeconfig: Callable[..., Path], respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**19)
+    server = play(respond=respond)
+    error = failure(lambda: connect(kubeconfig(server)).get("/version"))
+    assert "MiB, or no end" in str(error)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_in_gzip_is_unpacked(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    assert connect(kubeconfig(play(respond=packed(b'{"kind": "x"}')))).get("/version") == {"kind": "x"}
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"])
+def test_an_answer_that_comes_byte_by_byte_has_an_end(
+    play: Start, kubeconfig: Callable[..., Path], begin: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.1)
+
+    def respond(request: Handler) -> None:
+        request.wfile.write(begin)
+        with contextlib.suppress(OSError):
+            while not request.server.released.wait(0.01):
+                request.wfile.write(b"x")
+
+    error = failure(lambda: connect(kubeconfig(play(respond=respond))).get("/version"))
+    assert "does not answer in time" in str(error)
+
+
+def test_an_answer_that_is_nested_too_deep_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    deep = '{"a":' * 900 + '"\\u0041"' + "}" * 900
+    error = failure(lambda: connect(kubeconfig(play((200, deep)))).get("/version"))
+    assert "not a JSON object" in str(error)
 
 
 def test_a_truncated_answer_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:

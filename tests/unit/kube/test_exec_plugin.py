@@ -173,6 +173,8 @@ FAILURES = {
     "exit": ("sys.exit('the session has ended')", "failed with exit code 1. Its stderr: the session has ended"),
     "silent": ("sys.exit(3)", "failed with exit code 3. Its stderr is empty."),
     "no JSON": ("print('token: ' + SECRET)", "printed output that is not JSON"),
+    "deep JSON": ("print('[' * 200_000)", "printed output that is not JSON"),
+    "half a character": ("answer(clientKeyData='\\ud800' + SECRET, clientCertificateData=SECRET)", "is not ASCII"),
     "half JSON": ('print(\'{"status": {"token": "\' + SECRET)', "printed output that is not JSON"),
     "no status": ("print(json.dumps({'token': SECRET}))", "printed no ExecCredential with a status"),
     "a list": ("print(json.dumps([SECRET]))", "printed no ExecCredential with a status"),

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,16 @@ BAD_FILES = {
     "unclosed": (f'users:\n- user: {{token: "{SECRET}\n', "not YAML"),
     "tag": (f"a: !{SECRET} x", "not YAML"),
     "binary": ("\x00\x01\x02", "not UTF-8 text"),
-    "deep": ("[" * 5000, "not"),
+    "deep": ("[" * 5000, "not YAML at line 1"),
+    "deep enough to overflow a stack": ("[" * 100_000, "not YAML at line 1"),
+    "deep mapping": ("\n".join(" " * level + "a:" for level in range(500)), "not YAML at line 1"),
+    "bomb": (
+        "a0: &a0 {x: 1}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)),
+        "not YAML at line",
+    ),
+    "bad boolean": (f"a: !!bool {SECRET}", "not YAML"),
+    "bad time": (f"a: !!timestamp {SECRET}", "not YAML"),
+    "bad number": ("a: !!int ''", "not YAML"),
     "empty": ("", "no current-context"),
     "clusters": ("current-context: a\nclusters: {}", "clusters is not a list"),
     "entry": (f"current-context: a\nusers: [{SECRET}]", "users[0] is not a map"),
@@ -215,6 +225,20 @@ BAD_FILES = {
 def test_the_error_for_an_invalid_kubeconfig_has_its_path(tmp_path: Path, name: str) -> None:
     content, said = BAD_FILES[name]
     assert said in problem(tmp_path, content)
+
+
+def test_the_error_for_a_file_without_an_end_has_its_path() -> None:
+    with pytest.raises(KubeconfigError, match="/dev/zero: File too large"):
+        load(Path("/dev/zero"), environment={})
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = yaml.safe_dump(config())
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_text, content)
+        assert load(pipe, environment={}).server == "https://a.example:6443"
 
 
 def test_the_error_for_a_directory_has_its_path(tmp_path: Path) -> None:
@@ -231,6 +255,8 @@ def changed(section: str, **fields: Any) -> Json:
     return content
 
 
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+V1BETA1 = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1"}
 BAD_ENTRIES: dict[str, tuple[Json, str]] = {
     "no cluster": (changed("context", user="a"), "context 'a' has no cluster"),
     "no user": (changed("context", cluster="a"), "context 'a' has no user"),
@@ -241,6 +267,11 @@ BAD_ENTRIES: dict[str, tuple[Json, str]] = {
     "unknown user": (changed("context", cluster="a", user="b"), "the user 'b', which does not exist"),
     "no server": (changed("cluster"), "has no server"),
     "bad port": (changed("cluster", server="https://a:99999"), "is not a URL"),
+    "ca of no possible name": (
+        changed("cluster", server="https://a", **{"certificate-authority": "ca\0"}),
+        "Invalid argument",
+    ),
+    "token file of no possible name": (changed("user", tokenFile="a\0"), "Invalid argument"),
     "no ca file": (
         changed("cluster", server="https://a", **{"certificate-authority": "ca.crt"}),
         "ca.crt: No such file",
@@ -285,6 +316,13 @@ BAD_ENTRIES: dict[str, tuple[Json, str]] = {
     "exec mode": (
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1"}),
         "interactiveMode is not Never, IfAvailable or Always",
+    ),
+    "exec NUL in args": (changed("user", exec={**V1BETA1, "args": [f"{SECRET}\0"]}), "NUL character"),
+    "exec NUL in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A", "value": f"{SECRET}\0"}]}), "NUL"),
+    "exec name in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A=", "value": SECRET}]}), "contains '='"),
+    "exec extension": (
+        changed("cluster", server="https://a", extensions=[{"name": EXEC_EXTENSION, "extension": {"a": b"x"}}]),
+        "cannot be written as JSON",
     ),
     "exec env": (
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1", "env": [SECRET]}),

@@ -149,3 +149,32 @@ def test_the_text_of_a_location_is_its_object_or_its_values_path(location: Locat
 @pytest.mark.parametrize(("number", "shown"), [(0, "0 agents"), (1, "1 agent"), (2000, "2,000 agents")])
 def test_a_count_has_the_noun_in_singular_or_plural(number: int, shown: str) -> None:
     assert many(number, "agent") == shown
+
+
+HOSTILE = "a\x1b]0;title\x07\x9b31m\u202eb\r"
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_no_text_of_others_controls_the_terminal(name: str) -> None:
+    """An agent chooses the names in its requests, and with them text of `trace`."""
+    hostile = cell(HOSTILE, Style.BAD)
+    report = Report(
+        command="trace",
+        ok=False,
+        summary=HOSTILE,
+        about=HOSTILE,
+        rules=(Rule("rule", HOSTILE, HOSTILE),),
+        tables=(Table((Column("agent"),), ((hostile,),)),),
+        legend=HOSTILE,
+        findings=(Finding("rule", Severity.ERROR, HOSTILE, details=(HOSTILE,), remediation=(HOSTILE,)),),
+        notes=(HOSTILE,),
+        blocks=(Block("yaml", HOSTILE, HOSTILE),),
+        closing=(HOSTILE,),
+        listing=Table((Column("everything"),), ((hostile,),)),
+        data={"name": HOSTILE},
+    )
+    for each in (report, replace(report, rules=())):
+        output = io.StringIO()
+        write(each, name, output)
+        assert not [character for character in output.getvalue() if not (character.isprintable() or character == "\n")]
+        assert "31m" in output.getvalue()

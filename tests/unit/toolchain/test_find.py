@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.toolchain import Tool, ToolchainError, component, link, locate, provide, resolve
+from agent_identities.toolchain import (
+    Tool,
+    ToolchainError,
+    component,
+    installed_version,
+    link,
+    locate,
+    provide,
+    resolve,
+)
 from agent_identities.toolchain.cache import built, downloaded
 from agent_identities.toolchain.golang import choose
 
@@ -211,3 +220,8 @@ def test_a_link_replaces_a_link_but_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(ToolchainError, match="not a symbolic link"):
         link([tool], folder)
     assert (folder / "etcd").read_text() == "a file of the user"
+
+
+def test_a_folder_of_path_that_cannot_be_looked_into_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/" + "a" * 300)  # no folder can have that name
+    assert installed_version.on_path("helm") == []

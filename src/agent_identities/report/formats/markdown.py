@@ -3,6 +3,7 @@
 import re
 from typing import TextIO
 
+from agent_identities.report.characters import visible
 from agent_identities.report.model import Cell, Finding, Report, Severity, Style, Table
 
 
@@ -28,7 +29,7 @@ def write(report: Report, output: TextIO) -> None:
 
 def escape(text: str) -> str:
     """The text on one line, escaped for Markdown."""
-    return " ".join(re.sub(r"([\\*|_<>`\[\]])", r"\\\1", text).split())
+    return " ".join(re.sub(r"([\\*|_<>`\[\]])", r"\\\1", visible(text)).split())
 
 
 def _rule(report: Report, name: str, title: str) -> str:
@@ -59,4 +60,4 @@ def _cell(lines: Cell) -> str:
 
 def _fenced(language: str, text: str) -> str:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    return f"{fence}{language}\n{visible(text).rstrip()}\n{fence}"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from agent_identities.report.characters import visible
 from agent_identities.report.model import Block, Cell, Column, Finding, Report, Rule, Severity, Table
 
 _WIDTH_OF_FILES = 120
@@ -40,14 +41,14 @@ def _show(report: Report, console: Console) -> None:
     if report.listing is not None:
         _list(report.listing, console)
     if report.about:
-        console.print(Text(report.about, style="dim"), soft_wrap=True)
+        console.print(_shown(report.about, style="dim"), soft_wrap=True)
         console.print()
     for table in report.tables:
         if table.rows:
             console.print(_grid(table, console.width))
             console.print()
     if report.legend:
-        console.print(Text(report.legend, style="dim"))
+        console.print(_shown(report.legend, style="dim"))
         console.print()
     for rule in report.rules:
         _show_rule(rule, [each for each in report.findings if each.rule == rule.id], console)
@@ -56,41 +57,41 @@ def _show(report: Report, console: Console) -> None:
             _show_finding(finding, console)
         if len(report.findings) > _MOST_FINDINGS:
             more = len(report.findings) - _MOST_FINDINGS
-            console.print(Text(f"  and {more:,} more findings: --output json lists all findings.", style="red"))
+            console.print(_shown(f"  and {more:,} more findings: --output json lists all findings.", style="red"))
     for note in report.notes:
-        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
+        console.print(_shown(f"! {note}", style="yellow"), soft_wrap=True)
     if report.rules or report.findings or report.notes:
         console.print()
     for block in report.blocks:
         _show_block(block, console)
     for sentence in report.closing:
-        console.print(Text(sentence, style="dim"), soft_wrap=True)
-    console.print(Text(report.summary, style="bold green" if report.ok else "bold red"), soft_wrap=True)
+        console.print(_shown(sentence, style="dim"), soft_wrap=True)
+    console.print(_shown(report.summary, style="bold green" if report.ok else "bold red"), soft_wrap=True)
 
 
 def _show_rule(rule: Rule, findings: Sequence[Finding], console: Console) -> None:
     """A line for the rule, and its findings below."""
     errors = any(each.severity is Severity.ERROR for each in findings)
     mark, style = ("✗", "bold red") if errors else ("!", "yellow") if findings else ("✓", "green")
-    console.print(Text(f"{mark} {rule.id:<18}", style=style), Text(rule.title), soft_wrap=True)
+    console.print(_shown(f"{mark} {rule.id:<18}", style=style), _shown(rule.title), soft_wrap=True)
     for each in findings:
-        what = Text(f"    {each.message}", style="red" if each.severity is Severity.ERROR else "yellow")
-        console.print(what, Text(" ".join((*each.details, *each.remediation)), style="dim"), soft_wrap=True)
+        what = _shown(f"    {each.message}", style="red" if each.severity is Severity.ERROR else "yellow")
+        console.print(what, _shown(" ".join((*each.details, *each.remediation)), style="dim"), soft_wrap=True)
 
 
 def _show_finding(finding: Finding, console: Console) -> None:
     mark, style = ("✗", "bold red") if finding.severity is Severity.ERROR else ("!", "yellow")
-    console.print(Text(f"{mark} {finding.message}", style=style), soft_wrap=True)
+    console.print(_shown(f"{mark} {finding.message}", style=style), soft_wrap=True)
     for line in (*finding.details, *finding.remediation):
-        console.print(Text(f"    {line}"), soft_wrap=True)
+        console.print(_shown(f"    {line}"), soft_wrap=True)
 
 
 def _show_block(block: Block, console: Console) -> None:
     if block.title:
-        console.print(Text(block.title, style="bold"), soft_wrap=True)
+        console.print(_shown(block.title, style="bold"), soft_wrap=True)
     for line in block.text.rstrip().splitlines():
         style = _DIFF_STYLES.get(line[:1], "") if block.language == "diff" else ""
-        console.print(Text(line, style=style), soft_wrap=True)
+        console.print(_shown(line, style=style), soft_wrap=True)
     console.print()
 
 
@@ -102,7 +103,7 @@ def _list(table: Table, console: Console) -> None:
     styles = ["bold", *(row[0][0][0].style.value for row in table.rows)]
     for row, style in zip(texts, styles, strict=True):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        console.print(Text(line, style=style), soft_wrap=True)
+        console.print(_shown(line, style=style), soft_wrap=True)
     console.print()
 
 
@@ -122,8 +123,13 @@ def _grid(table: Table, width: int) -> Grid:
     return grid
 
 
+def _shown(text: str, style: str = "") -> Text:
+    """The text, whose characters cannot control the terminal."""
+    return Text(visible(text), style=style)
+
+
 def _text(lines: Cell) -> Text:
-    return Text("\n").join(Text(" ").join(Text(span.text, style=span.style.value) for span in line) for line in lines)
+    return Text("\n").join(Text(" ").join(_shown(span.text, style=span.style.value) for span in line) for line in lines)
 
 
 def _least(column: Column, texts: Sequence[Text]) -> int:
