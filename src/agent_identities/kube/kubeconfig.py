@@ -123,7 +123,8 @@ class _Strings(yaml.CSafeLoader):
     def __init__(self, stream: bytes) -> None:
         super().__init__(stream)
         self._levels: list[yaml.Node | None] = []
-        self.ascend_resolver = self._levels.pop  # called by the parser after each node
+        # Called by the parser after each node; for its stub, the method returns nothing.
+        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment]
 
     def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:  # noqa: ARG002
         """Called by the parser before each node."""

@@ -198,7 +198,7 @@ class _Connection(HTTPSConnection):
         super().connect()
         self._track(self)
 
-    def getresponse(self) -> urllib3.HTTPResponse:
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # urllib3's own, as in its class
         if isinstance(self.sock, _Socket):
             self.sock.deadline = time.monotonic() + ANSWER_SECONDS
         return super().getresponse()
