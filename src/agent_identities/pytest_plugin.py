@@ -142,7 +142,7 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         with provided as made:
             yield made
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +165,7 @@ def agent_identities_installed(
                 cluster.install(agent_identities)
                 done.touch()
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
     return cluster
 
 
@@ -178,7 +178,7 @@ def agent(agent_identities: "Agents", agent_identities_installed: "Cluster") -> 
         with LiveAgents(agent_identities, agent_identities_installed) as live:
             yield live
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
 
 
 def _run_directory(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
