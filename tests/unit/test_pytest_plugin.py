@@ -31,8 +31,17 @@ def test_no_output_contains_a_credential_even_with_all_frames_and_their_locals(u
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--showlocals", "--full-trace", "-p", "no:cacheprovider"]
-        + ["--agent-identities-kubeconfig=kubeconfig", "test_agents.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--showlocals",
+            "--full-trace",
+            "-p",
+            "no:cacheprovider",
+            "--agent-identities-kubeconfig=kubeconfig",
+            "test_agents.py",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
