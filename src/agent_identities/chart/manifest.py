@@ -17,9 +17,11 @@ from agent_identities.chart import yaml
 _LINE = re.compile(r"(?: *(?:#.*)?|( *)((?:- )*)(?:([A-Za-z][A-Za-z0-9_./-]{0,200}):(?: +(\S.*))?|(\S.*)))\n")
 """Indentation, `- ` (once or more), key, value, or an item without a key. A comment or an empty line has none."""
 
-_NOT_PLAIN = re.compile(r"[^ -~\n]")
 _NO_CUTS = ("\n%", "\r", "\x85", "\u2028", "\u2029")
 """Directives belong to the document that follows, and YAML counts lines by more than line feeds."""
+
+_TEXT = re.compile(r'"([ !#-\[\]-~]*)"\Z|([A-Za-z][A-Za-z_]*[-./0-9][\w./-]*)\Z', re.ASCII)
+"""Quoted text without an escape, and unquoted text that is too odd for a boolean or null."""
 
 _NOT_A_VALUE = ("|", ">", "&", "*", "!")
 _MARKER = "---\n"
@@ -77,7 +79,7 @@ class _Reader:
     """Reads one document from its lines; raises _NotPlainError for what is not plain. Columns are their blanks."""
 
     def __init__(self, text: str) -> None:
-        if _NOT_PLAIN.search(text):
+        if not text.isascii() or not text.replace("\n", "").isprintable():
             raise _NotPlainError
         lines = _LINE.findall(text if text.endswith("\n") else text + "\n", len(_MARKER) * text.startswith(_MARKER))
         self._lines = [line for line in lines if line[2] or line[4]]
@@ -146,6 +148,8 @@ class _Reader:
 @lru_cache(maxsize=10_000)
 def _value(text: str) -> Any:
     """What ``yaml`` reads for the value of a key, where it ends with the line."""
+    if found := _TEXT.match(text):
+        return found[1] if found[2] is None else found[2]
     if text.startswith(_NOT_A_VALUE) or text.count("[") + text.count("{") > _MOST_BRACKETS:
         raise _NotPlainError
     return freeze(_loaded(f"k: {text}\n")["k"])

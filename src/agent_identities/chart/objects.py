@@ -116,7 +116,7 @@ class Objects(Mapping[Key, KubeObject]):
         return (obj.body for obj in self._objects.values())
 
 
-_SOURCE = re.compile(r"^# Source: [^/\n]+/(\S+)", re.MULTILINE)
+_SOURCE = re.compile(r"# Source: [^/\n]+/(\S+)")
 
 
 def _sources(text: str) -> tuple[list[int], list[str]]:
@@ -124,6 +124,8 @@ def _sources(text: str) -> tuple[list[int], list[str]]:
     lines, sources = [0], [""]
     line, at = 1, 0
     for found in _SOURCE.finditer(text):
+        if found.start() and text[found.start() - 1] != "\n":
+            continue
         line += len(text[at : found.start()].splitlines())
         at = found.start()
         lines.append(line)

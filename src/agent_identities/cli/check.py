@@ -29,10 +29,10 @@ def check(
     from agent_identities import bundled
     from agent_identities.agents import Agents
     from agent_identities.checks.job import check as run
-    from agent_identities.report import write
+    from agent_identities.report import write, writer
 
     agents = Agents(tuple(values), {}, chart or bundled.chart_path(), release, namespace, kube_version)
-    result = run(agents)
+    result = run(agents, meanwhile=lambda: writer(output))
     write(result.report(), output, sys.stdout)
     if not result.ok:
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 import importlib
 import io
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -42,6 +43,7 @@ __all__ = [
     "format_names",
     "many",
     "write",
+    "writer",
 ]
 
 
@@ -55,4 +57,10 @@ def write(report: Report, name: str, output: TextIO) -> None:
     """Write a report in one of `format_names`. Characters that ``output`` cannot encode are replaced."""
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="replace")  # with LANG=C, a symbol must not stop the command
-    importlib.import_module(f"agent_identities.report.formats.{name}").write(report, output)
+    writer(name)(report, output)
+
+
+def writer(name: str) -> Callable[[Report, TextIO], None]:
+    """The function `write` of one of `format_names`; its module may take long to import."""
+    write_format: Callable[[Report, TextIO], None] = importlib.import_module(f"{__name__}.formats.{name}").write
+    return write_format
