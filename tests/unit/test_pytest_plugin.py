@@ -30,18 +30,9 @@ def test_no_output_contains_a_credential_even_with_all_frames_and_their_locals(u
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
+    options = ["--showlocals", "--full-trace", "-p", "no:cacheprovider", "--agent-identities-kubeconfig=kubeconfig"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--showlocals",
-            "--full-trace",
-            "-p",
-            "no:cacheprovider",
-            "--agent-identities-kubeconfig=kubeconfig",
-            "test_agents.py",
-        ],
+        [sys.executable, "-m", "pytest", *options, "test_agents.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
