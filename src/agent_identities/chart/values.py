@@ -4,12 +4,12 @@ import codecs
 import functools
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_identities import files
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Source:
         """Reads a file, a pipe, or stdin for ``-``; to its end, and only now. Raises ValuesError."""
         name = str(path)
         try:
-            content = sys.stdin.buffer.read() if name == STDIN else path.read_bytes()
+            content = files.read_stdin() if name == STDIN else files.read(path)
         except IsADirectoryError:
             raise ValuesError(f"{name}: is a directory. Name a values file: -f values.yaml") from None
         except OSError as error:
@@ -44,6 +44,10 @@ class Source:
             if re.match(r"[a-z0-9+.-]+:/", name):
                 advice = "URLs are not fetched. Download the file, or pipe it: curl URL | agent-identities ... -f -"
             raise ValuesError(f"{name}: {error.strerror}. {advice}") from None
+        if not content and (name == STDIN or path.is_fifo()):
+            raise ValuesError(
+                f"{name}: is empty. Did the command that writes the values fail? For no values: -f /dev/null"
+            )
         return cls("stdin" if name == STDIN else name, _decoded(content, name))
 
     @functools.cached_property

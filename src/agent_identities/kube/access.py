@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from agent_identities import files
 from agent_identities.errors import ClusterError
-from agent_identities.kube import files
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed, KeyPair, TokenFile
 from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, ExecPlugin, cluster_info
 from agent_identities.kube.proxies import SCHEMES, is_proxy, proxy_from_environment

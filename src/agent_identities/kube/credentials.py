@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent_identities import files
 from agent_identities.errors import ClusterError
-from agent_identities.kube import files
 from agent_identities.kube.redact import REDACTED, spellings, without
 
 _READ_AGAIN_SECONDS = 50.0  # client-go reads a token file again after a minute, less ten seconds

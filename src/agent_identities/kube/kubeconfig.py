@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import yaml
 
-from agent_identities.kube import files
+from agent_identities import files
 from agent_identities.kube.access import Access, Entry, KubeconfigError, Place, access_of
 from agent_identities.kube.credentials import TokenFile
 from agent_identities.kube.proxies import proxy_from_environment

@@ -1,3 +1,5 @@
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,23 @@ def test_a_file_that_cannot_be_read_is_named(path: str, message: str) -> None:
     with pytest.raises(values.ValuesError) as error:
         values.Values.read([Path(path)])
     assert str(error.value).startswith(message)
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(values.ValuesError, match="/dev/zero: File too large"):
+        values.Values.read([Path("/dev/zero")])
+
+
+def test_an_empty_pipe_is_refused_and_an_empty_file_is_not(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(b""))
+    writer.start()
+    with pytest.raises(values.ValuesError, match=r"pipe: is empty\. Did the command that writes the values fail\?"):
+        values.Values.read([pipe])
+    writer.join()
+    (tmp_path / "empty.yaml").touch()
+    assert values.Values.read([tmp_path / "empty.yaml"]).given == {}
 
 
 def test_stdin_is_read_once() -> None:
