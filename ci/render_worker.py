@@ -133,7 +133,7 @@ class RenderWorker:
         """Asks, without waiting; where there is no answer, the future raises RenderWorkerError, as this does now."""
         answer: Future[Answer] = Future()
         number = next(self._numbers)
-        line = json.dumps({"id": number, **_as_json(request)}).encode() + b"\n"
+        line = json.dumps({"id": number, **as_json(request)}).encode() + b"\n"
         with self._state:
             if self._gone is not None:
                 raise RenderWorkerError(f"The render worker cannot be asked: {self._gone}.")
@@ -212,7 +212,8 @@ class WorkerRenderer:
         return Rendered(text, Objects.from_yaml(text))
 
 
-def _as_json(request: RenderRequest) -> dict[str, Any]:
+def as_json(request: RenderRequest) -> dict[str, Any]:
+    """The request as the worker reads it."""
     chart, target = request.chart, request.target
     sources = [{"name": source.name, "text": source.text} for source in request.values.sources]
     if request.values.overrides:

@@ -1,6 +1,7 @@
 """What all levels share: markers by folder, the repository's own files, and one renderer per Helm for a whole run."""
 
 import re
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -24,6 +25,12 @@ ANY_MACHINE = settings.get_profile("any machine")
 settings.register_profile("sample", ANY_MACHINE, derandomize=True, max_examples=25)
 settings.register_profile("prove", ANY_MACHINE, max_examples=500, print_blob=True)
 settings.load_profile("sample")
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the processes of tests: a job that a shell starts in the background inherits it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

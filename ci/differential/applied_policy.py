@@ -1,4 +1,4 @@
-"""Roles and bindings put on a real API server for a while, and back when its authorizer enforces them."""
+"""Applies roles and bindings to a real API server for a block, and waits until its authorizer enforces them."""
 
 import contextlib
 import time
@@ -15,35 +15,35 @@ from agent_identities.kube.reviews import ask
 from agent_identities.kube.roles import RBAC
 from agent_identities.rbac import Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 Manifest = Mapping[str, Any]
 
 
-class LoadedError(AgentIdentitiesError):
-    """A policy that the server has, but does not enforce."""
+class NotEnforcedError(AgentIdentitiesError):
+    """The API server does not enforce the policy, or the policy could not be removed."""
 
 
 @contextlib.contextmanager
 def namespaces(api: Api, names: Sequence[str]) -> Iterator[None]:
-    """Namespaces for the length of a block. Raises ApiError where one is there already."""
-    made: list[str] = []
+    """Create namespaces for the duration of a block. Raises ApiError if a namespace exists."""
+    created: list[str] = []
     try:
         for name in names:
             api.post("/api/v1/namespaces", {"metadata": {"name": name}})
-            made.append(name)
+            created.append(name)
         yield
     finally:
-        for name in made:
+        for name in created:
             api.raw("DELETE", f"/api/v1/namespaces/{name}")
 
 
 @contextlib.contextmanager
-def loaded(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) -> Iterator[None]:
-    """Roles and bindings on the server for the length of a block, which begins once its authorizer enforces them.
+def applied(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) -> Iterator[None]:
+    """Apply roles and bindings for the duration of a block, which starts when the authorizer enforces them.
 
-    Their namespaces must be there; ``canary_namespace`` is one more, or one of them.
-    Raises ApiError for what the server refuses, LoadedError where it aggregates otherwise than the evaluator.
+    Their namespaces and ``canary_namespace`` must exist. Raises ApiError if the API server rejects an object, and
+    NotEnforcedError if it computes other aggregated rules than the evaluator or does not enforce the policy.
     """
     wanted = tuple(manifests)
     canaries = _canaries(canary_namespace)
@@ -57,39 +57,39 @@ def loaded(api: Api, manifests: Iterable[Manifest], *, canary_namespace: str) ->
     finally:
         leftovers = fan_out(lambda manifest: _remove(api, manifest), (*wanted, *canaries))
         if any(leftovers):
-            raise LoadedError(next(filter(None, leftovers)))
+            raise NotEnforcedError(next(filter(None, leftovers)))
 
 
 def path_of(manifest: Manifest) -> str:
-    """The path of a collection of RBAC objects: where one of this kind and namespace is created."""
+    """The path of the collection of RBAC objects of this kind and namespace."""
     namespace = manifest["metadata"].get("namespace")
     where = f"/namespaces/{namespace}" if namespace else ""
     return f"{RBAC}{where}/{manifest['kind'].lower()}s"
 
 
 def _remove(api: Api, manifest: Manifest) -> str:
-    """Why the object is left over, "" where it is gone."""
+    """Delete an object. Returns the problem if it could not be deleted, else ""."""
     name = quote(manifest["metadata"]["name"], safe="")
     answer = api.raw("DELETE", f"{path_of(manifest)}/{name}", repeatable=True)
     if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
         return ""
-    return f"{api.server}: {manifest['kind']} {name} is left over: {answer.status} {answer.message}"
+    return f"{api.server}: {manifest['kind']} {name} could not be deleted: {answer.status} {answer.message}"
 
 
 def wait_until_aggregated(api: Api, manifests: Sequence[Manifest]) -> None:
-    """Until the controller has filled each aggregated role with what the evaluator makes of it."""
-    waiting = [manifest["metadata"]["name"] for manifest in manifests if "aggregationRule" in manifest]
-    if not waiting:
+    """Wait until the controller has set the rules of each aggregated role to those that the evaluator computes."""
+    aggregated = [manifest["metadata"]["name"] for manifest in manifests if "aggregationRule" in manifest]
+    if not aggregated:
         return
-    policy = Policy.from_manifests(manifests)  # their selectors ask for labels that nobody else's roles have
-    ours = {role.name: set(role.rules) for role in policy.roles if role.kind == "ClusterRole"}
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    for name in waiting:
-        while (theirs := _rules(api.get(f"{RBAC}/clusterroles/{quote(name)}"))) != ours[name]:
+    policy = Policy.from_manifests(manifests)  # their selectors match labels that no other role on the server has
+    expected = {role.name: set(role.rules) for role in policy.roles if role.kind == "ClusterRole"}
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    for name in aggregated:
+        while (actual := _rules(api.get(f"{RBAC}/clusterroles/{quote(name)}"))) != expected[name]:
             if time.monotonic() > deadline:
-                raise LoadedError(
-                    f"ClusterRole {name}: the evaluator aggregates {ours[name]}, the cluster {theirs}. "
-                    "Is its controller manager running?"
+                raise NotEnforcedError(
+                    f"ClusterRole {name}: the evaluator aggregates {expected[name]}, the cluster {actual}. "
+                    "Check that its controller manager is running."
                 )
             time.sleep(0.05)
 
@@ -99,9 +99,9 @@ def _rules(role: Manifest) -> set[PolicyRule]:
 
 
 def _canaries(namespace: str) -> list[Manifest]:
-    """A role and a binding of each kind, to be written after all others.
+    """A role and a binding of each kind, to be created after all others.
 
-    The authorizer learns of the objects of one kind in the order in which they were written (they come by one watch).
+    The authorizer gets the objects of each kind in the order of their creation, because it gets them from one watch.
     """
     name = f"canary-{uuid.uuid4().hex}"
     rules = (PolicyRule(("get",), ("canary",), ("canaries",)),)
@@ -116,14 +116,14 @@ def _canaries(namespace: str) -> list[Manifest]:
 
 
 def wait_until_enforced(api: Api, canaries: Sequence[Manifest], namespace: str) -> None:
-    """Until the authorizer allows what the canaries grant, and so what was written before them."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    """Wait until the authorizer enforces the canaries, and so the objects that were created before them."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     for binding in canaries[2:]:
         user = User(binding["subjects"][0]["name"])
         while not ask(api, user, Request("get", "canary", "canaries", namespace=namespace)).allowed:
             if time.monotonic() > deadline:
-                raise LoadedError(
-                    f"{api.server}: a {binding['kind']} written {_PATIENCE_SECONDS:.0f} s ago still grants nothing. "
-                    "Does this server authorize by RBAC?"
+                raise NotEnforcedError(
+                    f"{api.server}: a {binding['kind']} created {_TIMEOUT_SECONDS:.0f} s ago is not enforced. "
+                    "Check that the server has the authorization mode RBAC."
                 )
             time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""The offline evaluator compared with a real API server: every decision, and the binding that the reason names.
+"""Compares the offline evaluator with a real API server: every decision, and the binding in its reason.
 
-The comparison is total: it takes every role and binding that the server has, so that whatever allows is one of ours to
-name. It holds for servers whose only authorizers are Node and RBAC.
+The evaluator reads every role and binding of the server, so that it can find every binding that allows a request. The
+comparison requires a server whose only authorizers are Node and RBAC.
 """
 
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ from agent_identities.rbac.reason import role_not_found
 KINDS = ("ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding")
 
 Asked = tuple[User, Request]
-"""Who asks, and for what."""
+"""A user and its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A request that the evaluator and the API server decide differently, or for another reason."""
+    """A request for which the evaluator and the API server have different decisions or different reasons."""
 
     user: User
     request: Request
@@ -31,20 +31,20 @@ class Difference:
 
     @property
     def kind(self) -> tuple[bool, bool]:
-        """What the evaluator and the API server decide; alike where only the reasons differ."""
+        """The decisions of the evaluator and the API server. They are equal if only the reasons differ."""
         return self.expected.allowed, self.answer.allowed
 
     def __str__(self) -> str:
-        ours = " or ".join(sorted(reasons(self.expected))) or "no reason"
+        expected = " or ".join(sorted(reasons(self.expected))) or "no reason"
         return (
-            f"{self.user}, {self.request!r}: the evaluator says {_word(self.expected.allowed)} ({ours}), "
+            f"{self.user}, {self.request!r}: the evaluator decides {_word(self.expected.allowed)} ({expected}), "
             f"the API server {_word(self.answer.allowed)} ({self.answer.reason or 'no reason'})"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many decisions were compared, how many of them allow, and where the two differ."""
+    """The number of compared decisions, the number that allow the request, and the differences."""
 
     decisions: int = 0
     allowed: int = 0
@@ -60,52 +60,54 @@ class Comparison:
 
 
 def compare(api: Api, policy: Policy, asked: Iterable[Asked], *, concurrency: int = DEFAULT_CONCURRENCY) -> Comparison:
-    """Decide each request here and there. ``policy`` is all that the server has: see `server_policy`.
+    """Decide each request with the evaluator and the API server. ``policy`` is the policy of the server.
 
-    Raises ApiError when a request gets no answer.
+    See `server_policy`. Raises ApiError if the API server does not answer a request.
     """
     authorizer = Authorizer(policy)
-    each = list(asked)
-    answers = fan_out(lambda one: ask(api, *one), each, concurrency=concurrency, abort=api.abort)
-    decided = [(*one, authorizer.decide(*one), answer) for one, answer in zip(each, answers, strict=True)]
+    questions = list(asked)
+    answers = fan_out(lambda question: ask(api, *question), questions, concurrency=concurrency, abort=api.abort)
+    results = [
+        (*question, authorizer.decide(*question), answer) for question, answer in zip(questions, answers, strict=True)
+    ]
     return Comparison(
-        len(each),
+        len(questions),
         sum(answer.allowed for answer in answers),
-        tuple(Difference(*one) for one in decided if not agree(one[2], one[3])),
+        tuple(Difference(*result) for result in results if not agree(result[2], result[3])),
     )
 
 
 def agree(decision: Decision, answer: ReviewStatus) -> bool:
-    """Whether both decide alike, and for a reason that both know.
+    """Whether the decisions and the reasons of both agree.
 
-    The server names the first binding that allows, in random order: it must be one of ours. Where it denies, it names
-    every role that bindings of the user refer to in vain.
+    If the API server allows a request, its reason has one of the bindings that allow it, in random order. The evaluator
+    must have found this binding. If the API server denies, its reason has every missing role of the user's bindings.
     """
     if decision.allowed != answer.allowed:
         return False
     if decision.allowed:
         return answer.reason in (reasons(decision) or {""})
     missing = reasons(decision)
-    shown = answer.reason.removeprefix("rbac: ").removeprefix("RBAC: ")  # the former since Kubernetes 1.37
+    shown = answer.reason.removeprefix("rbac: ").removeprefix("RBAC: ")  # lower case since Kubernetes 1.37
     if len(missing) > 1:
         shown = shown.removeprefix("[").removesuffix("]")
-    # Names may hold anything: look for each, and let nothing be left over but what stands between them.
+    # Names can contain any character: find each reason, and compare the length with that of all reasons.
     return all(each in shown for each in missing) and len(shown) == len(", ".join(missing))
 
 
 def reasons(decision: Decision) -> frozenset[str]:
-    """The reasons that the API server may give for this decision; none, where it gives none."""
+    """The reasons that the API server can give for this decision. Empty if it gives no reason."""
     if decision.allowed:
         return frozenset(grant.reason for grant in decision.by)
     return frozenset(role_not_found(binding.role_ref) for binding in decision.dangling)
 
 
-def _word(allowed: bool) -> str:  # noqa: FBT001 # it is the only thing this is about
+def _word(allowed: bool) -> str:  # noqa: FBT001 # the only parameter
     return "allow" if allowed else "deny"
 
 
 def server_policy(api: Api) -> Policy:
-    """Every role and binding that the API server has. Raises ApiError."""
+    """Every role and binding of the API server. Raises ApiError."""
     return Policy.from_manifests(
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, **item}
         for kind in KINDS

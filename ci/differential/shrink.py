@@ -1,4 +1,4 @@
-"""A difference between the evaluator and an API server, made as small as it gets, and kept."""
+"""Shrinks a difference between the evaluator and an API server to a minimal case, and reads and writes cases."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,20 +12,20 @@ from differential.compare import Asked
 Manifest = Mapping[str, Any]
 
 
-def minimise(manifests: Sequence[Manifest], differs: Callable[[Sequence[Manifest]], bool]) -> tuple[Manifest, ...]:
-    """The least of the manifests for which `differs` is still true: fewer objects, rules, subjects, items of rules.
+def shrink(manifests: Sequence[Manifest], differs: Callable[[Sequence[Manifest]], bool]) -> tuple[Manifest, ...]:
+    """A minimal part of the manifests for which `differs` is true: fewer objects, rules, subjects and items of rules.
 
-    Greedy: one thing less at a time, as long as anything can go. `differs` should insist on the same `Difference.kind`,
-    lest a difference of decisions shrink into one of reasons.
+    Greedy: it removes one element at a time until no element can be removed. `differs` should require the same
+    `Difference.kind`, so that a difference of decisions does not become a difference of reasons.
     """
-    kept = tuple(manifests)
-    while smaller := next((candidate for candidate in _one_less(kept) if differs(candidate)), None):
-        kept = smaller
-    return kept
+    remaining = tuple(manifests)
+    while smaller := next((candidate for candidate in _one_less(remaining) if differs(candidate)), None):
+        remaining = smaller
+    return remaining
 
 
 def _one_less(manifests: tuple[Manifest, ...]) -> Iterator[tuple[Manifest, ...]]:
-    """Half of the objects; then all but one object; then one with an entry less."""
+    """Candidates: half of the objects, all objects except one, and an object without one of its entries."""
     half = len(manifests) // 2
     if half:
         yield manifests[:half]
@@ -50,20 +50,20 @@ def _one_less_in(manifest: Manifest) -> Iterator[Manifest]:
 
 
 def case_to_json(about: str, server: str, manifests: Sequence[Manifest], asked: Asked, answer: ReviewStatus) -> str:
-    """A case of the frozen corpus: what was loaded, what was asked, what a server of that version answered."""
+    """A case of the corpus, as JSON: the manifests, the request, and the answer of a server of that version."""
     user, request = asked
     content = {
         "about": about,
         "server": server,
         "manifests": manifests,
-        "request": {"user": asdict(user), **_filled(request._asdict())},
-        "answer": {"allowed": answer.allowed, **_filled(asdict(answer))},
+        "request": {"user": asdict(user), **_non_empty(request._asdict())},
+        "answer": {"allowed": answer.allowed, **_non_empty(asdict(answer))},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def case_from_json(text: str) -> tuple[list[Manifest], Asked, ReviewStatus]:
-    """What `case_to_json` wrote: the manifests, who asks for what, and the answer."""
+    """Read the output of `case_to_json`: the manifests, the user with the request, and the answer."""
     content = json.loads(text)
     fields = content["request"]
     user = fields.pop("user")
@@ -71,5 +71,5 @@ def case_from_json(text: str) -> tuple[list[Manifest], Asked, ReviewStatus]:
     return content["manifests"], asked, ReviewStatus(**content["answer"])
 
 
-def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _non_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value}

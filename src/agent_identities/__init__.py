@@ -1,4 +1,4 @@
-"""One least-privilege, short-lived Kubernetes identity for each AI agent, and proof of what each can and cannot do.
+"""A least-privilege, short-lived Kubernetes identity for each AI agent, and proof of what each agent can do.
 
     import agent_identities as ai
 
@@ -9,14 +9,14 @@
         result = ai.verify(agents, cluster)
         assert result.ok, result.to_markdown()
 
-The names in ``__all__`` are the library's public face; every other name may change in any release.
+The names in ``__all__`` are the public API of the library. Every other name may change in any release.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# A job is a function here and a folder of the same name beside this file. Python binds the name of a folder once, when
-# the folder is first imported, which is before the function takes the name: the function stays.
+# A job is a function here and a package of the same name. Python binds the name of the package at its first import,
+# which is before the import of the function binds the name again.
 from agent_identities.attack.job import attack
 from agent_identities.audit.job import rightsize, trace
 from agent_identities.checks.job import check
@@ -70,7 +70,7 @@ _LAZY = {
     "Severity": "report.model",
     "load": "agents",
 }
-"""Where the names are that take long to import."""
+"""The modules of the names that are imported on first use, because their import is slow."""
 
 
 def __getattr__(name: str) -> Any:  # any of the names above

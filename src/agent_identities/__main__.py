@@ -1,6 +1,18 @@
-"""`python -m agent_identities`: the command, where its script is not on PATH."""
+"""The program `agent-identities`, also as `python -m agent_identities`."""
 
-from agent_identities.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command. Ctrl-C while its modules are still imported is no traceback either."""
+    try:
+        from agent_identities import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.stderr.write("agent-identities: interrupted\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -1,18 +1,20 @@
-"""One list of agents: a chart, its values, and the release that they make."""
+"""The agents of a release: a chart, its values, and the name and namespace of the release."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_identities import bundled
 from agent_identities.chart.arguments import check_chart, check_kube_version, check_namespace, check_release
 from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target
 from agent_identities.chart.values import Values
-from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.rbac import Catalogue
+
+if TYPE_CHECKING:
+    from agent_identities.declaration import Declaration, Identity
+    from agent_identities.rbac import Catalogue
 
 DEFAULT_RELEASE = "agents"
 DEFAULT_NAMESPACE = "agent-system"
@@ -20,11 +22,11 @@ DEFAULT_NAMESPACE = "agent-system"
 
 @dataclass(frozen=True)
 class Agents:
-    """What `helm install RELEASE CHART -n NAMESPACE -f ...` is given, and what it declares.
+    """The input of `helm install RELEASE CHART -n NAMESPACE -f ...`, and the agents that it declares.
 
-    ``files`` are values files, ``-`` is stdin, later ones win; ``overrides`` are values over them all. Each file is
-    read once, when `given` or `values` is first asked for: they raise ValuesError or YamlError. Raises ArgumentError
-    for what Helm or Kubernetes refuses as a name. Iterating yields the agents that are not quarantined.
+    ``files`` are values files, ``-`` is stdin; later files override earlier files, and ``overrides`` override all
+    files. Each file is read once, at the first use of `given` or `values`, which raise ValuesError or YamlError. Raises
+    ArgumentError for a name that Helm or Kubernetes refuses. Iterating yields the agents that are not quarantined.
     """
 
     files: tuple[Path, ...] = ()
@@ -42,26 +44,30 @@ class Agents:
 
     @cached_property
     def given(self) -> Values:
-        """What Helm is given. The files are read, but not parsed yet."""
+        """The values as the input of Helm: the files are read, but not parsed yet."""
         return Values.read(self.files, self.overrides)
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """The values as the chart's templates see them, checked against the chart's schema."""
+        """The values merged with the chart's defaults, validated against the chart's schema."""
         return self.given.merged(self.chart)
 
     @cached_property
-    def declaration(self) -> Declaration:
-        """What the values declare, for an API server of ``kube_version``."""
+    def declaration(self) -> "Declaration":
+        """The declaration of the values, for an API server of ``kube_version``."""
         return self.declared_for(self.kube_version)
 
-    def declared_for(self, kube_version: str) -> Declaration:
-        """What the values declare for an API server of another version: how the proxy impersonates depends on it."""
+    def declared_for(self, kube_version: str) -> "Declaration":
+        """The declaration for an API server of another version: the proxy's impersonation depends on the version."""
+        from agent_identities.declaration import declare  # not above: `check` starts Helm before the import
+
         return declare(self.values, namespace=self.namespace, kube_version=kube_version)
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> "Catalogue":
         """The chart's risk catalogue. Raises CatalogueError."""
+        from agent_identities.rbac import Catalogue
+
         return Catalogue.load(self.chart / "files" / "risk-catalogue.json")
 
     @property
@@ -69,14 +75,14 @@ class Agents:
         """The release, its namespace and the Kubernetes version to render for."""
         return Target(self.release, self.namespace, self.kube_version)
 
-    def __iter__(self) -> Iterator[Identity]:
+    def __iter__(self) -> "Iterator[Identity]":
         return iter(self.declaration.agents)
 
     def __len__(self) -> int:
         return len(self.declaration.agents)
 
-    def __getitem__(self, name: str) -> Identity:
-        """The identity with this ServiceAccount: an agent, the proxy, or an agent in quarantine."""
+    def __getitem__(self, name: str) -> "Identity":
+        """The identity with this ServiceAccount: an agent, the proxy, or a quarantined agent."""
         for identity in self.declaration.identities:
             if identity.name == name:
                 return identity
@@ -92,9 +98,9 @@ def load(
     namespace: str = DEFAULT_NAMESPACE,
     kube_version: str = DEFAULT_KUBERNETES_VERSION,
 ) -> Agents:
-    """Read values files, later ones over earlier ones, and check them against the chart's schema.
+    """Read values files (later files override earlier files), and validate them against the chart's schema.
 
-    ``chart`` is the one in this package unless given. Raises ValuesError and YamlError with the file and the path.
+    The default ``chart`` is the chart in this package. Raises ValuesError and YamlError with the file and the path.
     """
     agents = Agents(
         tuple(Path(file) for file in files),

@@ -1,7 +1,7 @@
-"""Which agents the values declare, and what each of them may do.
+"""The agents that the values declare, and the rights of each agent.
 
-This is the promise that rendered objects and live clusters are held to. It is worked out from the values alone, never
-from what the templates print: a promise read from the chart's own output could not be broken.
+Rendered objects and clusters are compared with this declaration. It is computed from the values only, not from the
+output of the templates: a comparison of the templates with their own output would find nothing.
 """
 
 import functools
@@ -16,16 +16,16 @@ from agent_identities.rbac.default_grants import ungranted_namespace
 
 DEFAULT_EXPIRATION_SECONDS = 3600
 EVERYWHERE = ""
-"""The namespace of a grant that holds in the whole cluster."""
+"""The namespace of a grant for the whole cluster."""
 
 _CONSTRAINED_SINCE = (1, 36)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """How an agent's pods get a token: ``projected``, ``automount``, or ``none`` for an agent that never has one.
+    """How the pods of an agent get a token: ``projected``, ``automount``, or ``none`` for an agent without a token.
 
-    ``expiration_seconds`` is None where it is not ours to say.
+    ``expiration_seconds`` is None for ``automount``, where the API server decides.
     """
 
     mode: str
@@ -37,8 +37,8 @@ class TokenSettings:
 class TierGrant:
     """The rules of one tier in one namespace (EVERYWHERE: the whole cluster).
 
-    ``rules`` are empty where ``existing`` names a Role that is not the chart's: the values do not know its rules.
-    ``impersonation``: the grant lets the proxy act as its proxied agents; it is of no tier, and ``tier`` is "".
+    ``rules`` is empty if ``existing`` refers to a Role outside the chart: the values do not contain its rules.
+    ``impersonation``: the grant lets the proxy impersonate its proxied agents. It has no tier, and ``tier`` is "".
     """
 
     tier: str
@@ -50,10 +50,10 @@ class TierGrant:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One ServiceAccount and what it may do. ``entry`` is the key of the values that it comes from.
+    """A ServiceAccount and its grants. ``entry`` is its key in the values.
 
-    ``created`` says whether the chart makes the ServiceAccount, ``access`` whether it acts by itself (direct) or the
-    proxy does as it (proxied). A quarantined one has no grants.
+    ``created`` says whether the chart creates the ServiceAccount. ``access`` says whether the agent sends its requests
+    itself (direct) or the proxy impersonates it (proxied). A quarantined identity has no grants.
     """
 
     name: str
@@ -67,25 +67,25 @@ class Identity:
 
     @property
     def user(self) -> User:
-        """As the API server sees it, with the groups that every ServiceAccount has."""
+        """The user of the ServiceAccount, with the groups of every ServiceAccount."""
         return User.service_account(self.namespace, self.name)
 
     @property
     def tiers(self) -> tuple[str, ...]:
-        """The tiers it holds anywhere, in the order of the values."""
+        """The tiers of its grants in all namespaces, in the order of the values."""
         return tuple(dict.fromkeys(grant.tier for grant in self.grants if not grant.impersonation))
 
     def rules_in(self, namespace: str) -> tuple[PolicyRule, ...]:
-        """The rules granted for just this namespace (EVERYWHERE: for the whole cluster)."""
+        """The rules that are granted for exactly this namespace (EVERYWHERE: for the whole cluster)."""
         return tuple(rule for grant in self.grants if grant.namespace == namespace for rule in grant.rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a set of values promises for the agents in ``namespace``.
+    """The agents that a set of values declares in ``namespace``.
 
-    ``deployers`` are ServiceAccounts of others, (namespace, name), that may run pods as agents (guards.deployers).
-    ``accepted`` are the risks that each tier takes on purpose: tier, id of the risk, reason.
+    ``deployers`` are further ServiceAccounts, as (namespace, name), that may run pods as agents (guards.deployers).
+    ``accepted`` are the accepted risks of each tier: tier, id of the risk, reason.
     """
 
     namespace: str
@@ -98,11 +98,11 @@ class Declaration:
 
     @property
     def identities(self) -> tuple[Identity, ...]:
-        """The proxy, all agents, and those in quarantine, who hold nothing."""
+        """The proxy, all agents, and the quarantined agents, which have no grants."""
         return (self.proxy, *self.agents, *self.quarantined)
 
     def role_name(self, identity: Identity) -> str:
-        """The role of its first tier, as it is called in the release's namespace; the central Role if it has none."""
+        """The name of the role of its first tier in the namespace of the release. Without a tier, the central Role."""
         grant = next((grant for grant in identity.grants if not grant.impersonation), None)
         if grant is None:
             return role_name(PROXY_TIER, proxy=self.proxy.name)
@@ -113,57 +113,62 @@ class Declaration:
 
     @property
     def granted_namespaces(self) -> tuple[str, ...]:
-        """The release's namespace, then every other namespace of a grant, EVERYWHERE included."""
-        granted = (grant.namespace for one in self.identities for grant in one.grants)
+        """The namespace of the release, then every other namespace of a grant, including EVERYWHERE."""
+        granted = (grant.namespace for identity in self.identities for grant in identity.grants)
         return tuple(dict.fromkeys((self.namespace, *granted)))
 
     @property
     def ungranted_namespace(self) -> str:
-        """A namespace where none of the identities is granted anything of its own."""
+        """A namespace in which no identity has a grant."""
         return ungranted_namespace(self.granted_namespaces)
 
     def with_existing_roles(self, rules_of: Callable[[RoleRef, str], tuple[PolicyRule, ...]]) -> "Declaration":
-        """The same with the rules of existing Roles, as ``rules_of(role, namespace of the grant)`` reads them.
+        """The declaration with the rules of existing Roles, from ``rules_of(role, namespace of the grant)``.
 
         Each role is read once.
         """
         read = functools.cache(rules_of)
 
-        def filled(one: Identity) -> Identity:
-            grants = (g if g.existing is None else replace(g, rules=read(g.existing, g.namespace)) for g in one.grants)
-            return replace(one, grants=tuple(grants))
+        def filled(agent: Identity) -> Identity:
+            grants = (
+                grant if grant.existing is None else replace(grant, rules=read(grant.existing, grant.namespace))
+                for grant in agent.grants
+            )
+            return replace(agent, grants=tuple(grants))
 
-        return replace(self, agents=tuple(filled(one) for one in self.agents))
+        return replace(self, agents=tuple(filled(agent) for agent in self.agents))
 
     def find(self, namespace: str, name: str) -> Identity | None:
-        """The proxy or the agent with this ServiceAccount; None for others, and for those in quarantine."""
-        return next((one for one in (self.proxy, *self.agents) if (one.namespace, one.name) == (namespace, name)), None)
+        """The proxy or the agent with this ServiceAccount. None for other and for quarantined ServiceAccounts."""
+        active = (self.proxy, *self.agents)
+        return next((each for each in active if (each.namespace, each.name) == (namespace, name)), None)
 
 
 def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1.36.0") -> Declaration:
-    """The promise of values as the chart's templates see them (``values.load``).
+    """The declaration of values as the templates of the chart get them (``values.load``).
 
-    ``namespace`` is the release's; ``kube_version`` the API server's, on which it depends how the proxy impersonates.
+    ``namespace`` is the namespace of the release. ``kube_version`` is the version of the API server, which determines
+    the kind of impersonation by the proxy.
     """
     namespace = values.get("namespaceOverride") or namespace
     tiers = {PROXY_TIER: _Tier(_rules(values["proxy"]["rules"]))}
     tiers |= {name: _tier(tier) for name, tier in (values.get("tiers") or {}).items() if tier is not None}
-    everyone = tuple(
+    identities = tuple(
         identity
         for entry, agent in sorted((values.get("agents") or {}).items())
         if agent is not None
         for identity in _identities(entry, agent, tiers, namespace)
     )
-    agents = tuple(one for one in everyone if not one.quarantined)
+    agents = tuple(identity for identity in identities if not identity.quarantined)
     own = TierGrant(PROXY_TIER, namespace, tiers[PROXY_TIER].rules)
-    acting = _impersonation(values["proxy"].get("impersonation", "auto"), kube_version, agents, namespace)
+    impersonation = _impersonation(values["proxy"].get("impersonation", "auto"), kube_version, agents, namespace)
     token = _token(values["proxy"].get("token") or {})
-    proxy = Identity(values["proxy"]["name"], namespace, "proxy", (own, *acting), token)
+    proxy = Identity(values["proxy"]["name"], namespace, "proxy", (own, *impersonation), token)
     return Declaration(
         namespace=namespace,
         proxy=proxy,
         agents=agents,
-        quarantined=tuple(one for one in everyone if one.quarantined),
+        quarantined=tuple(identity for identity in identities if identity.quarantined),
         tiers={name: tier.rules for name, tier in tiers.items()},
         accepted={
             name: tier.get("acceptRisks") or {}
@@ -202,7 +207,7 @@ def _rules(rules: Iterable[Mapping[str, Any]]) -> tuple[PolicyRule, ...]:
 
 
 def _for_agent(rule: PolicyRule, agent: str) -> PolicyRule:
-    """The rule with the agent's name in place of {agent}."""
+    """The rule with {agent} replaced by the name of the agent."""
     if not any(AGENT_PLACEHOLDER in name for name in rule.resource_names):
         return rule
     return replace(rule, resource_names=tuple(name.replace(AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
@@ -210,10 +215,10 @@ def _for_agent(rule: PolicyRule, agent: str) -> PolicyRule:
 
 def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str) -> Iterator[Identity]:
     account = agent.get("serviceAccount") or {}
-    out = agent.get("quarantined", False)
+    in_quarantine = agent.get("quarantined", False)
     access = agent.get("access", "direct")
     for number, name in enumerate(_names(entry, agent), start=1):
-        quarantined = number in out if isinstance(out, list) else out
+        quarantined = number in in_quarantine if isinstance(in_quarantine, list) else in_quarantine
         yield Identity(
             name=name,
             namespace=namespace,
@@ -236,9 +241,9 @@ def _names(entry: str, agent: Mapping[str, Any]) -> Iterator[str]:
 def _grants(agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str, name: str) -> Iterator[TierGrant]:
     for tier in agent.get("tiers", (PROXY_TIER,)):
         yield tiers[tier].grant(tier, namespace, name)
-    for elsewhere, granted in sorted((agent.get("namespaces") or {}).items()):
+    for other_namespace, granted in sorted((agent.get("namespaces") or {}).items()):
         for tier in granted:
-            yield tiers[tier].grant(tier, elsewhere, name)
+            yield tiers[tier].grant(tier, other_namespace, name)
 
 
 def _token(token: Mapping[str, Any]) -> TokenSettings:
@@ -248,7 +253,7 @@ def _token(token: Mapping[str, Any]) -> TokenSettings:
 
 
 def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], namespace: str) -> tuple[TierGrant, ...]:
-    """What the proxy holds beside its own tier: acting as proxied agents, for their verbs where it can (KEP-5284)."""
+    """The grants that let the proxy impersonate proxied agents, if possible only for their verbs (KEP-5284)."""
     proxied = [agent for agent in agents if agent.access == "proxied"]
     if not proxied:
         return ()
@@ -256,16 +261,16 @@ def _impersonation(mode: str, kube_version: str, agents: Iterable[Identity], nam
     if mode == "legacy" or (mode == "auto" and _minor(kube_version) < _CONSTRAINED_SINCE):
         rule = PolicyRule(("impersonate",), ("",), ("serviceaccounts",), names)
         return (TierGrant("", namespace, (rule,), impersonation=True),)
-    who = PolicyRule(("impersonate:serviceaccount",), ("authentication.k8s.io",), ("serviceaccounts",), names)
-    acting: dict[str, list[PolicyRule]] = {namespace: [who]}
+    users = PolicyRule(("impersonate:serviceaccount",), ("authentication.k8s.io",), ("serviceaccounts",), names)
+    by_namespace: dict[str, list[PolicyRule]] = {namespace: [users]}
     for agent in proxied:
         for grant in agent.grants:
-            acting.setdefault(grant.namespace, []).extend(
+            by_namespace.setdefault(grant.namespace, []).extend(
                 replace(rule, verbs=tuple(f"impersonate-on:serviceaccount:{verb}" for verb in rule.verbs))
                 for rule in grant.rules
             )
-    held = {where: tuple(dict.fromkeys(rules)) for where, rules in acting.items()}
-    return tuple(TierGrant("", where, rules, impersonation=True) for where, rules in held.items())
+    unique = {where: tuple(dict.fromkeys(rules)) for where, rules in by_namespace.items()}
+    return tuple(TierGrant("", where, rules, impersonation=True) for where, rules in unique.items())
 
 
 def _minor(version: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """pytest plugin: assert what an agent may do on a real API server. Loaded by its entry point, see docs/pytest.md.
 
-Fixtures: `agent_identities` (the declared agents), `cluster` (where tests run), `agent` (one agent on it). With
-`agent_identities_values` in the ini file, the suite of pytest_suite.py is collected, too.
+Fixtures: `agent_identities` (the declared agents), `cluster` (the cluster of the run), `agent` (an agent on the
+cluster). With `agent_identities_values` in the ini file, pytest also collects the suite of pytest_suite.py.
 """
 
 import os
@@ -23,7 +23,10 @@ _KINDS = ("embedded", "kind", "kubeconfig")
 _LOCK_SECONDS = 600.0
 
 _INI = {
-    "values": ("paths", "values files that declare the agents, later ones win; relative to the ini file"),
+    "values": (
+        "paths",
+        "values files that declare the agents, later files override earlier ones; relative to the ini file",
+    ),
     "chart": ("string", "the chart, relative to the ini file (default: the chart in the package)"),
     "release": ("string", "name of the release (default: agents)"),
     "namespace": ("string", "namespace of the release (default: agent-system)"),
@@ -38,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--agent-identities-cluster",
         choices=_KINDS,
-        help="where tests run: embedded (a control plane without containers) and kind are created for this run, "
+        help="cluster of the tests: embedded (a control plane without containers) and kind are created for this run, "
         "kubeconfig is an existing cluster with the release installed",
     )
     group.addoption("--agent-identities-kubernetes", metavar="MINOR", help="Kubernetes minor of a created cluster")
@@ -80,13 +83,13 @@ def _names_files(config: pytest.Config) -> bool:
 
 
 def declared_agents(config: pytest.Config) -> "Agents":
-    """The agents of the ini file's values. Raises UsageError with one sentence where they cannot be used."""
+    """The agents of the ini file's values. Raises UsageError with one sentence if the values are invalid."""
     from agent_identities.agents import load
 
     files = config.getini("agent_identities_values")
     if not files:
         raise pytest.UsageError(
-            "agent_identities: no values. Name the values file in the ini file: agent_identities_values = values.yaml"
+            "agent_identities: no values. Set the values file in the ini file: agent_identities_values = values.yaml"
         )
     chart, base = config.getini("agent_identities_chart"), config.inipath.parent if config.inipath else config.rootpath
     more = {key: config.getini(f"agent_identities_{key}") for key in ("release", "namespace")}
@@ -97,7 +100,7 @@ def declared_agents(config: pytest.Config) -> "Agents":
 
 
 def cluster_kind(config: pytest.Config) -> str:
-    """Where tests run: by the command line, else by the ini file, else embedded."""
+    """The kind of cluster: from the command line, else from the ini file, else embedded."""
     if config.getoption("agent_identities_kubeconfig") or config.getoption("agent_identities_context"):
         return "kubeconfig"
     return config.getoption("agent_identities_cluster") or config.getini("agent_identities_cluster") or "embedded"
@@ -105,13 +108,13 @@ def cluster_kind(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def agent_identities(pytestconfig: pytest.Config) -> "Agents":
-    """The declared agents: iterate over them, or take one by name, ``agent_identities["triage-1"]``."""
+    """The declared agents: iterate over them, or get an agent by name, ``agent_identities["triage-1"]``."""
     return declared_agents(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Cluster]":
-    """The cluster of this run. An embedded one is shared by all xdist workers; it ends with the run."""
+    """The cluster of this run. All xdist workers share an embedded cluster; it stops at the end of the run."""
     from agent_identities.toolchain import DEFAULT_KUBERNETES
 
     kind = cluster_kind(pytestconfig)
@@ -128,7 +131,9 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
         if kind == "kind":
             if "PYTEST_XDIST_WORKER" in os.environ:
-                raise pytest.UsageError("--agent-identities-cluster kind: one cluster for each worker. Use -n 0.")
+                raise pytest.UsageError(
+                    "--agent-identities-cluster kind: each worker would create a cluster. Use -n 0."
+                )
             provided = provide_cluster("kind", kubernetes=kubernetes)
         else:
             given = pytestconfig.getoption("agent_identities_kubeconfig")
@@ -137,7 +142,7 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         with provided as made:
             yield made
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +152,7 @@ def agent_identities_installed(
     cluster: "Cluster",
     tmp_path_factory: pytest.TempPathFactory,
 ) -> "Cluster":
-    """The cluster with the release on it: installed once on one that is created, expected on an existing one."""
+    """The cluster with the release. On a created cluster it is installed once; an existing cluster must have it."""
     if cluster_kind(pytestconfig) == "kubeconfig":
         return cluster
     from filelock import FileLock
@@ -160,7 +165,7 @@ def agent_identities_installed(
                 cluster.install(agent_identities)
                 done.touch()
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
     return cluster
 
 
@@ -173,17 +178,17 @@ def agent(agent_identities: "Agents", agent_identities_installed: "Cluster") -> 
         with LiveAgents(agent_identities, agent_identities_installed) as live:
             yield live
     except AgentIdentitiesError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None  # the other frames have credentials
 
 
 def _run_directory(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """The folder that all workers of a run share, and the process that the run ends with."""
+    """The directory that all workers of a run share, and the process whose end is the end of the run."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent, os.getppid()) if "PYTEST_XDIST_WORKER" in os.environ else (base, os.getpid())
 
 
 def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> "Cluster":
-    """The run's control plane. It ends with pytest's own process (xdist's controller)."""
+    """The control plane of the run. It stops when the pytest process (with xdist: the controller) ends."""
     from agent_identities.cluster.provide import Cluster
     from agent_identities.cluster.shared import shared
     from agent_identities.cluster.starting import ControlPlaneConfig
@@ -199,6 +204,6 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> "Clu
 
 
 def pytest_exception_interact(call: pytest.CallInfo[Any], report: Any) -> None:  # either kind of report
-    """A user's mistake is one sentence, without a traceback."""
+    """Report an error of the user as one sentence, without a traceback."""
     if call.excinfo is not None and isinstance(call.excinfo.value, AgentIdentitiesError):
         report.longrepr = str(call.excinfo.value)

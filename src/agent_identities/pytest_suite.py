@@ -1,6 +1,6 @@
-"""The ready-made suite over a values file: collected where the ini file has agent_identities_values.
+"""The ready-made suite for a values file: collected if the ini file has agent_identities_values.
 
-Offline, a test a check; on a cluster, a test an agent: every answer of the API server is as declared.
+One test for each check, without a cluster; one test for each agent on a cluster: each answer must be as declared.
 """
 
 from typing import TYPE_CHECKING
@@ -34,26 +34,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def checked(agent_identities: "Agents") -> "CheckResult":
-    """What the checks found in the rendered chart."""
+    """The result of the checks of the rendered chart."""
     return check(agent_identities)
 
 
 @pytest.fixture(scope="session")
 def matrix(agent_identities: "Agents", agent_identities_installed: "Cluster") -> "Matrix":
-    """What the API server answered about every agent."""
+    """The answers of the API server about every agent."""
     return verify(agent_identities, agent_identities_installed)
 
 
 def test_check(checked: "CheckResult", check_id: str) -> None:
-    """A promise that needs no cluster holds for what the chart renders."""
+    """A check finds no error in the rendered chart."""
     _assert_none([each for each in checked.findings if each.rule == check_id and each.severity is Severity.ERROR])
 
 
 def test_rights_are_as_declared(matrix: "Matrix", identity_name: str) -> None:
-    """The API server allows what the tiers of the agent declare, and nothing else that it was asked about."""
+    """The API server allows exactly the reviewed requests that the tiers of the agent declare."""
     assert identity_name not in [one.name for one in matrix.absent], f"{identity_name}: no such ServiceAccount"
-    differing = [cell for cell in matrix.surprises if cell.identity.name == identity_name]
-    assert any(cell.identity.name == identity_name for cell in matrix.cells), f"{identity_name}: was not asked about"
+    differing = [cell for cell in matrix.differences if cell.identity.name == identity_name]
+    assert any(cell.identity.name == identity_name for cell in matrix.cells), f"{identity_name}: no reviews were sent"
     if differing:
         pytest.fail("\n".join(map(_sentence, differing)), pytrace=False)
 
@@ -63,15 +63,15 @@ def test_no_undeclared_agent(matrix: "Matrix") -> None:
     _assert_none([each for each in matrix.findings if each.rule == "undeclared-account"])
 
 
-def test_a_stolen_token_gains_nothing(
+def test_undeclared_requests_with_a_stolen_token_are_refused(
     agent_identities: "Agents", agent_identities_installed: "Cluster", pytestconfig: pytest.Config
 ) -> None:
     """Every request that an attacker with an agent's token would try is refused, unless the values declare it.
 
-    Only on a cluster that is created for the run: `agent-identities attack --yes-attack` does it on an existing one.
+    Only on a cluster that is created for the run. On an existing cluster, run `agent-identities attack --yes-attack`.
     """
     if cluster_kind(pytestconfig) == "kubeconfig":
-        pytest.skip("an existing cluster is not attacked by tests: agent-identities attack --yes-attack")
+        pytest.skip("tests do not attack an existing cluster. To attack it: agent-identities attack --yes-attack")
     result = attack(agent_identities, agent_identities_installed)
     _assert_none(list(result.findings))
     assert result.ok, result.to_text()

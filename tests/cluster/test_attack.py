@@ -524,3 +524,14 @@ def test_the_command_exits_with_2_for_an_agent_that_the_values_do_not_declare(he
     done = run(*here, "--yes-attack", "--agent", "nobody")
     assert done.returncode == 2
     assert "--agent nobody: the values declare no such ServiceAccount" in done.stderr
+
+
+def test_the_command_exits_with_1_for_an_undeclared_account_with_the_label_of_an_agent(
+    server: Server, namespace: str, declaration: Declaration, here: list[str | Path]
+) -> None:
+    assert declaration.namespace == namespace
+    metadata = {"name": "ghost", "labels": {"agent-identities/agent": "ghost"}}
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": metadata})
+    done = run(*here, "--yes-attack", "-o", "json")
+    assert done.returncode == 1, done.stderr
+    assert [each["rule"] for each in json.loads(done.stdout)["findings"]] == ["undeclared-account"]

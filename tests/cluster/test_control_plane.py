@@ -242,7 +242,7 @@ def test_the_shell_can_evaluate_the_output_of_up(state: Path) -> None:
     printed = CliRunner().invoke(app, ["up"])
     assert printed.stdout == f"export KUBECONFIG={state / 'clusters' / 'default' / 'kubeconfig'}\n"
     assert CliRunner().invoke(app, ["status"]).exit_code == 0
-    assert CliRunner().invoke(app, ["down"]).stdout == "default: ended\n"
+    assert CliRunner().invoke(app, ["down"]).stdout == "default: stopped\n"
     assert CliRunner().invoke(app, ["status"]).exit_code == 1
 
 

@@ -21,9 +21,9 @@ from agent_identities.kube.client import Api
 from agent_identities.kube.reviews import ReviewStatus, ask
 from agent_identities.rbac import Authorizer, Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User, covers
 from agent_identities.rbac.model import API_GROUP
-from differential.applied_policy import loaded, namespaces, path_of
+from differential.applied_policy import applied, namespaces, path_of
 from differential.compare import Asked, Comparison, Difference, compare, server_policy
-from differential.shrink import case_from_json, case_to_json, minimise
+from differential.shrink import case_from_json, case_to_json, shrink
 from support.rbac_strategies import NAMESPACES, WORDS, PolicyCase, cases, drawn, escalations
 
 DECISIONS: Final = int(os.environ.get("PROVE_DECISIONS", "1000"))
@@ -80,7 +80,7 @@ def manifests_of(case: PolicyCase) -> list[Manifest]:
 
 
 def differences(api: Api, slot: Slot, manifests: Sequence[Manifest], asked: Asked) -> list[Difference]:
-    with loaded(api, slot.manifests(manifests), canary_namespace=slot.namespaces[0]):
+    with applied(api, slot.manifests(manifests), canary_namespace=slot.namespaces[0]):
         return list(compare(api, server_policy(api), [slot.asked(asked)]).differences)
 
 
@@ -92,7 +92,7 @@ def freeze(api: Api, version: str, difference: Difference, slot: Slot, case: Pol
 
     if not still(manifests_of(case)):
         return "It takes the other policies of its round, too."
-    least = minimise(manifests_of(case), still)
+    least = shrink(manifests_of(case), still)
     (found,) = differences(api, slot, least, asked)
     answer = ReviewStatus(found.answer.allowed, slot.generic(found.answer.reason))
     path = CORPUS / f"found-{uuid.uuid4().hex[:8]}.json"
@@ -111,7 +111,7 @@ def test_every_decision_and_its_reason_are_equal_to_the_api_servers(
         batch = list(zip(slots, generated[first:], strict=False))
         policies = [each for slot, case in batch for each in slot.manifests(manifests_of(case))]
         asked = {slot.asked(each): (slot, case, each) for slot, case in batch for each in case.asked}
-        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+        with applied(api, policies, canary_namespace=slots[0].namespaces[0]):
             compared = compare(api, server_policy(api), asked)
         total += compared
         for difference in compared.differences[:1]:
@@ -128,7 +128,7 @@ def test_a_case_of_the_corpus_is_decided_as_recorded(api: Api, slots: tuple[Slot
     for first in range(0, len(FROZEN), len(slots)):
         batch = [(slot, case_from_json(path.read_text())) for slot, path in zip(slots, FROZEN[first:], strict=False)]
         policies = [each for slot, (manifests, _, _) in batch for each in slot.manifests(manifests)]
-        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+        with applied(api, policies, canary_namespace=slots[0].namespaces[0]):
             assert not compare(api, server_policy(api), [slot.asked(case[1]) for slot, case in batch]).differences
             for slot, (_, one, answer) in batch:
                 assert ask(api, *slot.asked(one)).allowed == answer.allowed, one
@@ -149,14 +149,14 @@ def test_an_evaluator_that_ignores_role_bindings_is_found_with_a_minimal_case(
     ]
 
     def differs(fewer: Sequence[Manifest]) -> bool:
-        with loaded(api, slot.manifests(fewer), canary_namespace=slot.namespaces[0]):
+        with applied(api, slot.manifests(fewer), canary_namespace=slot.namespaces[0]):
             policy = server_policy(api)
             forgetful = Policy(policy.roles, tuple(each for each in policy.bindings if each.kind != "RoleBinding"))
             found = compare(api, forgetful, [slot.asked(asked)]).differences
             return [each.kind for each in found] == [(False, True)]
 
     assert not differences(api, slot, manifests, asked)
-    role, binding = minimise(manifests, differs)
+    role, binding = shrink(manifests, differs)
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
     assert [subject["name"] for subject in binding["subjects"]] == ["alice"]
 
@@ -170,7 +170,7 @@ def test_escalation_is_decided_as_by_the_api_server(
     for first in range(0, len(generated), len(slots)):
         pairs = [(slot, *pair) for slot, pair in zip(slots, generated[first:], strict=False)]
         policies = [each for slot, owner, _ in pairs for each in slot.manifests(author(owner))]
-        with loaded(api, policies, canary_namespace=slots[0].namespaces[0]):
+        with applied(api, policies, canary_namespace=slots[0].namespaces[0]):
             authorizer = Authorizer(server_policy(api))
             for slot, _, servant in pairs:
                 user = User(slot.mine("alice"), (slot.mine("dev"), "system:authenticated"))

@@ -171,8 +171,8 @@ def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene
     assert scene.done.returncode == 0, scene.done.stdout + scene.done.stderr
     for what in (
         f"RoleBinding {scene.namespace}/triage-2:notes-role",
-        f"RoleBinding {scene.elsewhere}/stray it named the account as a User",
-        f"RoleBinding {scene.elsewhere}/shared 1 of 2 subjects taken out",
+        f"RoleBinding {scene.elsewhere}/stray subject of kind User",
+        f"RoleBinding {scene.elsewhere}/shared 1 of 2 subjects removed",
         f"ClusterRoleBinding stray-{scene.namespace}",
         f"ServiceAccount {scene.namespace}/triage-2",
         f"Deployment {scene.namespace}/triage-2",
@@ -181,11 +181,11 @@ def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene
         "last authenticated request",
     ):
         assert what in " ".join(scene.done.stdout.split())
-    assert "not seen" not in scene.done.stdout
+    assert "not observed" not in scene.done.stdout
 
 
 def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene: Scene) -> None:
-    snippet = scene.done.stdout.partition("restores the rights of triage-2\n")[2].partition("Saved as")[0]
+    snippet = scene.done.stdout.partition("restores the rights of triage-2\n")[2].partition("With these values")[0]
     assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
 
 
@@ -395,7 +395,7 @@ def test_a_running_upgrade_is_found_in_the_namespace_of_the_release(
     server.create(apart.records, record("2", "pending-upgrade"))
     done = run("quarantine", "solo", "--namespace", apart.agents, *options)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "Helm is at work on release fleet" in done.stdout
+    assert "a Helm operation on release fleet is in progress" in done.stdout
     assert f"helm status fleet -n {apart.home}" in done.stdout
     assert f"helm upgrade fleet CHART -n {apart.home} --reuse-values" in done.stdout
     assert not server.items(f"{RBAC}/namespaces/{apart.agents}/rolebindings?labelSelector=agent-identities/agent=solo")

@@ -254,7 +254,7 @@ def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
     unused = {
         (one.name, atom)
         for proposal in proposals
-        if not proposal.untouched
+        if not proposal.unchanged_reason
         for one in proposal.identities
         for atom in proposal.unused[namespace]
     }
@@ -269,7 +269,7 @@ def test_the_proposed_tiers_allow_exactly_the_recorded_workload(
     after = declare(values_files.load(chart, [own, file]), namespace=namespace)
     again = rightsize(run.trace(2 * len(WORKLOAD)), after)
     assert [one.entry for one in again if one.narrower] == []
-    assert {one.entry for one in again if not one.untouched} == {*VALUES["agents"], "proxy"} - {"idle"}
+    assert {one.entry for one in again if not one.unchanged_reason} == {*VALUES["agents"], "proxy"} - {"idle"}
     assert run.may("idle", PolicyRule(("delete",), ("",), ("configmaps",)))
 
 

@@ -166,7 +166,7 @@ def test_a_quarantine_during_an_upgrade_warns_and_the_same_command_completes_it_
         held.open()
         assert ended(process).returncode == 0
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "Helm is at work on release agents" in done.stdout
+    assert "a Helm operation on release agents is in progress" in done.stdout
     assert "quarantined: true" in done.stdout  # the values that make the quarantine permanent
     assert released.may_get("suspect", "configmaps")  # the upgrade restored the right, as the warning said
     again = released.quarantine("suspect")

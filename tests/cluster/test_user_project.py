@@ -81,7 +81,7 @@ def test_the_page_runs_as_it_is_written(python: Path, project: Path) -> None:
     assert "test_agents.py::test_triage_reads_no_secret PASSED" in done.stdout
     assert "test_rights_are_as_declared[triage-1] PASSED" in done.stdout
     assert "test_check[within-tiers] PASSED" in done.stdout
-    assert "test_a_stolen_token_gains_nothing PASSED" in done.stdout
+    assert "test_undeclared_requests_with_a_stolen_token_are_refused PASSED" in done.stdout
 
 
 def test_a_wrong_assertion_fails_with_the_answer_of_the_api_server(python: Path, project: Path) -> None:

@@ -85,20 +85,20 @@ def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
     return ["--kubeconfig", control_plane.kubeconfig, *context, "--namespace", namespace]
 
 
-def test_a_new_install_of_the_quickstart_has_no_surprises(asking: Callable[[], Matrix]) -> None:
+def test_a_new_install_of_the_quickstart_has_no_differences(asking: Callable[[], Matrix]) -> None:
     matrix = asking()
     assert matrix.ok
     allowed, denied = (matrix.count(expected=one, allowed=one) for one in (True, False))
     assert 0 < allowed < allowed + denied == len(matrix.cells)
 
 
-def test_an_undeclared_binding_is_the_only_surprise(
+def test_an_undeclared_binding_is_the_only_difference(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:
     bind(server, namespace, service_account(namespace, "researcher"), rule=DELETE_PODS)
-    surprises = asking().surprises
-    assert found(surprises) == {("researcher", "delete pods", True)}
-    assert f'RoleBinding "oops/{namespace}"' in surprises[0].reason
+    differences = asking().differences
+    assert found(differences) == {("researcher", "delete pods", True)}
+    assert f'RoleBinding "oops/{namespace}"' in differences[0].reason
 
 
 def test_an_undeclared_binding_for_the_agents_user_name_is_found(
@@ -106,14 +106,14 @@ def test_an_undeclared_binding_for_the_agents_user_name_is_found(
 ) -> None:
     user = {"kind": "User", "name": user_of(namespace, "researcher")}
     bind(server, namespace, user, rule=DELETE_PODS)
-    assert found(asking().surprises) == {("researcher", "delete pods", True)}
+    assert found(asking().differences) == {("researcher", "delete pods", True)}
 
 
 def test_an_undeclared_binding_for_the_group_of_all_service_accounts_is_found_for_each_agent(
     server: Server, namespace: str, declaration: Declaration, asking: Callable[[], Matrix]
 ) -> None:
     bind(server, namespace, {"kind": "Group", "name": f"system:serviceaccounts:{namespace}"}, rule=DELETE_PODS)
-    assert found(asking().surprises) == {(one.name, "delete pods", True) for one in declaration.identities}
+    assert found(asking().differences) == {(one.name, "delete pods", True) for one in declaration.identities}
 
 
 def test_an_undeclared_right_on_one_named_object_is_found(
@@ -121,7 +121,7 @@ def test_an_undeclared_right_on_one_named_object_is_found(
 ) -> None:
     notes = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["release-notes"], "verbs": ["patch"]}
     bind(server, namespace, service_account(namespace, "sandboxed"), rule=notes)
-    assert found(asking().surprises) == {("sandboxed", "patch configmaps named release-notes", True)}
+    assert found(asking().differences) == {("sandboxed", "patch configmaps named release-notes", True)}
 
 
 def test_an_undeclared_right_in_another_namespace_is_found(
@@ -133,11 +133,11 @@ def test_an_undeclared_right_in_another_namespace_is_found(
     server.create(path, {"metadata": {"name": namespace}, "roleRef": role_ref, "subjects": [subject]})
     try:
         eventually(lambda: may(server, user_of(namespace, "sandboxed"), GET_PODS, "default"))
-        surprises = asking().surprises
+        differences = asking().differences
     finally:
         server.delete(f"{path}/{namespace}")
-    assert ("sandboxed", "list pods", True) in found(surprises)
-    assert {cell.request.namespace for cell in surprises} == {"default"}
+    assert ("sandboxed", "list pods", True) in found(differences)
+    assert {cell.request.namespace for cell in differences} == {"default"}
 
 
 def test_the_rights_of_a_deleted_binding_are_reported_as_declared_but_denied(
@@ -146,10 +146,10 @@ def test_the_rights_of_a_deleted_binding_are_reported_as_declared_but_denied(
     server.delete(f"{RBAC}/namespaces/{namespace}/rolebindings/summarizer-binding")
     eventually(lambda: not may(server, user_of(namespace, "summarizer"), GET_PODS, namespace))
     matrix = asking()
-    assert {(cell.identity.name, cell.expected, cell.allowed) for cell in matrix.surprises} == {
+    assert {(cell.identity.name, cell.expected, cell.allowed) for cell in matrix.differences} == {
         ("summarizer", True, False)
     }
-    assert {str(cell.request) for cell in matrix.surprises} >= {"get pods", "list services", "watch configmaps"}
+    assert {str(cell.request) for cell in matrix.differences} >= {"get pods", "list services", "watch configmaps"}
 
 
 def test_rules_added_to_a_role_are_found_for_every_agent_of_the_tier(
@@ -162,7 +162,7 @@ def test_rules_added_to_a_role_are_found_for_every_agent_of_the_tier(
     assert status == 200, answer
     eventually(lambda: may(server, user_of(namespace, "triage-1"), added, namespace))
     names = ("log-analyst", "release-scribe", "triage-1", "triage-2", "triage-3")
-    assert found(asking().surprises) == {(name, "create pods/exec", True) for name in names}
+    assert found(asking().differences) == {(name, "create pods/exec", True) for name in names}
 
 
 def test_an_agent_without_a_service_account_is_reported_and_not_reviewed(
@@ -191,7 +191,7 @@ def test_an_undeclared_service_account_with_the_agent_label_is_reported(
 def test_the_command_exits_with_0_if_all_answers_are_as_declared(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, *here)
     assert done.returncode == 0, done.stderr
-    assert "no surprise" in done.stdout
+    assert "no differences" in done.stdout
 
 
 @pytest.mark.usefixtures("declaration")
@@ -247,4 +247,4 @@ def test_the_command_exits_with_2_if_the_values_are_invalid(tmp_path: Path, here
 def test_no_cluster_is_created_if_the_user_selects_one(here: list[str | Path]) -> None:
     done = run("-f", QUICKSTART, "--cluster", "embedded", *here)
     assert done.returncode == 2
-    assert "Leave --kubeconfig and --context out" in done.stderr
+    assert "Omit --kubeconfig and --context" in done.stderr

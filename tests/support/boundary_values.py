@@ -184,12 +184,16 @@ class Boundaries:
         for below, instance, node in looked_at:
             for error in self.validator.descend(instance, node):
                 pointer, through = self._keyword(below, node, list(error.absolute_schema_path))
-                yield below, error.instance, list(error.absolute_path), pointer, below.through | through
+                path = list(error.absolute_path)
+                if error.validator == "additionalProperties":
+                    path.pop()  # Helm names the mapping that must not have the key
+                yield below, error.instance, path, pointer, below.through | through
 
     def _without_below(self, place: _Place) -> Node:
         """A subschema that looks no deeper than at keys and length."""
         if place.pointer not in self._shallow:
-            node = {key: value for key, value in place.node.items() if key != "items"}
+            # With "$schema", jsonschema would take its own validator of that draft instead of the chart's.
+            node = {key: value for key, value in place.node.items() if key not in ("items", "$schema")}
             for keyword in ("properties", "patternProperties"):
                 if keyword in node:
                     node[keyword] = dict.fromkeys(node[keyword], True)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -59,6 +60,7 @@ func onAllCores(renders int, parsedOnce bool, asked *request) error {
 		return fmt.Errorf("%s: a floor is of charts without subcharts", asked.Chart)
 	}
 	failures := make([]error, runtime.GOMAXPROCS(0))
+	var begun atomic.Int64
 	var running sync.WaitGroup
 	for core := range failures {
 		running.Go(func() {
@@ -66,7 +68,7 @@ func onAllCores(renders int, parsedOnce bool, asked *request) error {
 			if parsedOnce {
 				render = executing(chart)
 			}
-			for number := core; number < renders && failures[core] == nil; number += len(failures) {
+			for failures[core] == nil && begun.Add(1) <= int64(renders) {
 				failures[core] = renderOnce(chart, asked, render)
 			}
 		})

@@ -1,1 +1,1 @@
-"""The attack job: the requests of an attacker with an agent's token, and what stops them."""
+"""The attack job: send the requests of an attacker with an agent's token, and report what refused each request."""

@@ -1,4 +1,4 @@
-"""One request at a time, sent with an agent's own token: what a test asserts of an agent."""
+"""Send single requests with an agent's own token, for the assertions of tests."""
 
 import difflib
 import re
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 _SELF_REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 ASKED_VERBS = frozenset({"approve", "attest", "bind", "escalate", "impersonate", "sign", "use"})
-"""Verbs that Kubernetes asks its authorizer about beside a request: no request uses them alone."""
+"""Verbs that the API server authorizes in addition to the verb of a request: no request has one of these verbs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Whether the API server answered as a test expects. True where it did; the text says what was sent and answered.
+    """Whether the API server answered as a test expects: true or false. The text has the request and the answer.
 
-    ``decision`` is "allowed", "denied" (by the API server's RBAC, in its own words for this request) or "inconclusive";
-    ``how`` is the answer.
+    ``decision`` is "allowed", "denied" (by the API server's RBAC: its 403 for this user and this request) or
+    "inconclusive". ``how`` is the answer.
     """
 
     agent: str
@@ -48,15 +48,15 @@ class Answered:
 
     @property
     def _short(self) -> str:
-        """The answer without the user, whom the text names already: pytest shortens long texts."""
+        """The answer without the user, which the text already contains: pytest shortens long texts."""
         return re.sub(r'\S+( "[^"]*")? is forbidden: User "[^"]*" ', "", self.how)[:120]
 
 
 class LiveAgent:
-    """An agent on a cluster, whose requests are sent with its own token.
+    """An agent on a cluster. Its requests are sent with its own token.
 
-    Where no token can be issued (a quarantined agent has no ServiceAccount, a guard refuses tokens of proxied agents),
-    the caller impersonates the ServiceAccount's user. Requests that write are dry runs, and change nothing.
+    If the API server issues no token (a quarantined agent has no ServiceAccount, a guard refuses tokens of proxied
+    agents), the caller impersonates the ServiceAccount's user. Requests that write are dry runs and change nothing.
     """
 
     def __init__(self, identity: "Identity", api: Api, holder: Holder) -> None:
@@ -71,17 +71,17 @@ class LiveAgent:
     def allowed(self, verb: str, resource: str, *, name: str = "", namespace: str | None = None) -> Answered:
         """Whether the API server allows a request.
 
-        ``resource`` is as in ``kubectl auth can-i``: ``pods``, ``deployments.apps``, ``pods/log``, or a path such as
-        ``/metrics``. ``namespace`` is the agent's own unless given; "" is the whole cluster. Raises
-        AgentIdentitiesError where the API server does not serve that resource or verb: such a test proves nothing.
+        ``resource`` has the form of ``kubectl auth can-i``: ``pods``, ``deployments.apps``, ``pods/log``, or a path
+        such as ``/metrics``. The default ``namespace`` is the agent's; "" is the whole cluster. Raises
+        AgentIdentitiesError if the API server does not serve the resource or the verb: such a test proves nothing.
         """
         return self._ask("allowed", verb, resource, name, namespace)
 
     def denied(self, verb: str, resource: str, *, name: str = "", namespace: str | None = None) -> Answered:
         """Whether the API server's RBAC refuses a request: its own 403, for this user and this request.
 
-        The positive control is the same credential's SelfSubjectReview, which must name this agent. Arguments and
-        errors are those of `allowed`.
+        The positive control is a SelfSubjectReview with the same credential, which must return this agent's user.
+        Arguments and errors are those of `allowed`.
         """
         return self._ask("denied", verb, resource, name, namespace)
 
@@ -91,7 +91,7 @@ class LiveAgent:
         text = f"{right}{where}"
         if self._control:
             return Answered(self.identity.name, text, expected, "inconclusive", self._control)
-        sent = request_using(right, id="asserted", why="a test asserts it")
+        sent = request_using(right, id="asserted", why="a test asserts the answer")
         answer = self._api.raw(sent.method, sent.path, sent.body or None, {**self._headers, **sent.headers})
         refused = refused_by_rbac(sent, self.identity.user, answer)
         decision = _decision(answer, refused=refused, asked=sent.asks is not None)
@@ -100,7 +100,7 @@ class LiveAgent:
 
     @cached_property
     def _control(self) -> str:
-        """Why the credential proves nothing; "" where it is this agent's."""
+        """Why the positive control failed; "" if the credential belongs to this agent."""
         answer = self._api.raw("POST", _SELF_REVIEW, "{}", self._headers)
         user = ((answer.body.get("status") or {}).get("userInfo") or {}).get("username")
         if user == self.identity.user.name:
@@ -121,7 +121,7 @@ class LiveAgent:
             where = f"API group {group}" if group else "the core API group"
             raise AgentIdentitiesError(
                 f"{resource!r}: the API server serves no such resource in {where}.{hint} "
-                "Name the group after a dot: deployments.apps"
+                "Write the API group after a dot: deployments.apps"
             )
         verbs, namespaced = served[wanted]
         if verb not in verbs and verb not in ASKED_VERBS:
@@ -129,7 +129,7 @@ class LiveAgent:
         return Request(verb, group, plural, subresource, name, namespace if namespaced else "")
 
     def _served(self, group: str) -> dict[str, tuple[frozenset[str], bool]]:
-        """Verbs, and whether it is in a namespace, by resource and subresource of a group."""
+        """The verbs of each resource and subresource of a group, and whether it is namespaced."""
         served: dict[str, tuple[frozenset[str], bool]] = {}
         for version in self._versions(group):
             for each in self._admin.get(version).get("resources") or ():
@@ -149,20 +149,21 @@ class LiveAgent:
 
 
 def _decision(answer: Answer, *, refused: bool, asked: bool) -> str:
-    """What the answer says about RBAC; ``asked``: it is the answer to a review, not to the request itself."""
+    """The decision of RBAC, from an answer. ``asked``: it is the answer to a review, not to the request itself."""
     if refused:
         return "inconclusive" if asked else "denied"
     if asked and answer.status < HTTPStatus.BAD_REQUEST:
         return "allowed" if (answer.body.get("status") or {}).get("allowed") else "denied"
-    # The refusal of a guard, another 403, and a 401 are not answers of RBAC; a server in trouble gives none.
+    # The refusal of a guard, another 403 and a 401 are not decisions of RBAC; nor is a server error.
     other = refusing_policy(answer.message) or answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
     return "inconclusive" if other or is_unavailable(answer) else "allowed"
 
 
 class LiveAgents:
-    """The agents of a release on a cluster, each with a token that is requested once. A context manager.
+    """The agents of a release on a cluster. One token is requested for each agent. A context manager.
 
-    Where an agent has no pod, one that never starts is created for its token to be bound to, and removed at the end.
+    For an agent without a pod, a pod that never starts is created and the token is bound to it. The context manager
+    deletes the pod at the end.
     """
 
     def __init__(self, agents: "Agents", cluster: "Cluster") -> None:
@@ -180,10 +181,10 @@ class LiveAgents:
         left = self._created.clear(4)
         self._api.close()
         if left and error is None:
-            raise AgentIdentitiesError(f"Could not be removed from the cluster: {'; '.join(left)}")
+            raise AgentIdentitiesError(f"Objects of the tests are left on the cluster. Delete them: {'; '.join(left)}")
 
     def __call__(self, name: str) -> LiveAgent:
-        """The agent with this ServiceAccount. Raises AgentIdentitiesError where the values declare no such agent."""
+        """The agent with this ServiceAccount. Raises AgentIdentitiesError if the values declare no such agent."""
         if name not in self._known:
             identity = self._agents[name]
             (holder,) = holders(self._api, [identity], self._created, 1)

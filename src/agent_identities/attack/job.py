@@ -19,10 +19,10 @@ def attack(
 ) -> "Attack":
     """Send every attack request with the token of every agent (``only``: of these ServiceAccounts); judge the answers.
 
-    Requests that write are dry runs; the others name objects that do not exist. Created and removed again: a pod that
-    never starts for each agent without a pod, and a ServiceAccount without rights. The requests are in the cluster's
-    audit log. Raises ApiError where the cluster cannot be read, AgentIdentitiesError for a name in ``only`` that the
-    values do not declare.
+    Requests that write are dry runs, or name objects that do not exist. The run creates, and deletes afterwards: a pod
+    that never starts for each agent without a pod, and a ServiceAccount without rights. The requests are in the
+    cluster's audit log. Raises ApiError if the cluster cannot be read, AgentIdentitiesError for a name in ``only`` that
+    the values do not declare.
     """
     from agent_identities.attack.run import attack as send
     from agent_identities.kube.client import Api

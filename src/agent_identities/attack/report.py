@@ -1,4 +1,4 @@
-"""What attack tried with each stolen token, and what stopped it."""
+"""The report of attack: the requests that were sent with each token, and what refused them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,10 @@ _COLUMNS = {
 """Header and JSON key of each outcome."""
 
 _LEGEND = (
-    "RBAC = 403 of the API server's authorizer · guard = refused by an admission policy that names itself · "
-    "token = 401 · asked = denied by SelfSubjectAccessReview, for rights that no request uses alone · "
-    "declared = allowed, and the values say so · everyone = Kubernetes allows it to every ServiceAccount"
+    "RBAC = 403 of the API server's authorizer · guard = refused by the admission policy in the answer · "
+    "token = 401 · asked = denied in a SelfSubjectAccessReview, for rights that no single request uses · "
+    "declared = allowed, as the values declare · everyone = Kubernetes allows it to every ServiceAccount · "
+    "withheld = declared, but refused by RBAC"
 )
 _BAD = (Outcome.UNEXPECTED, Outcome.NOT_SENT)
 
@@ -41,8 +42,8 @@ _BAD = (Outcome.UNEXPECTED, Outcome.NOT_SENT)
 def build(attack: Attack, *, listing: bool = False) -> Report:
     """The run as a report; ``listing`` adds every request.
 
-    JSON has, beside the common keys, {"server", "namespace", "inconclusive", "seconds", "pairs", "possiblePairs",
-    "counts": {outcome: number}, "agents": [{name, namespace, entry, tokenStatus, pod, note, counts}],
+    JSON has, in addition to the common keys, {"server", "namespace", "inconclusive", "seconds", "pairs",
+    "possiblePairs", "counts": {outcome: number}, "agents": [{name, namespace, entry, tokenStatus, pod, note, counts}],
     "unexpected": [attempt], "notSent": [attempt], "attempts": [attempt]}; an attempt is {"agent", "namespace", "id",
     "target", "rule", "why", "request": {method, path, as}, "needs", "outcome", "status", "how", "allowedBy"}.
     """
@@ -61,7 +62,7 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
 
 
 def findings(attack: Attack) -> Iterator[Finding]:
-    """What is wrong: failed controls, agents that could not be attacked from, what succeeded, what was not sent."""
+    """Failed controls, agents without a token, undeclared requests that succeeded, requests not sent, leftovers."""
     for control in attack.failed_controls:
         yield _finding(
             "failed-control",
@@ -74,16 +75,16 @@ def findings(attack: Attack) -> Iterator[Finding]:
         yield _finding(
             "no-token",
             holder.identity,
-            f"{holder.identity.name}: {holder.token_status} ({holder.note}): no request was sent with it.",
+            f"{holder.identity.name}: {holder.token_status} ({holder.note}). attack sent no requests as this agent.",
             remediation=_how_to_get_a_token(holder),
         )
     yield from _successes(attack)
     yield from _not_sent(attack)
     for one in attack.undeclared:
         key = Key("", "ServiceAccount", one.namespace, one.name)
-        yield undeclared_account(key, one.release, "no request was sent as it")
+        yield undeclared_account(key, one.release, "attack sent no requests as this ServiceAccount")
     for command in attack.leftovers:
-        message = "An object of this run is still there: the API server did not remove it."
+        message = "An object of this run was not deleted."
         yield _finding("left-behind", None, message, remediation=(command,))
 
 
@@ -105,14 +106,12 @@ def _finding(
 
 def _how_to_get_a_token(holder: Holder) -> tuple[str, ...]:
     if holder.token_status is TokenStatus.ABSENT:
-        return (
-            "Install these values (helm upgrade --install), remove it from them, or name another namespace with -n.",
-        )
-    return ("The caller needs create serviceaccounts/token in that namespace, and no guard may refuse the request.",)
+        return ("Install these values (helm upgrade --install), remove the agent from them, or set the namespace: -n.",)
+    return ("Grant the caller `create serviceaccounts/token` in that namespace, and let no guard refuse the request.",)
 
 
 def _successes(attack: Attack) -> Iterator[Finding]:
-    """One an agent and a cause, as the API server tells it."""
+    """A finding for each agent and each reason of the API server."""
     causes: dict[tuple[str, str], list[Attempt]] = {}
     lists: dict[str, Attempt] = {}
     for each in attack.of(Outcome.UNEXPECTED):
@@ -121,7 +120,7 @@ def _successes(attack: Attack) -> Iterator[Finding]:
         else:
             causes.setdefault((each.identity.name, each.allowed_by), []).append(each)
     for (name, reason), attempts in causes.items():
-        rules = (f"Its own list of rules {lists.pop(name).verdict.how}.",) if name in lists else ()
+        rules = (f"SelfSubjectRulesReview: the token {lists.pop(name).verdict.how}.",) if name in lists else ()
         count = many(len(attempts), "request")
         yield _finding(
             "undeclared-success",
@@ -134,9 +133,9 @@ def _successes(attack: Attack) -> Iterator[Finding]:
         yield _finding(
             "undeclared-right",
             attempt.identity,
-            f"{name}: its token {attempt.verdict.how}.",
-            details=("No request used that right.",),
-            remediation=("agent-identities verify names the binding.",),
+            f"{name}: the token {attempt.verdict.how}.",
+            details=("No attack request used that right.",),
+            remediation=("To find the binding: agent-identities verify",),
         )
 
 
@@ -150,7 +149,7 @@ def _used_rights(attempts: Sequence[Attempt]) -> Iterator[str]:
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         yield f"{right}: {', '.join(ids)}; {_request(alike[0])} → {alike[0].verdict.how}{more}"
     if len(rights) > _MOST_RIGHTS:
-        yield f"and {len(rights) - _MOST_RIGHTS} more rights: --output json has every request"
+        yield f"and {len(rights) - _MOST_RIGHTS} more rights: --output json lists every request"
 
 
 def _not_sent(attack: Attack) -> Iterator[Finding]:
@@ -167,15 +166,15 @@ def _not_sent(attack: Attack) -> Iterator[Finding]:
             "not-sent",
             attempts[0].identity if len(names) == 1 else None,
             f"{who}: {many(len(attempts), 'request')} could not be sent, and prove nothing: {reason}",
-            details=(f"The first of them: {_request(attempts[0])}",),
+            details=(f"The first request: {_request(attempts[0])}",),
         )
 
 
 def notes(attack: Attack) -> Iterator[str]:
-    """What is worth knowing, though nothing is wrong with it."""
+    """Facts that are not findings."""
     guards = Counter(each.verdict.how.partition(":")[0] for each in attack.of(Outcome.GUARD))
     for guard, number in guards.items():
-        yield f"{guard} stopped {many(number, 'request')}."
+        yield f"{guard} refused {many(number, 'request')}."
     for holder in attack.holders:
         if holder.token_status is TokenStatus.TOKENLESS:
             yield f"{holder.identity.name}: {holder.token_status} ({holder.note})."
@@ -184,12 +183,12 @@ def notes(attack: Attack) -> Iterator[str]:
     if withheld := attack.of(Outcome.WITHHELD):
         names = ", ".join(dict.fromkeys(each.identity.name for each in withheld))
         yield (
-            f"{many(len(withheld), 'request')} of {names} were refused, though the values declare them: "
-            "agent-identities verify tells what is missing."
+            f"RBAC refused {many(len(withheld), 'request')} of {names} that the values declare. "
+            "To find the missing rights: agent-identities verify"
         )
     if attack.pairs < attack.possible_pairs:
         pairs = f"{attack.pairs:,} of {attack.possible_pairs:,} pairs of siblings"
-        yield f"{pairs} were tried: in a large fleet each attacks the next {SIBLINGS} in the list."
+        yield f"{pairs} were tried: in a large fleet, each agent attacks the next {SIBLINGS} agents in the list."
 
 
 def summary(attack: Attack) -> str:
@@ -236,14 +235,14 @@ def _table(attack: Attack) -> Table:
 
 
 def _rows(attack: Attack) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], bool]]]:
-    """Header and rows; outcomes that nobody had are left out, and in a large fleet agents without a finding, too."""
+    """Header and rows, without outcomes that did not occur; in a large fleet also without agents without findings."""
     shown = [outcome for outcome in _COLUMNS if attack.count(outcome) or outcome in (Outcome.RBAC, *_BAD)]
     header = ("agent", "requests", *(_COLUMNS[outcome][0] for outcome in shown))
-    rows, quiet = [], 0
+    rows, omitted = [], 0
     for holder in attack.holders:
         bad = holder in attack.without_token or any(attack.count(outcome, holder.identity) for outcome in _BAD)
         if not bad and len(attack.holders) > _MOST_ROWS:
-            quiet += 1
+            omitted += 1
             continue
         label = holder.identity.name
         if holder.token_status is not TokenStatus.READY:
@@ -251,8 +250,8 @@ def _rows(attack: Attack) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], 
         numbers = [attack.count(outcome, holder.identity) for outcome in shown]
         number = sum(attack.count(outcome, holder.identity) for outcome in _COLUMNS)
         rows.append(((label, f"{number:,}", *map(_number, numbers)), bad))
-    if quiet:
-        rows.append(((f"{quiet} more, nothing found", "", *("" for _ in shown)), False))
+    if omitted:
+        rows.append(((f"{omitted} more, no findings", "", *("" for _ in shown)), False))
     total = ("all", f"{len(attack.attempts):,}", *(_number(attack.count(outcome)) for outcome in shown))
     return header, [*rows, (total, False)]
 
@@ -321,9 +320,9 @@ def _right(attempt: Attempt) -> str:
 
 
 def _request(attempt: Attempt) -> str:
-    """``POST /api/v1/...``, and as whom where it is sent as somebody else."""
+    """``POST /api/v1/...``, and the impersonated user if there is one."""
     request = attempt.request
     if request.asks is not None:
-        return f"SelfSubjectAccessReview: may it {_right(attempt)}?"
+        return f"SelfSubjectAccessReview: {_right(attempt)}"
     acting = impersonated(request.headers)
     return f"{request.method} {request.path}{f' as {acting}' if acting else ''}"

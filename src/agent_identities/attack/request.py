@@ -1,6 +1,6 @@
-"""One request of an attack, and the request that makes use of one right.
+"""A request of an attack, and the request that uses a given right.
 
-No request changes anything: see `about` in requests.json.
+No request changes an object: see `about` in requests.json.
 """
 
 import json
@@ -15,9 +15,9 @@ from agent_identities.rbac.match import ALL
 from agent_identities.rbac.request_info import request_info
 
 ABSENT = "agent-identities-absent"
-"""The name that no object has."""
+"""A name that no object has."""
 
-_ANYTHING = "anything"  # a resource, subresource or verb that only a wildcard reaches
+_ANYTHING = "anything"  # a resource, subresource or verb that only a wildcard matches
 _ANY_GROUP = "anything.example"
 _METHODS = {
     "get": "GET",
@@ -32,7 +32,7 @@ _METHODS = {
 _NAMELESS = frozenset({"list", "watch", "create", "deletecollection"})
 _NOTHING = "labelSelector=agent-identities%2Fnothing%3Dnothing"
 _DRY_RUN = "dryRun=All"
-_NO_UID = "00000000-0000-0000-0000-000000000000"  # no object has it: even without a dry run nothing would be written
+_NO_UID = "00000000-0000-0000-0000-000000000000"  # no object has this UID: nothing is written even without a dry run
 _DELETE = json.dumps(
     {"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"], "preconditions": {"uid": _NO_UID}}
 )
@@ -49,11 +49,11 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttackRequest:
-    """One request that an attacker with a stolen token tries.
+    """A request that an attacker with a stolen token would try.
 
-    ``id`` names the attempt, ``target`` the sibling or namespace it is against, where there are several; ``body`` is
-    the text that is sent, "" for none. ``asks`` is the request that a SelfSubjectAccessReview asks about: some rights,
-    like bind or escalate, are used by no request of their own. ``control``: see requests.json.
+    ``id`` is the name of the request; ``target`` is the sibling or the namespace that is attacked, "" for none.
+    ``body`` is a text, "" for no body. ``asks`` is the request in a SelfSubjectAccessReview: no single request uses
+    rights such as bind or escalate. ``control``: see requests.json.
     """
 
     id: str
@@ -70,17 +70,17 @@ class AttackRequest:
 
     @property
     def needs(self) -> Request:
-        """What the API server authorizes; for a review what it asks about."""
+        """The right that the API server authorizes; for a review, the right in the review."""
         return self.asks or request_info(self.method, self.path)
 
     @property
     def impersonates(self) -> bool:
-        """Whether it is sent as another user."""
+        """Whether the request has impersonation headers."""
         return any(name.lower().startswith("impersonate-") for name in self.headers)
 
 
 def request_using(right: Request, *, id: str, why: str, rule: str = "", target: str = "") -> AttackRequest:  # noqa: A002 # it fills AttackRequest.id
-    """The harmless request that a right would be used for; a review where no request uses just this right."""
+    """A harmless request that uses a right; a SelfSubjectAccessReview if no request uses exactly this right."""
     headers: dict[str, str] = {}
     needed = right
     if right.verb in ("get", "update", "patch", "delete", "create") and not right.name and _needs_name(right):
@@ -95,7 +95,7 @@ def request_using(right: Request, *, id: str, why: str, rule: str = "", target: 
             query = "&".join([*asked, *([f"fieldSelector=metadata.name%3D{needed.name}"] if needed.name else [])])
             needed = needed._replace(name="")
         case "create":
-            query, body = _DRY_RUN, _NEW.get(needed.resource, "{}")  # an object without a name is never made
+            query, body = _DRY_RUN, _NEW.get(needed.resource, "{}")  # an object without a name is never created
         case "update":
             query, body = _DRY_RUN, json.dumps({"metadata": {"name": needed.name, "uid": _NO_UID}})
         case "patch":
@@ -114,11 +114,11 @@ def _needs_name(right: Request) -> bool:
 
 
 def _has_request(needed: Request) -> bool:
-    """Whether some method and path need just this right."""
+    """Whether a method and a path exist that need exactly this right."""
     if needed.verb not in _METHODS:
         return False
     if needed.verb in _NAMELESS and needed.subresource and needed.verb != "create":
-        return False  # no request lists the subresource of an object without a name
+        return False  # no request lists a subresource without the name of its object
     return not (needed.name and not needed.subresource and needed.verb in ("create", "deletecollection"))
 
 
@@ -126,13 +126,13 @@ def _path(needed: Request) -> str:
     if needed.path:
         return needed.path
     start = f"/apis/{needed.api_group}/v1" if needed.api_group else "/api/v1"
-    # A Namespace's own path already says which namespace it is in.
+    # The path of a Namespace already contains the namespace.
     within = [] if needed.resource == "namespaces" or not needed.namespace else ["namespaces", needed.namespace]
     return "/".join([start, *within, *filter(None, (needed.resource, needed.name, needed.subresource))])
 
 
 def single_rights(rule: PolicyRule, namespace: str) -> Iterator[Request]:
-    """The single rights of a rule in a namespace; for a wildcard, something that only the wildcard reaches."""
+    """The single rights of a rule in a namespace; for a wildcard, a right that only the wildcard grants."""
     verbs = [each for verb in rule.verbs for each in ((*VERBS, _ANYTHING) if verb == ALL else (verb,))]
     for verb in dict.fromkeys(verbs):
         for url in rule.non_resource_urls:
@@ -144,5 +144,5 @@ def single_rights(rule: PolicyRule, namespace: str) -> Iterator[Request]:
                 subresource = subresource.replace(ALL, _ANYTHING)
                 for name in rule.resource_names or ("",):
                     if resource == "namespaces" and (subresource or verb not in _NAMELESS):
-                        name = namespace  # a Namespace is in itself
+                        name = namespace  # the namespace of a request for a Namespace is the Namespace itself
                     yield Request(verb, _ANY_GROUP if group == ALL else group, resource, subresource, name, namespace)

@@ -1,7 +1,4 @@
-"""Every request that an attacker with a stolen token tries.
-
-Those of requests.json, and those that follow from the values and from the risk catalogue.
-"""
+"""All attack requests: those of requests.json, and those generated from the values and from the risk catalogue."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +16,7 @@ from agent_identities.rbac.match import ALL
 
 @dataclass(frozen=True, slots=True)
 class Attacker:
-    """The identity whose token is stolen; ``elsewhere`` is a namespace in which no identity is granted anything."""
+    """The identity whose token is stolen. ``elsewhere`` is a namespace in which no identity has rights."""
 
     declaration: Declaration
     identity: Identity
@@ -27,7 +24,7 @@ class Attacker:
 
     @property
     def names(self) -> dict[str, str]:
-        """The placeholders of requests.json; {sibling} is the proxy unless that is the attacker."""
+        """The placeholders of requests.json. {sibling} is the proxy, unless the proxy is the attacker."""
         siblings = [one for one in self.declaration.identities if one != self.identity]
         return {
             "namespace": self.identity.namespace,
@@ -40,7 +37,7 @@ class Attacker:
 
 
 def likely_binding(declaration: Declaration, identity: Identity) -> str:
-    """A RoleBinding that the chart makes for it; a likely name where it makes none."""
+    """The name of a RoleBinding that the chart renders for an identity, or would render if it had a tier."""
     return binding_name(identity.name, declaration.role_name(identity), proxy=declaration.proxy.name)
 
 
@@ -55,17 +52,17 @@ def _file() -> dict[str, list[dict[str, Any]]]:
 
 
 def entries() -> list[dict[str, Any]]:
-    """The entries of requests.json that are tried once by each attacker."""
+    """The entries of requests.json that each attacker sends once."""
     return _file()["requests"]
 
 
 def sibling_entries() -> list[dict[str, Any]]:
-    """The entries of requests.json that are tried against each sibling."""
+    """The entries of requests.json that each attacker sends against each sibling."""
     return _file()["againstSibling"]
 
 
 def listed_requests(attacker: Attacker) -> Iterator[AttackRequest]:
-    """The requests of the file, for one attacker."""
+    """The requests of requests.json for one attacker."""
     names = attacker.names
     yield from (_filled(entry, names) for entry in entries())
 
@@ -99,7 +96,7 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
 
 
 def requests_of_catalogue(catalogue: Catalogue, namespace: str) -> Iterator[AttackRequest]:
-    """Every right that a pattern or an example of the catalogue names, tried in this namespace or cluster-wide."""
+    """A request for every right in a pattern or an example of the catalogue, in this namespace or cluster-wide."""
     for risk in catalogue.risks:
         patterns = [
             (
@@ -115,21 +112,21 @@ def requests_of_catalogue(catalogue: Catalogue, namespace: str) -> Iterator[Atta
             if pattern.verbs and (pattern.resources or pattern.api_groups)
         ]
         for rule, namespaces in (*((rule, ()) for rule in risk.bad), *patterns):
-            for place in ("",) if risk.scope == "cluster" else (namespaces or (namespace,)):
-                for right in single_rights(rule, place):
-                    at_home = right._replace(namespace=namespace) if _about_namespaces(right) else right
-                    yield request_using(at_home, id=f"risk-{risk.id}", why=risk.why, rule=risk.id)
+            for scope in ("",) if risk.scope == "cluster" else (namespaces or (namespace,)):
+                for right in single_rights(rule, scope):
+                    used = right._replace(namespace=namespace) if _about_namespaces(right) else right
+                    yield request_using(used, id=f"risk-{risk.id}", why=risk.why, rule=risk.id)
 
 
 def _about_namespaces(right: Request) -> bool:
     return right.resource == "namespaces" and bool(right.name)
 
 
-# ---- into other namespaces, and against the other agents
+# ---- in other namespaces, and against other agents
 
 
 def requests_elsewhere(attacker: Attacker) -> Iterator[AttackRequest]:
-    """Everything that it is granted, tried in a namespace where it is granted nothing."""
+    """A request for every right of the attacker, in a namespace where it has no rights."""
     for grant in attacker.identity.grants:
         if grant.namespace == EVERYWHERE:
             continue
@@ -138,13 +135,13 @@ def requests_elsewhere(attacker: Attacker) -> Iterator[AttackRequest]:
                 yield request_using(
                     right,
                     id="other-namespace",
-                    why="uses its rights where they are not granted",
+                    why="uses its rights in a namespace where they are not granted",
                     target=right.namespace,
                 )
 
 
 def requests_against_sibling(attacker: Attacker, sibling: Identity, pod: str) -> Iterator[AttackRequest]:
-    """For the token, identity, pods, objects and rights of one sibling. ``pod`` is one of its pods, "" for none."""
+    """Requests for the token, identity, pods, objects and rights of a sibling. ``pod`` is a pod of it, "" for none."""
     declaration = attacker.declaration
     names = attacker.names | {
         "sibling": sibling.name,
@@ -157,12 +154,12 @@ def requests_against_sibling(attacker: Attacker, sibling: Identity, pod: str) ->
         for rule in grant.rules:
             if rule.resource_names and not any(verb.startswith("impersonate") for verb in rule.verbs):
                 for right in single_rights(rule, grant.namespace):
-                    why = "does to its sibling's objects what only the sibling may"
+                    why = "uses a right of the sibling on an object of the sibling"
                     yield request_using(right, id="sibling-object", why=why, target=sibling.name)
 
 
 def requests_through_proxy(attacker: Attacker, sibling: Identity) -> Iterator[AttackRequest]:
-    """What the proxy tries as an agent that it acts for: the listed requests, and that agent's rights elsewhere."""
+    """Requests of the proxy as a proxied agent: the listed requests, and the agent's rights in another namespace."""
     sent_as = {"Impersonate-User": sibling.user.name}
     as_sibling = replace(attacker, identity=sibling)
     for request in (*listed_requests(as_sibling), *requests_elsewhere(as_sibling)):
@@ -175,21 +172,21 @@ def requests_through_proxy(attacker: Attacker, sibling: Identity) -> Iterator[At
 # ---- all of them
 
 ALL_PAIRS_UP_TO = 30
-"""Up to so many identities each attacks each of the others."""
+"""Up to this number of identities, each identity attacks each other identity."""
 
 SIBLINGS = 5
-"""Beyond, each attacks so many of its neighbours in the list, and all are attacked by as many."""
+"""With more identities, each attacks this number of siblings: the next identities in the list."""
 
 
-def siblings_of(identity: Identity, everyone: Sequence[Identity]) -> tuple[Identity, ...]:
-    """The identities that it attacks."""
-    at = everyone.index(identity)
-    following = (*everyone[at + 1 :], *everyone[:at])
-    return following if len(everyone) <= ALL_PAIRS_UP_TO else following[:SIBLINGS]
+def siblings_of(identity: Identity, identities: Sequence[Identity]) -> tuple[Identity, ...]:
+    """The identities that an identity attacks."""
+    at = identities.index(identity)
+    following = (*identities[at + 1 :], *identities[:at])
+    return following if len(identities) <= ALL_PAIRS_UP_TO else following[:SIBLINGS]
 
 
 def attack_requests(attacker: Attacker, catalogue: Catalogue, pods: Mapping[str, str]) -> tuple[AttackRequest, ...]:
-    """All requests of one attacker, each once. ``pods`` are those of the siblings, by ServiceAccount."""
+    """All requests of one attacker, without duplicates. ``pods``: a pod of each sibling, by ServiceAccount."""
     siblings = siblings_of(attacker.identity, attacker.declaration.identities)
     is_proxy = attacker.identity == attacker.declaration.proxy
     proxied = [one for one in siblings if one.access == "proxied" and is_proxy]
@@ -204,7 +201,7 @@ def attack_requests(attacker: Attacker, catalogue: Catalogue, pods: Mapping[str,
 
 
 def _distinct(requests: Iterable[AttackRequest]) -> Iterator[AttackRequest]:
-    """Generated requests only where none before needs the same right."""
+    """The requests without each generated request that needs the right of an earlier request."""
     seen: set[tuple[object, ...]] = set()
     for request in requests:
         sent_as = tuple(sorted(request.headers.items())) if request.impersonates else ()

@@ -1,4 +1,4 @@
-"""What the requests of an attack came to."""
+"""The result of an attack."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from agent_identities.report.model import Report, Result
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request of one identity, the HTTP status (0: no answer), how it ended, and who stopped or allowed it."""
+    """One request of one identity, its verdict, the HTTP status (0: no answer), and the reason why RBAC allowed it."""
 
     identity: Identity
     request: AttackRequest
@@ -24,17 +24,17 @@ class Attempt:
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """The outcome of the request."""
         return self.verdict.outcome
 
 
 @dataclass(frozen=True)
 class Attack(Result):
-    """A whole run on one API server.
+    """A run on one API server.
 
-    ``pairs``: how many ordered pairs of siblings were tried, of ``possible_pairs`` whose attacker had a token.
-    ``undeclared``: ServiceAccounts with the label of an agent that the values do not declare.
-    ``leftovers``: the commands that remove what the run could not remove itself. ``seconds``: time spent.
+    ``pairs``: the number of ordered pairs of siblings that were tried. ``possible_pairs``: all pairs whose attacker had
+    a token. ``undeclared``: ServiceAccounts with the label of an agent that the values do not declare. ``leftovers``:
+    commands that delete the objects that the run could not delete. ``seconds``: the duration.
     """
 
     server: str
@@ -52,39 +52,39 @@ class Attack(Result):
         return Counter((each.identity.namespace, each.identity.name, each.outcome) for each in self.attempts)
 
     def count(self, outcome: Outcome, identity: Identity | None = None) -> int:
-        """How many requests ended so, of one identity or of all."""
+        """The number of requests with this outcome, of one identity or of all identities."""
         if identity is not None:
             return self._counts[identity.namespace, identity.name, outcome]
         return sum(number for (*_, ended), number in self._counts.items() if ended is outcome)
 
     def of(self, outcome: Outcome) -> tuple[Attempt, ...]:
-        """The requests that ended so."""
+        """The requests with this outcome."""
         return tuple(each for each in self.attempts if each.outcome is outcome)
 
     @cached_property
     def failed_controls(self) -> tuple[Attempt, ...]:
-        """Positive controls that did not succeed: the refusals beside them prove nothing."""
+        """Positive controls that did not succeed: without them, refusals prove nothing."""
         good = (Outcome.EVERYONE, Outcome.UNEXPECTED)
         return tuple(each for each in self.attempts if each.request.control and each.outcome not in good)
 
     def report(self, *, listing: bool = False) -> Report:
-        """The run in words and tables; ``listing`` adds every request."""
+        """The run as a report; ``listing`` adds every request."""
         from agent_identities.attack.report import build
 
         return build(self, listing=listing)
 
     @property
     def without_token(self) -> tuple[Holder, ...]:
-        """Identities that could not be attacked from, though they should have been."""
+        """Identities without a token that should have a token."""
         return tuple(one for one in self.holders if one.token_status in (TokenStatus.ABSENT, TokenStatus.REFUSED))
 
     @property
     def inconclusive(self) -> bool:
-        """Whether the run proves nothing: a positive control failed, or there was no token at all."""
+        """Whether the run proves nothing: a positive control failed, or no identity had a token."""
         return bool(self.failed_controls) or not any(one.token_status is TokenStatus.READY for one in self.holders)
 
     @property
     def ok(self) -> bool:
-        """Whether all was tried, all that was not declared was stopped, and there is no undeclared agent."""
+        """Whether all requests were sent, all undeclared requests were refused, and no agent is undeclared."""
         wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
         return not (self.inconclusive or self.without_token or self.leftovers or self.undeclared or wrong)

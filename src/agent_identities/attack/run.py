@@ -1,7 +1,7 @@
-"""A red team: with each identity's own token, every request that an attacker with that token would try.
+"""Send, with each identity's own token, every request that an attacker with that token would try.
 
-What the values declare may succeed; all else must be refused, and the report says by what. See verdict.py for what
-counts, requests.py for what is tried, tokens.py for where the tokens come from.
+Requests that the values declare may succeed; all others must be refused. See requests.py for the requests, tokens.py
+for the tokens, verdict.py for the verdicts.
 """
 
 import threading
@@ -25,7 +25,7 @@ from agent_identities.kube.reviews import ReviewStatus, ask_self
 from agent_identities.kube.roles import role_rules
 from agent_identities.rbac import Catalogue, Request
 
-_DELETION_SECONDS = 15.0  # a deleted account's token is refused as soon as every API server has seen the deletion
+_DELETION_SECONDS = 15.0  # API servers refuse the token of a deleted ServiceAccount once they observe the deletion
 _PAUSE_SECONDS = 0.25
 
 
@@ -38,11 +38,11 @@ def attack(
     concurrency: int = DEFAULT_CONCURRENCY,
     on_progress: Progress = no_progress,
 ) -> Attack:
-    """Try every request with the token of every identity (``only``: of these ServiceAccounts), and judge each answer.
+    """Send every request with the token of every identity (``only``: of these ServiceAccounts), and judge each answer.
 
-    Nothing that exists is changed. Made and removed again: a pod that never starts for each identity without a pod, and
-    a ServiceAccount without rights. Raises ApiError where the cluster cannot be read, AgentIdentitiesError for a name
-    in ``only`` that the values do not declare.
+    No existing object is changed. The run creates, and deletes afterwards: a pod that never starts for each identity
+    without a pod, and a ServiceAccount without rights. Raises ApiError if the cluster cannot be read,
+    AgentIdentitiesError for a name in ``only`` that the values do not declare.
     """
     started = time.monotonic()
     declaration = declaration.with_existing_roles(partial(role_rules, api))
@@ -80,7 +80,7 @@ def _chosen(declaration: Declaration, only: Collection[str]) -> list[Identity]:
 
 
 class _Run:
-    """The requests of all attackers, many in flight."""
+    """The requests of all attackers."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class _Run:
         self._gone = ""
 
     def send_all(self) -> list[Attempt]:
-        """Positive controls first: where one fails, the rest would prove nothing, and is not sent."""
+        """Send the positive controls, then all other requests. If a control fails, the others are not sent."""
         jobs = [
             (holder, request)
             for holder, attacker in zip(self.ready, self._attackers, strict=True)
@@ -140,7 +140,7 @@ class _Run:
         return self.send(one, api, request)
 
     def send(self, one: Identity, api: Api, request: AttackRequest) -> Attempt:
-        """One request; the API server is asked at once, with the same token, what allowed an unexpected success."""
+        """Send one request. If it succeeds unexpectedly, ask the API server for the reason, with the same token."""
         try:
             answer = api.raw(request.method, request.path, request.body or None, request.headers, repeatable=True)
         except ApiError as error:
@@ -151,7 +151,7 @@ class _Run:
         attempt = Attempt(one, request, judge(request, one, answer, self._declaration), answer.status)
         if request.token is not TokenKind.OWN or request.control:
             return attempt
-        if is_unavailable(answer):  # a proxied backend may be down, though the authorizer allowed the request
+        if is_unavailable(answer):  # the authorizer may have allowed a request to a proxied backend that is down
             allowed, reason = _review(api, request)
             if allowed:
                 verdict = judge(request, one, answer, self._declaration, authorized=True)
@@ -161,14 +161,14 @@ class _Run:
         return attempt
 
     def _check_server(self, why: str) -> None:
-        """Once the API server is gone nothing more is sent, and each request that was not sent says so."""
+        """If the API server does not serve any more, send no more requests; their verdict has the reason."""
         with self._checking:
             if not self._gone and not self._api.serves():
                 self._gone = why
 
 
 def _review(api: Api, request: AttackRequest) -> tuple[bool, str]:
-    """Whether the API server allows what a request needs, and the first reason that it gives, in its own words."""
+    """Whether the API server allows the rights that a request needs, and the first reason that it gives."""
     reason = ""
     for rights in rights_needed(request):
         answers = [_ask(api, right) for right in rights]
@@ -186,7 +186,7 @@ def _ask(api: Api, right: Request) -> ReviewStatus:
 
 
 def _with_deleted_account(api: Api, declaration: Declaration, created: CreatedObjects, run: _Run) -> list[Attempt]:
-    """The token of a deleted ServiceAccount, until it is refused."""
+    """Send requests with the token of a deleted ServiceAccount until the API server refuses it."""
     if not run.ready:
         return []
     name, token, note = deleted_account(api, declaration.namespace, created)

@@ -1,7 +1,7 @@
-"""A real token of each identity, bound to a pod that runs as it, and the clean-up behind.
+"""Real tokens of identities, bound to pods; the objects that a run creates for them, and their deletion.
 
-A TokenRequest may be bound to a pod that was never scheduled (pkg/registry/core/serviceaccount/storage/token.go), so a
-pod with a scheduling gate is enough: nothing ever runs.
+A TokenRequest can be bound to a pod that was never scheduled (pkg/registry/core/serviceaccount/storage/token.go). A pod
+with a scheduling gate is therefore sufficient, and no container runs.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from agent_identities.kube.client import Answer, Api, ApiError
 from agent_identities.kube.fanout import fan_out
 
 ATTACK_LABEL = "agent-identities/attack"
-"""On the pods and accounts that a run makes for itself; its value is the run."""
+"""The label of the pods and ServiceAccounts that a run creates; the value is the id of the run."""
 
 OTHER_AUDIENCE = "https://agent-identities.invalid"
 
@@ -30,7 +30,7 @@ _SHOWN = 200
 
 
 class TokenStatus(StrEnum):
-    """Whether an identity could be attacked from."""
+    """Whether an identity has a token for the attack."""
 
     READY = "ready"
     TOKENLESS = "no token, as declared"
@@ -40,10 +40,11 @@ class TokenStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An identity, and what asks with its token: None where there is none, and ``note`` says why.
+    """An identity and the client with its token.
 
-    ``pod`` is what the token is bound to; "" for a token that is bound to nothing, and ``note`` says why. ``foreign``
-    holds a token for another audience, ``other_audience_note`` tells why there is none.
+    ``api`` is None without a token; ``pod`` is "" if the token is not bound to a pod. ``note`` has the reason of both.
+    ``other_audience`` is a client with a token for another audience; if it is None, ``other_audience_note`` has the
+    reason.
     """
 
     identity: Identity
@@ -57,7 +58,7 @@ class Holder:
 
 @dataclass
 class CreatedObjects:
-    """What a run makes on the cluster, and takes away again."""
+    """The objects that a run creates on the cluster, and deletes at its end."""
 
     api: Api
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
@@ -65,19 +66,19 @@ class CreatedObjects:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, collection: str, kind: str, body: dict[str, Any]) -> Answer:
-        """Creates an object that ``clear`` will remove, even if the answer is lost on the way."""
+        """Create an object; ``clear`` will delete it, even if the API server's answer is lost."""
         name, namespace = body["metadata"]["name"], collection.split("/")[4]
         path = f"{collection}/{name}"
         with self._lock:
             self._made[path] = shlex.join(["kubectl", "-n", namespace, "delete", kind, name])
         answer = self.api.raw("POST", collection, json.dumps(body))
-        if _BAD_REQUEST <= answer.status < _SERVER_ERROR:  # else it may be there, whatever the answer
+        if _BAD_REQUEST <= answer.status < _SERVER_ERROR:  # with another status the object may exist
             with self._lock:
                 self._made.pop(path, None)
         return answer
 
     def remove(self, path: str) -> bool:
-        """Whether the object is gone, or going."""
+        """Delete an object. Returns whether it is deleted or being deleted."""
         try:
             answer = self.api.raw("DELETE", f"{path}?gracePeriodSeconds=0", repeatable=True)
         except ApiError:
@@ -89,13 +90,13 @@ class CreatedObjects:
         return False
 
     def clear(self, concurrency: int) -> tuple[str, ...]:
-        """Removes everything; returns the commands that remove what would not go."""
+        """Delete all objects. Returns the commands to delete the objects that are left."""
         fan_out(self.remove, list(self._made), concurrency=concurrency, abort=self.api.abort)
         return tuple(self._made.values())
 
 
 def holders(api: Api, identities: Sequence[Identity], created: CreatedObjects, concurrency: int) -> list[Holder]:
-    """A token of each, in order. Raises ApiError where the cluster cannot be read at all."""
+    """A holder for each identity, in order. Raises ApiError if the ServiceAccounts cannot be listed."""
     namespaces = sorted({one.namespace for one in identities})
     accounts = {
         (namespace, item["metadata"]["name"])
@@ -114,19 +115,19 @@ def holders(api: Api, identities: Sequence[Identity], created: CreatedObjects, c
 
 
 def _pods(api: Api, namespace: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """A pod of each ServiceAccount that has one; none where pods may not be listed."""
+    """A pod of each ServiceAccount that has pods; nothing if the caller cannot list pods."""
     with contextlib.suppress(ApiError):
         for item in api.list_all(f"/api/v1/namespaces/{namespace}/pods"):
-            going = item["metadata"].get("deletionTimestamp")
-            over = (item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-            if not going and not over:
+            deleted = item["metadata"].get("deletionTimestamp")
+            ended = (item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            if not deleted and not ended:
                 yield (namespace, item["spec"].get("serviceAccountName", "default")), item["metadata"]["name"]
 
 
 def _hold(
     api: Api, one: Identity, created: CreatedObjects, pods: Mapping[tuple[str, str], str], *, there: bool
 ) -> Holder:
-    meant_to_have_none = one.quarantined or one.access == "proxied" or bool(one.token.audience)
+    tokenless = one.quarantined or one.access == "proxied" or bool(one.token.audience)
     if not there:
         return Holder(
             one, TokenStatus.TOKENLESS if one.quarantined else TokenStatus.ABSENT, note="no such ServiceAccount"
@@ -137,9 +138,7 @@ def _hold(
     bound = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod}} if pod else {}
     answer = _request_token(api, one.namespace, one.name, _seconds(one), bound)
     if answer.status != _CREATED:
-        status = (
-            TokenStatus.TOKENLESS if meant_to_have_none and refusing_policy(answer.message) else TokenStatus.REFUSED
-        )
+        status = TokenStatus.TOKENLESS if tokenless and refusing_policy(answer.message) else TokenStatus.REFUSED
         return Holder(one, status, note=_words(answer))
     foreign = _request_token(api, one.namespace, one.name, _seconds(one), bound | {"audiences": [OTHER_AUDIENCE]})
     return Holder(
@@ -154,7 +153,7 @@ def _hold(
 
 
 def _make_pod(one: Identity, created: CreatedObjects) -> tuple[str, str]:
-    """The name of a new pod that runs as it and never starts; "" and why there is none."""
+    """Create a pod of the identity that never starts. Returns (its name, ""), or ("", the reason why it failed)."""
     name = f"{one.name}-attack-{created.run}"
     collection = f"/api/v1/namespaces/{one.namespace}/pods"
     answer = created.make(collection, "pod", _pod(one, name, created.run))
@@ -182,7 +181,7 @@ def _pod(one: Identity, name: str, run: str) -> dict[str, Any]:
 
 
 def _seconds(one: Identity) -> int:
-    """The lifetime that the values give its tokens, between the API server's least and an hour."""
+    """The declared lifetime of the identity's tokens, at least the API server's minimum and at most an hour."""
     declared = one.token.expiration_seconds or _SHORTEST_SECONDS
     return min(max(declared, _SHORTEST_SECONDS), _LONGEST_SECONDS)
 
@@ -193,7 +192,7 @@ def _request_token(api: Api, namespace: str, account: str, seconds: int, spec: M
 
 
 def deleted_account(api: Api, namespace: str, created: CreatedObjects) -> tuple[str, Api | None, str]:
-    """The name of a ServiceAccount that has been deleted, what asks with its token, and why there is none."""
+    """The name of a deleted ServiceAccount, a client with its token or None, and the reason for None."""
     name = f"attack-{created.run}"
     collection = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     body = {"metadata": {"name": name, "labels": {ATTACK_LABEL: created.run}}, "automountServiceAccountToken": False}
@@ -205,7 +204,7 @@ def deleted_account(api: Api, namespace: str, created: CreatedObjects) -> tuple[
         if answer.status != _CREATED:
             return name, None, _words(answer)
         if not created.remove(f"{collection}/{name}"):
-            return name, None, "its ServiceAccount could not be deleted"
+            return name, None, "the ServiceAccount could not be deleted"
     except ApiError as error:
         return name, None, str(error)
     return name, api.with_token(answer.body["status"]["token"]), ""

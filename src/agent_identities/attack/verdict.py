@@ -1,7 +1,7 @@
-"""What an answer means: whether a request was stopped, by whom, and whether the values had declared it.
+"""The verdict on an answer: whether a request was refused, by which component, and whether the values declare it.
 
-A refusal counts only if it is the authorizer's 403, in its own words for exactly this request, or an admission policy's
-that names itself. Any other answer (404, 409, 422, another 403) came after the authorizer had said yes.
+A refusal counts only if it is the authorizer's 403 for exactly this request, or if it names the admission policy that
+refused the request. Any other answer (404, 409, 422, another 403) means that the authorizer allowed the request.
 """
 
 import re
@@ -24,55 +24,55 @@ _SHOWN = 200
 
 
 class Outcome(StrEnum):
-    """How a request ended; only UNEXPECTED and NOT_SENT are findings."""
+    """The outcome of a request; only UNEXPECTED and NOT_SENT are findings."""
 
     RBAC = "refused by RBAC"
     GUARD = "refused by a guard"
-    TOKEN = "token not accepted"  # noqa: S105 # no password
-    ASKED = "denied when asked"
+    TOKEN = "token not accepted"  # noqa: S105 # not a password
+    ASKED = "denied by a review"
     DECLARED = "allowed as declared"
     EVERYONE = "allowed to every ServiceAccount"
-    WITHHELD = "declared, yet refused by RBAC"
+    WITHHELD = "declared, but refused by RBAC"
     UNEXPECTED = "unexpected"
     NOT_SENT = "not sent"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``how``: the server's words, the guard's name, or why there was no answer."""
+    """An outcome. ``how``: the server's message, the guard's name, or the reason why there was no answer."""
 
     outcome: Outcome
     how: str = ""
 
 
 def refusing_policy(message: str) -> str:
-    """The admission policy that a refusal names, with its words; "" where none does."""
+    """The admission policy that a message names, with its message; "" if the message names no policy."""
     found = _GUARD.search(message)
     return f"{found['kind']} {found['name']}: {found['why']}" if found else ""
 
 
 def is_unavailable(answer: Answer) -> bool:
-    """Whether the server says that it could not do it just now: no word on whether it would have allowed it."""
+    """Whether the answer is 429 or a server error, which does not show whether the authorizer allows the request."""
     return answer.status == _THROTTLED or answer.status >= _SERVER_ERROR
 
 
 def judge(
     request: AttackRequest, identity: Identity, answer: Answer, declaration: Declaration, *, authorized: bool = False
 ) -> Verdict:
-    """What the server's answer to a request of this identity means.
+    """The verdict on the API server's answer to a request of this identity.
 
-    ``authorized``: the authorizer is known to allow it, so that an error of the server is no excuse.
+    ``authorized``: the authorizer allows the request, so a server error does not make it inconclusive.
     """
     if request.token is not TokenKind.OWN:
         return _of_another_token(answer)
     if named := refusing_policy(answer.message):
         return Verdict(Outcome.GUARD, named)
     if answer.status == _UNAUTHORIZED:
-        return Verdict(Outcome.NOT_SENT, "401: the token is not valid any more")
+        return Verdict(Outcome.NOT_SENT, "401: the token is no longer valid")
     if is_unavailable(answer) and not authorized:
         return Verdict(Outcome.NOT_SENT, f"{answer.status} {answer.message[:_SHOWN]}".rstrip())
     if answer.status == _FORBIDDEN and not answer.message:
-        return Verdict(Outcome.NOT_SENT, "403 in words that are no API server's: something before it answered")
+        return Verdict(Outcome.NOT_SENT, "403 that is not from the API server: a proxy in front of it answered")
     if refused_by_rbac(request, identity.user, answer):
         return _of_a_refusal(request, identity, answer)
     if request.control == "rules":
@@ -86,21 +86,21 @@ def judge(
     acting = _acting_as(request, declaration)
     if if_allowed is not Outcome.DECLARED or acting is None:
         return Verdict(if_allowed, how)
-    # It may act as that one: what counts from here on is what that one may do.
+    # The impersonation is declared: the rights of the impersonated identity decide.
     if f'User "{acting.user.name}" cannot {_words(request.needs)}' in answer.message and answer.status == _FORBIDDEN:
         return Verdict(Outcome.RBAC, answer.message)
     return Verdict(Outcome.DECLARED if declared(acting, request.needs) else Outcome.UNEXPECTED, how)
 
 
 def _acting_as(request: AttackRequest, declaration: Declaration) -> Identity | None:
-    """Which of the declared identities a request is sent as, other than its own."""
+    """The declared identity that a request impersonates, or None."""
     account = ServiceAccount.of_user(impersonated(request.headers))
     return declaration.find(*account) if account else None
 
 
 def _of_a_refusal(request: AttackRequest, identity: Identity, answer: Answer) -> Verdict:
     if request.asks is not None or request.control:
-        return Verdict(Outcome.NOT_SENT, f"it may not even ask: {answer.message[:_SHOWN]}")
+        return Verdict(Outcome.NOT_SENT, f"the review was refused: {answer.message[:_SHOWN]}")
     as_declared = _outcome_if_allowed(request, identity) is Outcome.UNEXPECTED
     return Verdict(Outcome.RBAC if as_declared else Outcome.WITHHELD, answer.message)
 
@@ -123,12 +123,12 @@ def _of_rules(identity: Identity, answer: Answer) -> Verdict:
     ]
     beyond = covers((*_declared(identity, identity.namespace), *EVERY_SERVICE_ACCOUNT), held)
     if not beyond:
-        return Verdict(Outcome.EVERYONE, f"{answer.status}: no rule beyond the values")
-    return Verdict(Outcome.UNEXPECTED, "holds beyond the values: " + rules_text(beyond))
+        return Verdict(Outcome.EVERYONE, f"{answer.status}: no undeclared rule")
+    return Verdict(Outcome.UNEXPECTED, "has rights that the values do not declare: " + rules_text(beyond))
 
 
 def rules_text(atoms: Iterable[PolicyRule]) -> str:
-    """Single rights as ``kubectl auth can-i`` has them."""
+    """Single rights in the form of ``kubectl auth can-i``."""
     return "; ".join(str(request) for atom in atoms for request in requests_of(atom))
 
 
@@ -137,15 +137,15 @@ def _of_identity(identity: Identity, answer: Answer) -> Verdict:
     if named == identity.user.name:
         return Verdict(Outcome.EVERYONE, f"{answer.status}: {named}")
     return Verdict(
-        Outcome.NOT_SENT, f"{answer.status}: the token belongs to {named or 'nobody'}, not {identity.user.name}"
+        Outcome.NOT_SENT, f"{answer.status}: the token belongs to {named or 'no user'}, not {identity.user.name}"
     )
 
 
-# ---- what the authorizer is asked
+# ---- the rights that the authorizer checks
 
 
 def refused_by_rbac(request: AttackRequest, user: User, answer: Answer) -> bool:
-    """Whether the authorizer refused just this request of just this user (apiserver responsewriters/errors.go)."""
+    """Whether the authorizer refused exactly this request of this user (apiserver responsewriters/errors.go)."""
     if answer.status != _FORBIDDEN or answer.body.get("reason") != "Forbidden":
         return False
     who = f'User "{user.name}" cannot '
@@ -164,12 +164,12 @@ def _words(info: Request) -> str:
 
 
 def impersonated(headers: Mapping[str, str]) -> str:
-    """The user that a request is sent as, "" for none."""
+    """The user that a request impersonates, "" for none."""
     return next((value for name, value in headers.items() if name.lower() == "impersonate-user"), "")
 
 
 def rights_needed(request: AttackRequest) -> tuple[tuple[Request, ...], ...]:
-    """What the server asks its authorizer before it goes on: all rights of one of these alternatives."""
+    """The alternatives of rights that a request needs: all rights of one alternative are sufficient."""
     user = impersonated(request.headers)
     if not user:
         return ((request.needs,),)
@@ -190,7 +190,7 @@ def rights_needed(request: AttackRequest) -> tuple[tuple[Request, ...], ...]:
                 legacy.append(Request("impersonate", "authentication.k8s.io", "userextras", key, value))
     if not who or len(legacy) > 1:
         return (tuple(legacy),)
-    # KEP-5284: who, and for which request.
+    # KEP-5284: the right to impersonate, and the right to the request.
     info = request.needs
     may = Request("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "", who.name, who.namespace)
     on = Request(
@@ -211,7 +211,7 @@ def _outcome_if_allowed(request: AttackRequest, identity: Identity) -> Outcome:
 
 
 def declared(identity: Identity, right: Request) -> bool:
-    """Whether the values give it this right, or Kubernetes gives it to every ServiceAccount."""
+    """Whether the values declare this right of the identity, or Kubernetes grants it to every ServiceAccount."""
     return _allows((*_declared(identity, right.namespace), *EVERY_SERVICE_ACCOUNT), right)
 
 

@@ -1,4 +1,4 @@
-"""The API server's audit log: who did what, by which credential, under which binding; and how little would have done.
+"""The API server's audit log: the agent, the credential and the binding of each request, and the smallest tiers for it.
 
-Everything but `lines` is pure: bytes and values in, values out.
+All modules except `lines` are pure: they take bytes and values and return values.
 """

@@ -1,4 +1,4 @@
-"""Whose a request is: the ServiceAccounts that are agents, by the values or by their namespace."""
+"""The ServiceAccounts that are agents, by the values or by their namespace."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class AgentAccounts:
-    """``entries``: the declared ones, with their key in the values; None: every ServiceAccount but ``default``."""
+    """``entries``: the declared agents with their key in the values. None: every ServiceAccount except ``default``."""
 
     namespaces: frozenset[str]
     entries: Mapping[ServiceAccount, str] | None = None
@@ -20,18 +20,18 @@ class AgentAccounts:
 
     @classmethod
     def declared(cls, declaration: Declaration) -> Self:
-        """Those of a set of values, the proxy among them."""
-        entries = {ServiceAccount(one.namespace, one.name): one.entry for one in declaration.identities}
-        quarantined = frozenset(ServiceAccount(one.namespace, one.name) for one in declaration.quarantined)
+        """The agents that the values declare, and the proxy."""
+        entries = {ServiceAccount(each.namespace, each.name): each.entry for each in declaration.identities}
+        quarantined = frozenset(ServiceAccount(each.namespace, each.name) for each in declaration.quarantined)
         return cls(frozenset(account.namespace for account in entries), entries, quarantined)
 
     @classmethod
     def of_namespaces(cls, namespaces: Iterable[str]) -> Self:
-        """Every ServiceAccount of these namespaces, without values to tell agents from others."""
+        """Every ServiceAccount of these namespaces except ``default``, if there are no values."""
         return cls(frozenset(namespaces))
 
-    def is_one(self, account: ServiceAccount) -> bool:
-        """Whether the account is an agent (or the proxy); nobody may be ``default``."""
+    def is_agent(self, account: ServiceAccount) -> bool:
+        """Whether the account is an agent or the proxy. ``default`` is never an agent."""
         if account.name == _DEFAULT:
             return False
         return account in self.entries if self.entries is not None else account.namespace in self.namespaces

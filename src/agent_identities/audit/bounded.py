@@ -1,4 +1,4 @@
-"""Maps and sets that a log of any size cannot make grow without end."""
+"""A map of bounded size."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,31 +9,31 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """A map of the ``most`` keys used last; what goes is told to ``on_forgotten``."""
+    """A map of the ``most`` keys used last. ``on_evicted`` is called with each evicted value."""
 
-    def __init__(self, most: int, on_forgotten: Callable[[V], None] = lambda _value: None) -> None:
+    def __init__(self, most: int, on_evicted: Callable[[V], None] = lambda _value: None) -> None:
         self._most = most
-        self._on_forgotten = on_forgotten
+        self._on_evicted = on_evicted
         self._items: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        """The value, which counts as a use; None if it is not there (any more)."""
+        """The value, or None if the map does not have the key. Counts as a use of the key."""
         value = self._items.get(key)
         if value is not None:
             self._items.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Adds or replaces."""
+        """Add or replace a value."""
         self._items[key] = value
         self._items.move_to_end(key)
         if len(self._items) > self._most:
-            self._on_forgotten(self._items.popitem(last=False)[1])
+            self._on_evicted(self._items.popitem(last=False)[1])
 
     def pop(self, key: K) -> V | None:
-        """Takes out."""
+        """Remove a key and return its value."""
         return self._items.pop(key, None)
 
     def values(self) -> tuple[V, ...]:
-        """All that are left, the one used last at the end."""
+        """All values, in order of their last use."""
         return tuple(self._items.values())

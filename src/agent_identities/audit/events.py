@@ -1,4 +1,4 @@
-"""Audit events (k8s.io/apiserver pkg/apis/audit/v1), reduced to what attributes a request."""
+"""Audit events (k8s.io/apiserver pkg/apis/audit/v1), reduced to the fields that attribute a request."""
 
 import json
 import re
@@ -28,16 +28,16 @@ _PLAIN = frozenset({str, int, bool, Request})
 
 
 class NotAnEventError(ValueError):
-    """A line that is no audit event; the text goes on after "line 7 "."""
+    """A line that is not an audit event. The message continues a text such as "line 7"."""
 
 
 class Event(NamedTuple):
-    """One stage of one request. Texts are empty where the event does not say.
+    """One stage of one request. A string is empty if the event does not have the field.
 
-    ``caller`` authenticated with ``credential`` (``JTI=...``, ``X509SHA256=...``) and, where ``acted_as`` is not empty,
-    impersonated that user, by the verb ``constraint`` where that was constrained (KEP-5284). The name of ``request`` is
-    the object's as the log has it: for a create it may come from the body. ``issued`` is the id of the token that the
-    request made.
+    ``caller`` authenticated with ``credential`` (``JTI=...``, ``X509SHA256=...``). If ``acted_as`` is not empty, the
+    caller impersonated that user. If the impersonation was constrained (KEP-5284), ``constraint`` is its verb. The name
+    of ``request`` is the object name in the log: for a create it can come from the body. ``issued`` is the id of the
+    token that the request created.
     """
 
     id: str
@@ -60,20 +60,20 @@ class Event(NamedTuple):
 
 
 def parse(line: bytes) -> Iterator[Event]:
-    """The event of a line, or those of an EventList. Raises NotAnEventError."""
+    """The event of a line, or the events of an EventList. Raises NotAnEventError."""
     try:
         content = json.loads(line.decode())
     except UnicodeDecodeError:
-        raise NotAnEventError("is no text") from None
+        raise NotAnEventError("is not UTF-8 text") from None
     except (ValueError, RecursionError):
-        raise NotAnEventError("is no JSON") from None
+        raise NotAnEventError("is not JSON") from None
     if not isinstance(content, dict):
-        raise NotAnEventError("is JSON, but no object")
+        raise NotAnEventError("is JSON, but not an object")
     if content.get("kind") == "EventList" and isinstance(content.get("items"), list):
         group = content.get("apiVersion")
         for item in content["items"]:
             if not isinstance(item, dict):
-                raise NotAnEventError("is an EventList of something else than events")
+                raise NotAnEventError("is an EventList with items that are not events")
             yield _event({"kind": "Event", "apiVersion": group, **item})
     else:
         yield _event(content)
@@ -82,14 +82,15 @@ def parse(line: bytes) -> Iterator[Event]:
 def _event(content: Mapping[str, Any]) -> Event:
     if content.get("kind") != "Event" or content.get("apiVersion") != API_VERSION:
         kind, version = content.get("kind"), content.get("apiVersion")
-        what = f"a {kind} of {version}" if isinstance(kind, str) and isinstance(version, str) else "some other JSON"
-        raise NotAnEventError(f"is {what:.80}, no Event of {API_VERSION}")
+        typed = isinstance(kind, str) and isinstance(version, str)
+        actual = f"the kind {kind} of {version}" if typed else "JSON without kind and apiVersion"
+        raise NotAnEventError(f"is {actual:.80}, not the kind Event of {API_VERSION}")
     try:
         event = _extract(content)
     except (AttributeError, TypeError, IndexError, KeyError):
-        raise NotAnEventError("is an audit event with fields of another shape") from None
+        raise NotAnEventError("is an audit event with missing or invalid fields") from None
     if not _PLAIN.issuperset(map(type, (*event, *event.request))):
-        raise NotAnEventError("is an audit event with fields of another type")
+        raise NotAnEventError("is an audit event with fields of the wrong type")
     return event
 
 
@@ -131,16 +132,16 @@ def _extract(content: Mapping[str, Any]) -> Event:
     )
 
 
-# How every authorizer's refusal is worded: k8s.io/apiserver pkg/endpoints/handlers/responsewriters/errors.go.
+# The text of a refusal by the authorizer: k8s.io/apiserver pkg/endpoints/handlers/responsewriters/errors.go.
 _REFUSED_IMPERSONATION = re.compile(
     r' cannot (impersonate\S*) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?'
 )
 
 
 def refused_impersonation(event: Event) -> Event | None:
-    """The impersonation that was refused, as the request that it is to the authorizer; None for any other event.
+    """The impersonation that was refused, as a request to the authorizer. None for any other event.
 
-    The API server notes no decision, and as the object the one of the request that never took place.
+    The event of a refused impersonation has no decision, and its objectRef is the object of the impersonated request.
     """
     if event.code != 403 or event.decision:
         return None
@@ -148,6 +149,6 @@ def refused_impersonation(event: Event) -> Event | None:
     if found is None:
         return None
     verb, resource, group, namespace = found.groups()
-    who = re.match(r'\S+ "([^"]*)" is forbidden', event.message)
-    refused = Request(verb, group, resource, name=who[1] if who else "", namespace=namespace or "")
+    user = re.match(r'\S+ "([^"]*)" is forbidden', event.message)
+    refused = Request(verb, group, resource, name=user[1] if user else "", namespace=namespace or "")
     return event._replace(request=refused, decision="forbid")

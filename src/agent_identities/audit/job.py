@@ -1,4 +1,4 @@
-"""The trace and rightsize jobs: what agents did by the audit log, and the smallest tiers that cover it."""
+"""The trace and rightsize jobs: the requests of agents in an audit log, and the smallest tiers that cover them."""
 
 import datetime
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
 Progress = Callable[[str, int], None]
-"""Gets the log that is being read, and how many lines of it have been read."""
+"""A callback with the name of the log and the number of lines that have been read."""
 
 
 def _silent(_log: str, _lines: int) -> None:
@@ -36,9 +36,9 @@ def trace(
 ) -> "Trace":
     """Attribute every request in audit logs to one agent.
 
-    ``logs`` are files of JSON lines, plain or gzip, ``-`` is stdin. Without ``agents``, every ServiceAccount of
-    ``namespace`` but ``default`` is an agent. ``since`` and ``until`` are times (2026-11-24T03:46:08Z, UTC where no
-    offset is given) or ages (30m, 24h, 7d). Raises LogError (not an audit log) and AgentIdentitiesError (not a time).
+    ``logs`` are files of JSON lines, plain or gzip. ``-`` is stdin. Without ``agents``, every ServiceAccount of
+    ``namespace`` except ``default`` is an agent. ``since`` and ``until`` are times (2026-11-24T03:46:08Z, in UTC
+    without an offset) or ages (30m, 24h, 7d). Raises LogError (not an audit log) and AgentIdentitiesError (not a time).
     """
     from agent_identities.audit.accounts import AgentAccounts
     from agent_identities.audit.lines import STDIN
@@ -63,12 +63,12 @@ def rightsize(
     until: str | None = None,
     on_progress: Progress = _silent,
 ) -> "Rightsizing":
-    """Propose the smallest tiers that cover what the agents of an audit log did.
+    """Propose the smallest tiers that cover the requests of agents in audit logs.
 
-    Never more than the tiers grant today, except with ``include_denied``: requests that were denied are granted, too.
+    The proposal never grants more than the tiers, except with ``include_denied``, which also grants denied requests.
     Agents without a request keep their tiers, except with ``include_idle``. ``only`` limits the proposal to some agents
-    or entries of the values. A rule is limited to the objects used where there are at most ``most_names``. Raises as
-    `trace`, and AgentIdentitiesError where the log has no request of an agent.
+    or entries of the values. A rule has resource names if the agent used at most ``most_names`` objects. Raises the
+    errors of `trace`, and AgentIdentitiesError if the logs have no request of an agent.
     """
     from agent_identities.audit.proposal import Rightsizing, change
     from agent_identities.audit.rightsize import Options
@@ -77,8 +77,8 @@ def rightsize(
     traced = trace(logs, agents, since=since, until=until, on_progress=on_progress)
     if not traced.uses:
         raise AgentIdentitiesError(
-            f"{', '.join(map(str, logs))}: no request of an agent in {agents.declaration.namespace}. "
-            "Is the release in another namespace? Name it with -n."
+            f"{', '.join(map(str, logs))}: no request of an agent in namespace {agents.declaration.namespace}. "
+            "If the release is in another namespace, set it with -n."
         )
     options = Options(
         most_names,
@@ -93,7 +93,7 @@ def rightsize(
 
 
 def known_agents(names: Collection[str], traced: "Trace") -> Collection[str]:
-    """The names of agents, or entries of the values, as given. Raises AgentIdentitiesError for an unknown name."""
+    """Return ``names`` if each is an agent or an entry of the values. Raises AgentIdentitiesError otherwise."""
     entries = traced.agents.entries
     if entries is None:
         known = {use.agent.name for use in traced.uses}
@@ -126,7 +126,7 @@ def _read(
 
 
 def _time(text: str, option: str) -> str:
-    """As the log writes it: UTC, with microseconds."""
+    """The time in the format of the log: UTC, with microseconds."""
     age = re.fullmatch(r"(\d{1,6})([mhd])", text)
     try:
         if age:
@@ -138,5 +138,5 @@ def _time(text: str, option: str) -> str:
         return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except (ValueError, OverflowError):
         raise AgentIdentitiesError(
-            f"{option} {text}: not a time. Write 2026-11-24T03:46:08Z (UTC where no offset is given), or 30m, 24h, 7d."
+            f"{option} {text}: not a time. Examples: 2026-11-24T03:46:08Z (UTC without an offset), 30m, 24h, 7d."
         ) from None

@@ -1,4 +1,4 @@
-"""The lines of a log: a file, a gz file or stdin, one at a time, however large it is."""
+"""The lines of a log: a file, a gzip file or stdin. The lines are read one at a time."""
 
 import contextlib
 import gzip
@@ -13,20 +13,20 @@ from agent_identities.errors import AgentIdentitiesError
 
 STDIN = "-"
 LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes. An event with bodies holds at most two objects; what is longer is no line of an audit log."""
+"""In bytes. An event with bodies has at most two objects. A longer line is not a line of an audit log."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER = 1024 * 1024
 
 
 class LogError(AgentIdentitiesError):
-    """A log that cannot be read, or that is no audit log."""
+    """A log cannot be read, or is not an audit log."""
 
 
 class Line(NamedTuple):
-    """A line, counted from 1, without its end.
+    """A line without its line ending. ``number`` starts at 1.
 
-    ``ended`` is False for a last line that is still being written; ``problem`` says why there is no text.
+    ``ended`` is False for an incomplete last line. ``problem`` says why there is no text.
     """
 
     number: int
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def read(log: str) -> Iterator[Line]:
-    """The lines of a file, unpacked where it is gz, whatever its name; ``-`` is stdin. Raises LogError."""
+    """The lines of a file. ``-`` is stdin. A gzip file is recognized by its content. Raises LogError."""
     name = "stdin" if log == STDIN else log
     try:
         with contextlib.ExitStack() as stack:
@@ -48,11 +48,11 @@ def read(log: str) -> Iterator[Line]:
             yield from lines(io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER) if packed else raw)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise LogError(f"{name}: {reason}. Name an audit log that can be read, or - for stdin.") from None
+        raise LogError(f"{name}: {reason}. Use a readable audit log, or - for stdin.") from None
 
 
 def lines(stream: io.BufferedIOBase, longest: int = LONGEST_LINE) -> Iterator[Line]:
-    """The lines of a stream; gz data that end too early or are damaged end them with a line that says so."""
+    """The lines of a stream. If gzip data are truncated or damaged, the last line says so."""
     number = 0
     while True:
         number += 1
@@ -67,7 +67,7 @@ def lines(stream: io.BufferedIOBase, longest: int = LONGEST_LINE) -> Iterator[Li
             yield Line(number, b"", ended=False)
             return
         except (zlib.error, gzip.BadGzipFile) as error:
-            yield Line(number, b"", problem=f"and all after it cannot be unpacked: damaged gz data ({error})")
+            yield Line(number, b"", problem=f"and all later lines cannot be read: damaged gzip data ({error})")
             return
         if not text:
             return

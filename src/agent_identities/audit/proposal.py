@@ -1,4 +1,4 @@
-"""The proposals as values: a tier for each entry, to lay over the values that are there."""
+"""The proposals as values: a new tier for each entry, as an overlay of the current values."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,26 +19,26 @@ _REFUSED = ("critical", "high")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``values`` to lay over the others, after ``removals`` (paths of keys) are taken out of them.
+    """An overlay ``values`` of the current values, from which the keys ``removals`` are removed first.
 
-    ``unheld`` are tiers that no agent holds any more.
+    ``unassigned`` are tiers that no agent has after the change.
     """
 
     values: Mapping[str, Any]
     removals: tuple[tuple[str, ...], ...]
-    unheld: tuple[str, ...]
+    unassigned: tuple[str, ...]
 
     def applied_to(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values with the change in them."""
-        left: dict[str, Any] = dict(values)
+        """The values after the change."""
+        remaining: dict[str, Any] = dict(values)
         for path in self.removals:
-            left = _without(left, path)
-        return values_files.overlay(left, self.values)
+            remaining = _without(remaining, path)
+        return values_files.overlay(remaining, self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Rightsizing(Result):
-    """The proposals, the change of the values that makes them true, and the lines of the log that could not be read."""
+    """The proposals, the change of the values that applies them, and the lines of the log that could not be read."""
 
     proposals: tuple[Proposal, ...]
     change: Change
@@ -46,11 +46,11 @@ class Rightsizing(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether there is nothing to change."""
+        """Whether the values need no change."""
         return not self.change.values
 
-    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every proposal is listed already
-        """The proposals in words and diffs."""
+    def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every proposal is already listed
+        """The proposals as text and diffs."""
         from agent_identities.audit.rightsize_report import build
 
         return build(self)
@@ -59,48 +59,49 @@ class Rightsizing(Result):
 def change(
     proposals: Sequence[Proposal], declaration: Declaration, values: Mapping[str, Any], catalogue: Catalogue
 ) -> Change:
-    """The change of ``values`` (as values.load gives them) that makes the proposals true."""
+    """The change of ``values`` (from values.load) that applies the proposals."""
     tiers: dict[str, Any] = {}
     agents: dict[str, Any] = {}
     proxy: dict[str, Any] = {}
     removals: list[tuple[str, ...]] = []
     held = _held(values)
-    for proposal in (one for one in proposals if one.narrower):
+    for proposal in (each for each in proposals if each.narrower):
         if proposal.identities[0] is declaration.proxy:
             rules = proposal.rules[declaration.namespace]
             accepted = _accepted(proposal, declaration, rules, declaration.namespace, catalogue)
             proxy = {"rules": _manifests(rules), **({"acceptRisks": accepted} if accepted else {})}
-            gone = set(values["proxy"].get("acceptRisks") or ()) - set(accepted)
-            removals += (("proxy", "acceptRisks", risk) for risk in sorted(gone))
+            obsolete = set(values["proxy"].get("acceptRisks") or ()) - set(accepted)
+            removals += (("proxy", "acceptRisks", risk) for risk in sorted(obsolete))
             continue
-        own = _Tiers(proposal, values, held)
+        entry_tiers = _EntryTiers(proposal, values, held)
         for where, rules in proposal.rules.items():
-            own.grant(where, rules, _accepted(proposal, declaration, rules, where, catalogue))
+            entry_tiers.grant(where, rules, _accepted(proposal, declaration, rules, where, catalogue))
         for grant in proposal.kept:
-            own.keep(grant.tier, grant.namespace)
-        tiers |= own.tiers
-        removals += own.replaced
+            entry_tiers.keep(grant.tier, grant.namespace)
+        tiers |= entry_tiers.tiers
+        removals += entry_tiers.replaced
+        by_namespace = entry_tiers.by_namespace
         agent: dict[str, Any] = {
-            "tiers": [*own.in_namespace.pop(EVERYWHERE, ()), *own.in_namespace.pop(declaration.namespace, ())]
+            "tiers": [*by_namespace.pop(EVERYWHERE, ()), *by_namespace.pop(declaration.namespace, ())]
         }
-        if own.in_namespace:
-            agent["namespaces"] = own.in_namespace
+        if by_namespace:
+            agent["namespaces"] = by_namespace
         agents[proposal.entry] = agent
         before = values["agents"][proposal.entry].get("namespaces") or {}
-        if before and not own.in_namespace:
+        if before and not by_namespace:
             removals.append(("agents", proposal.entry, "namespaces"))
         else:
-            gone = set(before) - set(own.in_namespace)
-            removals += (("agents", proposal.entry, "namespaces", where) for where in sorted(gone))
+            obsolete = set(before) - set(by_namespace)
+            removals += (("agents", proposal.entry, "namespaces", where) for where in sorted(obsolete))
     parts = {"proxy": proxy, "tiers": tiers, "agents": agents}
     changed = {key: part for key, part in parts.items() if part}
     after = _held(values_files.overlay(values, changed))
-    unheld = tuple(sorted(tier for tier in held if tier in values["tiers"] and tier not in after))
-    return Change(changed, tuple(removals), unheld)
+    unassigned = tuple(sorted(tier for tier in held if tier in values["tiers"] and tier not in after))
+    return Change(changed, tuple(removals), unassigned)
 
 
-class _Tiers:
-    """The tiers of one entry; the same rules twice are one."""
+class _EntryTiers:
+    """The tiers of one entry. Equal rules have one tier."""
 
     def __init__(self, proposal: Proposal, values: Mapping[str, Any], held: Mapping[str, frozenset[str]]) -> None:
         self._entry = proposal.entry
@@ -109,7 +110,7 @@ class _Tiers:
         self._names: dict[tuple[bool, tuple[PolicyRule, ...]], str] = {}
         self.tiers: dict[str, Any] = {}
         self.replaced: list[tuple[str, ...]] = []
-        self.in_namespace: dict[str, list[str]] = {}
+        self.by_namespace: dict[str, list[str]] = {}
 
     def grant(self, where: str, rules: tuple[PolicyRule, ...], accepted: Mapping[str, str]) -> None:
         key = where == EVERYWHERE, rules
@@ -127,12 +128,12 @@ class _Tiers:
         self.keep(self._names[key], where)
 
     def keep(self, tier: str, where: str) -> None:
-        tiers = self.in_namespace.setdefault(where, [])
+        tiers = self.by_namespace.setdefault(where, [])
         if tier not in tiers:
             tiers.append(tier)
 
     def _candidates(self) -> Iterator[str]:
-        """TRIAGE-used, with what tells it from others; a long name is cut, and ends with a digest of it."""
+        """ENTRY-used, ENTRY-used-2, and so on. A long name is truncated and has a digest of the entry."""
         number = 1
         while True:
             ending = "-used" if number == 1 else f"-used-{number}"
@@ -144,18 +145,18 @@ class _Tiers:
             number += 1
 
     def _free(self, name: str) -> bool:
-        """Whether nobody else holds it: this entry's own from an earlier run is replaced."""
-        taken = self._values["tiers"].get(name) is not None and self._held.get(name) != frozenset({self._entry})
-        return not taken and name not in self.tiers
+        """Whether no other entry has a tier of this name. The entry's own tier from an earlier run is replaced."""
+        in_use = self._values["tiers"].get(name) is not None and self._held.get(name) != frozenset({self._entry})
+        return not in_use and name not in self.tiers
 
 
 def _held(values: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Which entries hold each tier."""
+    """The entries that have each tier."""
     held: dict[str, frozenset[str]] = {}
     for entry, agent in values["agents"].items():
         if agent is not None:
-            elsewhere = (tier for tiers in (agent.get("namespaces") or {}).values() for tier in tiers)
-            for tier in (*agent.get("tiers", ()), *elsewhere):
+            other_namespaces = (tier for tiers in (agent.get("namespaces") or {}).values() for tier in tiers)
+            for tier in (*agent.get("tiers", ()), *other_namespaces):
                 held[tier] = held.get(tier, frozenset()) | {entry}
     return held
 
@@ -163,22 +164,23 @@ def _held(values: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 def _accepted(
     proposal: Proposal, declaration: Declaration, rules: Sequence[PolicyRule], where: str, catalogue: Catalogue
 ) -> dict[str, str]:
-    """The risks that the rules still have, of those that the entry's tiers accepted.
+    """The risks of the rules that the entry's current tiers accept.
 
-    What a wildcard hid stands as part of it. Where nothing was accepted nothing is: that is for a person to do.
+    An accepted wildcard risk also accepts the risks that it includes. If the current tiers accept no risk, the new
+    tier does not either: accepting a risk is a decision of the user.
     """
-    tiers = dict.fromkeys(tier for one in proposal.identities for tier in one.tiers)
+    tiers = dict.fromkeys(tier for identity in proposal.identities for tier in identity.tiers)
     before = {risk: why for tier in tiers for risk, why in declaration.accepted.get(tier, {}).items()}
     if not before:
         return {}
     categories = {risk.id: risk.category for risk in catalogue.risks}
-    wide = next((risk for risk in before if categories.get(risk) == _WILDCARD), None)
+    wildcard = next((risk for risk in before if categories.get(risk) == _WILDCARD), None)
     found = catalogue.findings(rules, cluster_wide=where == EVERYWHERE, namespace=where)
-    met = {match.risk.id: match.risk for match in found}
-    accepted = {risk: before[risk] for risk in met if risk in before}
-    if wide is not None:
-        hidden = (risk.id for risk in met.values() if risk.id not in before and risk.severity in _REFUSED)
-        accepted |= dict.fromkeys(hidden, f"part of {wide}: {before[wide]}")
+    present = {match.risk.id: match.risk for match in found}
+    accepted = {risk: before[risk] for risk in present if risk in before}
+    if wildcard is not None:
+        included = (risk.id for risk in present.values() if risk.id not in before and risk.severity in _REFUSED)
+        accepted |= dict.fromkeys(included, f"part of {wildcard}: {before[wildcard]}")
     return dict(sorted(accepted.items()))
 
 

@@ -1,8 +1,8 @@
-"""The smallest rules that cover what agents did: never wider than their tiers, and one set for all of an entry.
+"""The smallest rules that cover the requests of agents. They never exceed the current tiers of the agents.
 
-An entry's instances hold the same tiers, so their requests are taken together; names that contain the agent's own stand
-as {agent}. Verbs that the API server asks for beside the request itself (bind, escalate, use, impersonate, ...) leave
-no trace in the log: those that a tier names are kept as they are.
+The instances of an entry have the same tiers, so their requests are combined. In a resource name, the name of the
+agent becomes {agent}. The audit log does not show additional authorization checks of a request (bind, escalate, use,
+impersonate, ...): rules with these verbs are kept unchanged.
 """
 
 import re
@@ -15,26 +15,27 @@ from agent_identities.declaration import EVERYWHERE, Declaration, Identity, Tier
 from agent_identities.rbac import VERBS, PolicyRule, Request, ServiceAccount, breakdown, covers, rule_allows
 
 DEFAULT_MOST_NAMES = 10
-"""Up to so many names a rule is limited to them."""
+"""A rule has resource names if the agent used at most this many objects."""
 
 MOST_NAMESPACES = 20
-"""What a cluster-wide tier was used for in more namespaces than this stays cluster-wide."""
+"""A cluster-wide rule stays cluster-wide if the agent used it in more namespaces than this."""
 
 _NAMED = frozenset({"get", "create", "update", "patch", "delete"})
 _STREAMS = frozenset({"exec", "attach", "portforward"})
 
-# How the API server ends the names that it makes up: k8s.io/apimachinery pkg/util/rand, SafeEncodeString.
-_MADE_UP = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\Z")
+# The suffix of names that Kubernetes generates: k8s.io/apimachinery pkg/util/rand, SafeEncodeString.
+_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What one entry of the values needs.
+    """The rules that one entry of the values needs.
 
-    ``declared`` and ``rules`` (what is proposed) are by namespace, EVERYWHERE for the whole cluster; names may hold
-    {agent}. ``kept`` are grants of roles that somebody else keeps, and that were used. ``unused`` are the parts of
-    ``declared`` that ``rules`` does not have. ``denied`` are requests that no binding allowed, ``elsewhere`` those that
-    something else allowed than the values declare. ``untouched``: why nothing is proposed, else "".
+    ``declared`` are the current and ``rules`` the proposed rules, by namespace, with EVERYWHERE for the whole cluster.
+    Resource names can contain {agent}. ``kept`` are the grants of existing roles that were used. ``unused`` are the
+    rules in ``declared`` that ``rules`` does not cover. ``denied`` are requests that no binding allowed. ``undeclared``
+    are requests that were allowed by a binding that the values do not declare. ``unchanged_reason``: why nothing is
+    proposed, else "".
     """
 
     entry: str
@@ -44,26 +45,27 @@ class Proposal:
     unused: Mapping[str, tuple[PolicyRule, ...]]
     kept: tuple[TierGrant, ...] = ()
     denied: tuple[Use, ...] = ()
-    elsewhere: tuple[Use, ...] = ()
-    untouched: str = ""
+    undeclared: tuple[Use, ...] = ()
+    unchanged_reason: str = ""
 
     @property
     def narrower(self) -> bool:
-        """Whether there is anything to change."""
-        return not self.untouched and (any(self.unused.values()) or self.widened)
+        """Whether the proposal changes the rules."""
+        return not self.unchanged_reason and (any(self.unused.values()) or self.widened)
 
     @property
     def widened(self) -> bool:
-        """Whether it holds what was denied so far."""
+        """Whether the proposal grants requests that were denied."""
         everywhere = self.declared.get(EVERYWHERE, ())
         return any(covers((*self.declared.get(where, ()), *everywhere), rules) for where, rules in self.rules.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``most_names``: up to so many names a rule is limited to them. ``include_idle``: who did nothing needs nothing.
+    """``most_names``: a rule has resource names if the agent used at most this many objects.
 
-    ``only``: entries or agents, all if empty.
+    ``include_denied``: also grant denied requests. ``include_idle``: remove the rules of entries without a request.
+    ``only``: the entries or agents to propose rules for, all if empty.
     """
 
     most_names: int = DEFAULT_MOST_NAMES
@@ -79,22 +81,26 @@ def rightsize(trace: Trace, declaration: Declaration, options: Options | None = 
     for use in trace.uses:
         uses.setdefault(use.agent, []).append(use)
     entries: dict[tuple[bool, str], list[Identity]] = {}
-    for one in declaration.identities:
-        entries.setdefault((one is declaration.proxy, one.entry), []).append(one)
+    for identity in declaration.identities:
+        entries.setdefault((identity is declaration.proxy, identity.entry), []).append(identity)
     proposals = [_propose(identities, declaration, uses, options) for identities in entries.values()]
     proxy = proposals[0]
-    if not proxy.untouched:
-        proposals[0] = replace(proxy, untouched=_why_the_proxy_stays(proxy, proposals[1:]))
+    if not proxy.unchanged_reason:
+        proposals[0] = replace(proxy, unchanged_reason=_proxy_unchanged_reason(proxy, proposals[1:]))
     return tuple(proposals)
 
 
-def _why_the_proxy_stays(proxy: Proposal, others: Iterable[Proposal]) -> str:
+def _proxy_unchanged_reason(proxy: Proposal, others: Iterable[Proposal]) -> str:
     holders = [
-        one.entry for one in others if not one.narrower and any(PROXY_TIER in each.tiers for each in one.identities)
+        other.entry
+        for other in others
+        if not other.narrower and any(PROXY_TIER in identity.tiers for identity in other.identities)
     ]
     if holders:
         more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
-        return f"its rules are those of the tier {PROXY_TIER}, still that of {', '.join(holders[:3])}{more}"
+        return (
+            f"proxy.rules are also the rules of the tier {PROXY_TIER}, which {', '.join(holders[:3])}{more} still use"
+        )
     if not any(proxy.rules.values()):
         return "proxy.rules cannot be empty"
     return ""
@@ -106,20 +112,20 @@ def _propose(
     uses: Mapping[ServiceAccount, Sequence[Use]],
     options: Options,
 ) -> Proposal:
-    active = [one for one in identities if not one.quarantined]
+    active = [identity for identity in identities if not identity.quarantined]
     grants = active[0].grants if active else ()
     declared: dict[str, tuple[PolicyRule, ...]] = {}
     for grant in grants:
         if grant.tier in declaration.tiers:
-            held = (*declared.get(grant.namespace, ()), *declaration.tiers[grant.tier])
-            declared[grant.namespace] = tuple(dict.fromkeys(held))
+            rules_there = (*declared.get(grant.namespace, ()), *declaration.tiers[grant.tier])
+            declared[grant.namespace] = tuple(dict.fromkeys(rules_there))
     entry = identities[0].entry
-    done = {one: uses.get(ServiceAccount(one.namespace, one.name), ()) for one in identities}
+    used = {identity: uses.get(ServiceAccount(identity.namespace, identity.name), ()) for identity in identities}
     needs = _Needs(declared, options)
-    for one, each in done.items():
-        for use in each:
-            needs.add(one, use)
-    kept = tuple(grant for grant in grants if grant.existing and any(_is_by(use, grant) for use in needs.elsewhere))
+    for identity, identity_uses in used.items():
+        for use in identity_uses:
+            needs.add(identity, use)
+    kept = tuple(grant for grant in grants if grant.existing and any(_is_by(use, grant) for use in needs.undeclared))
     proposal = Proposal(
         entry=entry,
         identities=tuple(identities),
@@ -127,11 +133,11 @@ def _propose(
         rules={},
         unused={},
         kept=kept,
-        denied=tuple(use for each in done.values() for use in each if use.outcome is RequestOutcome.DENIED),
-        elsewhere=tuple(use for use in needs.elsewhere if not any(_is_by(use, grant) for grant in kept)),
+        denied=tuple(use for each in used.values() for use in each if use.outcome is RequestOutcome.DENIED),
+        undeclared=tuple(use for use in needs.undeclared if not any(_is_by(use, grant) for grant in kept)),
     )
-    if why := _why_untouched(identities, active, done, needs, options):
-        return replace(proposal, untouched=why)
+    if reason := _unchanged_reason(identities, active, used, needs, options):
+        return replace(proposal, unchanged_reason=reason)
     rules = needs.rules()
     everywhere = rules.get(EVERYWHERE, ())
     unused = {
@@ -140,26 +146,26 @@ def _propose(
     return replace(proposal, rules=rules, unused=unused)
 
 
-def _why_untouched(
+def _unchanged_reason(
     identities: Sequence[Identity],
     active: Sequence[Identity],
-    done: Mapping[Identity, Sequence[Use]],
+    used: Mapping[Identity, Sequence[Use]],
     needs: "_Needs",
     options: Options,
 ) -> str:
-    if options.only and not options.only & {identities[0].entry, *(one.name for one in identities)}:
-        return "not asked for"
+    if options.only and not options.only & {identities[0].entry, *(identity.name for identity in identities)}:
+        return "not selected"
     if not active:
-        return "in quarantine: it holds nothing"
-    if not any(done.values()) and not options.include_idle:
+        return "quarantined, and so without rights"
+    if not any(used.values()) and not options.include_idle:
         return "no request in the log"
     if needs.incomplete:
-        return "it made more kinds of requests than are told apart"
+        return "too many kinds of requests to count separately"
     return ""
 
 
 def _is_by(use: Use, grant: TierGrant) -> bool:
-    """Whether the role that a grant names allowed the requests."""
+    """Whether the role of the grant allowed the requests."""
     binding = use.binding
     return (
         grant.existing is not None
@@ -171,7 +177,7 @@ def _is_by(use: Use, grant: TierGrant) -> bool:
 
 @dataclass(slots=True)
 class _Names:
-    """The names that one verb was used with; ``unknown``: with others, too; ``denied``: not all of it is declared."""
+    """The names of the objects of one verb. ``unknown``: there are others. ``denied``: some requests were denied."""
 
     names: set[str] = field(default_factory=set)
     unknown: bool = False
@@ -179,45 +185,45 @@ class _Names:
 
 
 _Kind = tuple[str, str, str]
-"""API group, resource with its subresource, verb."""
+"""API group, resource with its subresource, and verb."""
 
 
 class _Needs:
-    """What an entry's agents did, by where a grant of it belongs."""
+    """The requests of the agents of one entry, by the namespace of the grant that they need."""
 
     def __init__(self, declared: Mapping[str, tuple[PolicyRule, ...]], options: Options) -> None:
         self._declared = declared
         self._options = options
         self._here: dict[str, dict[_Kind, _Names]] = {}
         self._by_cluster_wide: dict[str, dict[_Kind, _Names]] = {}
-        self.elsewhere: list[Use] = []
+        self.undeclared: list[Use] = []
         self.incomplete = False
 
     def add(self, identity: Identity, use: Use) -> None:
-        """Takes the requests of one agent."""
-        wanted = use.outcome in (RequestOutcome.ALLOWED, RequestOutcome.REFUSED)
-        asked = self._options.include_denied and use.outcome is RequestOutcome.DENIED and use.request.verb in VERBS
-        if not wanted and not asked:
+        """Add requests of one agent."""
+        allowed = use.outcome in (RequestOutcome.ALLOWED, RequestOutcome.REFUSED)
+        include = self._options.include_denied and use.outcome is RequestOutcome.DENIED and use.request.verb in VERBS
+        if not allowed and not include:
             return
         if use.request.resource == MORE:
             self.incomplete = True
             return
         if not use.request.resource or use.acted_as:
             if not (use.binding and use.binding.to_everyone):
-                self.elsewhere.append(use)
+                self.undeclared.append(use)
             return
-        found = [self._add(identity, use, use.request.verb, name, force=asked) for name in _authorized_names(use)]
-        if not all(found) and not (use.binding and use.binding.to_everyone):
-            self.elsewhere.append(use)
+        added = [self._add(identity, use, use.request.verb, name, force=include) for name in _authorized_names(use)]
+        if not all(added) and not (use.binding and use.binding.to_everyone):
+            self.undeclared.append(use)
         for name in use.created:
             self._add(identity, use, "create", name)
-        # Over a WebSocket; since Kubernetes 1.35 this needs create, too.
+        # A get over a WebSocket: since Kubernetes 1.35, the API server also requires create.
         if use.request.verb == "get" and use.request.subresource in _STREAMS:
             for name in use.names:
                 self._add(identity, use, "create", name)
 
     def _add(self, identity: Identity, use: Use, verb: str, name: str, *, force: bool = False) -> bool:
-        """Whether the declared rules allow it, or it shall be allowed all the same."""
+        """Add a request if the declared rules allow it, or with ``force``. Returns whether it was added."""
         request = use.request._replace(verb=verb, name=name)
         resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
         where = request.namespace
@@ -231,20 +237,20 @@ class _Needs:
             return False
         kind = request.api_group, resource, verb
         names = needs.setdefault(kind, _Names())
-        names.names.add(self._spelled(identity, where, kind, name))
+        names.names.add(self._resource_name(identity, where, kind, name))
         names.unknown |= use.more_names
         names.denied |= force
         return True
 
-    def _spelled(self, identity: Identity, where: str, kind: _Kind, name: str) -> str:
-        """The name as the tiers spell it, or would: with {agent} for the agent's own name."""
+    def _resource_name(self, identity: Identity, where: str, kind: _Kind, name: str) -> str:
+        """The resource name in a rule of a tier: with {agent} for the name of the agent, if the tier covers that."""
         declared = self._declared_for(where)
-        named = (each for rule in declared for each in rule.resource_names if AGENT_PLACEHOLDER in each)
-        spellings = [each for each in named if each.replace(AGENT_PLACEHOLDER, identity.name) == name]
+        templates = (each for rule in declared for each in rule.resource_names if AGENT_PLACEHOLDER in each)
+        candidates = [each for each in templates if each.replace(AGENT_PLACEHOLDER, identity.name) == name]
         if identity.name != identity.entry:
-            own = rf"(?<![a-z0-9]){re.escape(identity.name)}(?![a-z0-9])"
-            spellings.append(re.sub(own, AGENT_PLACEHOLDER, name))
-        return next((each for each in spellings if not covers(declared, [_atom(kind, (each,))])), name)
+            agent_name = rf"(?<![a-z0-9]){re.escape(identity.name)}(?![a-z0-9])"
+            candidates.append(re.sub(agent_name, AGENT_PLACEHOLDER, name))
+        return next((each for each in candidates if not covers(declared, [_atom(kind, (each,))])), name)
 
     def _declared_for(self, where: str) -> tuple[PolicyRule, ...]:
         return (*self._declared.get(where, ()), *(self._declared.get(EVERYWHERE, ()) if where else ()))
@@ -255,11 +261,11 @@ class _Needs:
         for where, kinds in self._by_cluster_wide.items():
             target = needs.setdefault(where if len(self._by_cluster_wide) <= MOST_NAMESPACES else EVERYWHERE, {})
             for kind, names in kinds.items():
-                both = target.setdefault(kind, _Names())
-                target[kind] = _Names(both.names | names.names, both.unknown or names.unknown, both.denied)
+                present = target.setdefault(kind, _Names())
+                target[kind] = _Names(present.names | names.names, present.unknown or names.unknown, present.denied)
         atoms = {where: list(self._atoms(where, kinds)) for where, kinds in needs.items()}
         for where, held in self._declared.items():
-            atoms.setdefault(where, []).extend(_beside_requests(held))
+            atoms.setdefault(where, []).extend(_unlogged(held))
         everywhere = atoms.get(EVERYWHERE, [])
         return {
             where: compact(each if where == EVERYWHERE else covers(everywhere, each))
@@ -279,18 +285,18 @@ class _Needs:
                 yield from _as_declared(kind, declared)
 
     def _by_name(self, kind: _Kind, names: _Names, *, any_name: bool) -> bool:
-        """Whether a rule names the objects: where they are few and stay the same, or where the tier does so already."""
+        """Whether the rule has resource names: if the objects are few and not generated, or the tier has names too."""
         few = (
             kind[2] in _NAMED
             and "" not in names.names
             and len(names.names) <= self._options.most_names
-            and not any(_MADE_UP.search(name) for name in names.names)
+            and not any(_GENERATED.search(name) for name in names.names)
         )
         return not names.unknown and (few or not any_name)
 
 
 def _as_declared(kind: _Kind, rules: Iterable[PolicyRule]) -> Iterator[PolicyRule]:
-    """With all the names that rules have for it."""
+    """A rule for each resource name that the declared rules have for this kind."""
     for rule in rules:
         for name in rule.resource_names:
             if not covers([rule], [_atom(kind, (name,))]):
@@ -298,7 +304,7 @@ def _as_declared(kind: _Kind, rules: Iterable[PolicyRule]) -> Iterator[PolicyRul
 
 
 def _authorized_names(use: Use) -> Iterable[str]:
-    """The names that the authorizer was asked about: a POST to a collection has none, whatever its body says."""
+    """The names that were authorized. A POST to a collection is authorized without the name in its body."""
     return {""} if use.request.verb == "create" and not use.request.subresource else use.names
 
 
@@ -311,16 +317,16 @@ def _atom(kind: _Kind, names: tuple[str, ...] = ()) -> PolicyRule:
     return PolicyRule((verb,), (group,), (resource,), names)
 
 
-def _beside_requests(rules: Iterable[PolicyRule]) -> Iterator[PolicyRule]:
-    """What a log cannot show: verbs that are no request's."""
+def _unlogged(rules: Iterable[PolicyRule]) -> Iterator[PolicyRule]:
+    """The rules with verbs that the audit log does not show, because no request has them."""
     for rule in rules:
         yield from (atom for atom in breakdown(rule) if atom.verbs[0] not in (*VERBS, "*"))
 
 
 def compact(atoms: Iterable[PolicyRule]) -> tuple[PolicyRule, ...]:
-    """The same rights in few rules, always in the same order."""
+    """The same permissions with fewer rules, in a stable order."""
     names: dict[_Kind, set[str] | None] = {}
-    for atom in (one for one in atoms if one.resources):
+    for atom in (each for each in atoms if each.resources):
         kind = atom.api_groups[0], atom.resources[0], atom.verbs[0]
         held = names.get(kind, set())
         names[kind] = None if held is None or not atom.resource_names else held | set(atom.resource_names)

@@ -1,4 +1,4 @@
-"""The smallest tiers: a diff for each entry, and the values to add."""
+"""The rightsize report: a diff for each entry, and the values to add."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,23 +19,24 @@ _MOST_ENTRIES = 10
 
 
 def snippet(change: Change) -> str:
-    """The values to lay over the others; in comments what to take out of those first, and which tiers nobody holds."""
+    """The overlay as YAML. Comments list the keys to remove first, and the tiers that no agent has any more."""
     comments = [
-        f"# Remove {'.'.join(path)}: it is no longer needed, and values files only add." for path in change.removals
+        f"# Remove {'.'.join(path)} from your values: it is not needed, and an overlay cannot remove it."
+        for path in change.removals
     ]
-    comments += [f"# tiers.{tier} is held by no agent any more." for tier in change.unheld]
+    comments += [f"# No agent has the tier tiers.{tier} after this change." for tier in change.unassigned]
     body = to_yaml(change.values) if change.values else "{}\n"
     return "".join(f"{line}\n" for line in comments) + body
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """YAML as people write values: the innermost lists on one line."""
+    """YAML in the usual style of values files: lists of strings on one line."""
     text: str = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120)
     return text
 
 
 class _Dumper(yaml.SafeDumper):
-    """Each list of texts on one line; quotes for what Go reads as something else than text, though PyYAML does not."""
+    """Lists of strings on one line, and quotes for strings that Go's YAML parser would read as another type."""
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
@@ -49,7 +50,7 @@ def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:
 
 
 def _plain(text: str) -> object:
-    """What the text is without quotes."""
+    """The value of the text without quotes."""
     try:
         return strict_yaml.load(text, name="text")
     except strict_yaml.YamlError:
@@ -61,14 +62,14 @@ _Dumper.add_representer(list, _list)
 
 
 def diff(proposal: Proposal) -> list[str]:
-    """A unified diff of what an entry holds, one line a resource; empty where nothing changes."""
-    if proposal.untouched:
+    """A unified diff of the rules of an entry, one line per resource. Empty without a change."""
+    if proposal.unchanged_reason:
         return []
     before, after = list(_lines(proposal.declared)), list(_lines(proposal.rules))
-    made = difflib.unified_diff(
+    changes = difflib.unified_diff(
         before, after, f"{proposal.entry} now", f"{proposal.entry} as used", lineterm="", n=1000
     )
-    return [line for line in made if not line.startswith("@@")]
+    return [line for line in changes if not line.startswith("@@")]
 
 
 def _lines(rules: Mapping[str, Iterable[PolicyRule]]) -> Iterator[str]:
@@ -78,52 +79,52 @@ def _lines(rules: Mapping[str, Iterable[PolicyRule]]) -> Iterator[str]:
             for resource in rule.resources:
                 group = f".{rule.api_groups[0]}" if rule.api_groups[0] else ""
                 name, slash, subresource = resource.partition("/")
-                place = "in the whole cluster" if where == EVERYWHERE else f"in {where}"
-                yield f"{name}{group}{slash}{subresource} {place}: {' '.join(rule.verbs)}{named}"
+                scope = "in the whole cluster" if where == EVERYWHERE else f"in {where}"
+                yield f"{name}{group}{slash}{subresource} {scope}: {' '.join(rule.verbs)}{named}"
 
 
 def summary(proposals: Sequence[Proposal]) -> str:
     """The counts in one line."""
-    narrower = sum(one.narrower for one in proposals)
-    right = sum(not one.narrower and not one.untouched for one in proposals)
-    unused = sum(len(rules) for one in proposals for rules in one.unused.values())
-    untouched = sum(bool(one.untouched) for one in proposals)
+    narrower = sum(proposal.narrower for proposal in proposals)
+    minimal = sum(not proposal.narrower and not proposal.unchanged_reason for proposal in proposals)
+    unused = sum(len(rules) for proposal in proposals for rules in proposal.unused.values())
+    unchanged = sum(bool(proposal.unchanged_reason) for proposal in proposals)
     return (
-        f"{narrower} of {len(proposals)} to change · {unused} unused grants · {right} of the right size · "
-        f"{untouched} left as they are"
+        f"{narrower} of {len(proposals)} to change · {unused} unused grants · {minimal} already minimal · "
+        f"{unchanged} unchanged"
     )
 
 
 def sentences(proposals: Sequence[Proposal]) -> Iterator[str]:
-    """What the diff does not show: who is left as it is, what was denied, what something else allowed."""
-    alike: dict[str, list[str]] = {}
-    for one in proposals:
-        if one.untouched:
-            alike.setdefault(one.untouched, []).append(one.entry)
-    for why, entries in alike.items():
+    """Sentences about what the diff does not show: unchanged entries, denied requests, and undeclared permissions."""
+    by_reason: dict[str, list[str]] = {}
+    for proposal in proposals:
+        if proposal.unchanged_reason:
+            by_reason.setdefault(proposal.unchanged_reason, []).append(proposal.entry)
+    for reason, entries in by_reason.items():
         more = f" and {len(entries) - _MOST_ENTRIES} more" if len(entries) > _MOST_ENTRIES else ""
-        are = "it is" if len(entries) == 1 else "they are"
-        yield f"{', '.join(entries[:_MOST_ENTRIES])}{more}: left as {are}: {why}."
-    for one in proposals:
-        if one.denied:
-            did = "; ".join(dict.fromkeys(row.did for row in rows(one.denied)))
-            held = "now held, as asked for" if one.widened else "not proposed (--include-denied)"
-            yield f"{one.entry} was denied {did}: {held}."
-        if one.elsewhere:
-            did = "; ".join(dict.fromkeys(f"{row.did} by {row.by}" for row in rows(one.elsewhere)))
-            yield f"{one.entry} was allowed what these values do not declare: {did}."
-        for grant in one.kept:
-            yield f"{one.entry} keeps the tier {grant.tier}: its role is somebody else's, and was used."
+        yield f"{', '.join(entries[:_MOST_ENTRIES])}{more}: unchanged: {reason}."
+    for proposal in proposals:
+        entry = proposal.entry
+        if proposal.denied:
+            requests = "; ".join(dict.fromkeys(row.requests for row in rows(proposal.denied)))
+            granted = "granted by the proposal" if proposal.widened else "not granted (see --include-denied)"
+            yield f"{entry}: denied requests: {requests}: {granted}."
+        if proposal.undeclared:
+            requests = "; ".join(dict.fromkeys(f"{row.requests} by {row.by}" for row in rows(proposal.undeclared)))
+            yield f"{entry}: requests that were allowed, but not by these values: {requests}."
+        for grant in proposal.kept:
+            yield f"{entry}: the tier {grant.tier} is kept, because its existing role was used."
 
 
 def build(result: Rightsizing) -> Report:
     """The proposals as a report: a diff for each entry to change, then the values to add.
 
-    JSON has, beside the common keys, {"change": values to lay over, "remove": [path], "unheld": [tier], "entries":
-    [{entry, agents, untouched, declared, proposed, unused: {namespace: [rule]} ("" is the whole cluster), denied,
-    elsewhere: [text]}]}.
+    In addition to the common keys, the JSON report has {"change": overlay of the values, "remove": [path],
+    "unassigned": [tier], "entries": [{entry, agents, unchangedReason, declared, proposed, unused: {namespace: [rule]}
+    ("" is the whole cluster), denied: [text], undeclared: [text]}]}.
     """
-    blocks = [Block("diff", "\n".join(diff(one))) for one in result.proposals if one.narrower]
+    blocks = [Block("diff", "\n".join(diff(proposal))) for proposal in result.proposals if proposal.narrower]
     if result.change.values:
         blocks.append(Block("yaml", snippet(result.change), "Values to add (-f) after a review"))
     return Report(
@@ -133,7 +134,7 @@ def build(result: Rightsizing) -> Report:
         findings=tuple(_findings(result.proposals)),
         notes=(
             *sentences(result.proposals),
-            *(f"{each.place} {each.what}: not counted." for each in result.problems),
+            *(f"{problem.location} {problem.reason}: not counted." for problem in result.problems),
         ),
         blocks=tuple(blocks),
         data=_data(result),
@@ -141,14 +142,14 @@ def build(result: Rightsizing) -> Report:
 
 
 def _findings(proposals: Sequence[Proposal]) -> Iterator[Finding]:
-    for one in proposals:
-        unused = sum(len(rules) for rules in one.unused.values())
-        if one.narrower and unused:
+    for proposal in proposals:
+        unused = sum(len(rules) for rules in proposal.unused.values())
+        if proposal.narrower and unused:
             yield Finding(
                 "unused-grants",
                 Severity.WARNING,
-                f"{one.entry} has {many(unused, 'grant')} that the log does not show in use.",
-                Location(values=values_path(one.entry)),
+                f"{proposal.entry} has {many(unused, 'grant')} that no request in the log used.",
+                Location(values=values_path(proposal.entry)),
             )
 
 
@@ -156,19 +157,19 @@ def _data(result: Rightsizing) -> dict[str, object]:
     return {
         "change": result.change.values,
         "remove": [".".join(path) for path in result.change.removals],
-        "unheld": list(result.change.unheld),
+        "unassigned": list(result.change.unassigned),
         "entries": [
             {
-                "entry": one.entry,
-                "agents": [each.name for each in one.identities],
-                "untouched": one.untouched,
-                "declared": _manifests(one.declared),
-                "proposed": _manifests(one.rules),
-                "unused": _manifests(one.unused),
-                "denied": [row.did for row in rows(one.denied)],
-                "elsewhere": [f"{row.did} by {row.by}" for row in rows(one.elsewhere)],
+                "entry": proposal.entry,
+                "agents": [identity.name for identity in proposal.identities],
+                "unchangedReason": proposal.unchanged_reason,
+                "declared": _manifests(proposal.declared),
+                "proposed": _manifests(proposal.rules),
+                "unused": _manifests(proposal.unused),
+                "denied": [row.requests for row in rows(proposal.denied)],
+                "undeclared": [f"{row.requests} by {row.by}" for row in rows(proposal.undeclared)],
             }
-            for one in result.proposals
+            for proposal in result.proposals
         ],
     }
 

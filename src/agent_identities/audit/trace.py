@@ -1,7 +1,7 @@
-"""What every agent did: the events of a log, attributed and counted as they pass by.
+"""The requests of every agent: the events of a log, attributed and counted in one pass.
 
-What is kept grows with the agents and with the kinds of requests that they make, never with the length of the log;
-where a bound is met, the counts stay right and the report says what is no longer told apart.
+Memory grows with the number of agents and of kinds of requests, not with the length of the log. If a limit is reached,
+the counts stay correct, and the report says which requests or credentials are not counted separately.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,27 +23,27 @@ from agent_identities.rbac import GrantedBy, Request, ServiceAccount, granted_by
 from agent_identities.report.model import Report, Result
 
 MORE = "(more)"
-"""Stands for the resource of all the requests of an agent that are no longer told apart."""
+"""The resource of a Use that combines all further requests of an agent after a limit was reached."""
 
-_FOREIGN_BEFORE_ANY_EVENT = 1_000
-_TOKEN = "JTI="  # noqa: S105  # what ids of tokens begin with
+_LINES_WITHOUT_EVENT = 1_000  # a file whose first lines are not events is not read further
+_TOKEN = "JTI="  # noqa: S105  # the prefix of the credential ids of tokens
 
 
 class RequestOutcome(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
-    """By the authorizer: no binding allows it."""
+    """Denied by the authorizer: no binding allows the request."""
     REFUSED = "refused"
-    """Allowed by a binding, then refused: by an admission policy, a quota, a second authorization."""
+    """Allowed by a binding, then refused by an admission policy, a quota or a second authorization."""
     UNDECIDED = "undecided"
-    """Answered before authorization: too many requests, a timeout, a malformed URL."""
+    """Answered before authorization, for example because of rate limiting, a timeout or a malformed URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept: kinds of requests in all and of one agent, names in all and of one kind, and so on."""
+    """Limits of memory use: kinds of requests in total and per agent, names in total and per kind, and so on."""
 
     uses: int = 60_000
     uses_of_agent: int = 2_000
@@ -57,13 +57,13 @@ class Limits:
 
 @dataclass(slots=True)
 class Use:
-    """Requests of one agent that differ in time, object and credential only.
+    """Requests of one agent that differ only in time, object and credential.
 
-    ``request`` is without name and path. ``names`` are the objects, or the paths of non-resource requests, "" for none;
-    ``more_names``: there were others.
-    ``created`` are those that a patch or an update made, for which the API server asks for ``create``, too.
-    ``via`` is who sent them where it was not the agent itself: the proxy's user name, or another's; ``constraint`` the
-    verb that allowed that (KEP-5284). ``acted_as`` is the user whom the agent impersonated, if it is no agent.
+    ``request`` has no name and no path. ``names`` are the names of the objects, or the paths of non-resource requests,
+    with "" for a request without a name. ``more_names``: there are further names. ``created`` are the objects that a
+    patch or an update created, which also requires the verb ``create``. ``via`` is the user who impersonated the agent,
+    such as the proxy, "" for the agent itself. ``constraint`` is the verb that allowed this impersonation (KEP-5284).
+    ``acted_as`` is the user whom the agent impersonated, if that user is not an agent.
     """
 
     agent: ServiceAccount
@@ -82,7 +82,7 @@ class Use:
 
     @property
     def binding(self) -> GrantedBy | None:
-        """The binding that allowed it; None where none did, or another authorizer than RBAC."""
+        """The binding that allowed the requests. None if they were not allowed, or by another authorizer than RBAC."""
         return granted_by(self.reason)
 
     @property
@@ -93,7 +93,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """The request that made a token: for whom, by whom, when."""
+    """The request that issued a token: the account, the requester, and the time."""
 
     account: ServiceAccount
     by: str
@@ -102,11 +102,11 @@ class Issue:
 
 @dataclass(slots=True)
 class Credential:
-    """What a request was authenticated with, and for which agent.
+    """A credential that authenticated requests of an agent.
 
     ``id`` is ``JTI=...`` for a token, ``X509SHA256=...`` for a certificate, ``Secret NAME`` for a token of that Secret,
-    "" for none known. ``holder`` is the user whose it is: the agent, or who acted as it. ``issue`` is None where the
-    log does not have it. ``stale``: so many uses after the time at which it should have been renewed.
+    "" if unknown. ``holder`` is the user of the credential: the agent, or the user who impersonated the agent.
+    ``issue`` is None if it is not in the log. ``stale`` is the number of uses after the token should have been renewed.
     """
 
     id: str
@@ -122,7 +122,7 @@ class Credential:
 
     @property
     def is_token(self) -> bool:
-        """Whether it is a token that a request made; only those have an event to be joined to."""
+        """Whether the credential is a token from the TokenRequest API. Only such a token has an issuing event."""
         return self.id.startswith(_TOKEN)
 
 
@@ -130,18 +130,19 @@ class Credential:
 class Problem:
     """A line that could not be read."""
 
-    place: str
-    what: str
+    location: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trace(Result):
-    """A log, attributed.
+    """The attributed requests of audit logs.
 
-    ``unattributed`` are requests by ``default`` of the agents' namespaces, or by ServiceAccounts there that the values
-    do not declare; ``others`` counts those of everybody else, ``unauthenticated`` those whose credential was not
-    accepted. ``unended`` are logs whose last line is still being written. ``forgotten`` counts credentials that are no
-    longer told apart, by agent. ``namespaces`` are those of other ServiceAccounts, a hint where no agent was seen.
+    ``unattributed`` are requests by ServiceAccounts in the agents' namespaces that are not agents, such as
+    ``default``. ``others`` is the number of requests by all other users, and ``unauthenticated`` the number of requests
+    with an invalid credential. ``incomplete`` are the locations of incomplete last lines. ``evicted`` is the number of
+    credentials per agent that are not listed because of a limit. ``namespaces`` are the namespaces of other
+    ServiceAccounts, as a hint if the log has no agent.
     """
 
     agents: AgentAccounts
@@ -157,43 +158,43 @@ class Trace(Result):
     last: str
     problems: tuple[Problem, ...]
     unreadable: int
-    unended: tuple[str, ...]
-    forgotten: Mapping[ServiceAccount, int]
+    incomplete: tuple[str, ...]
+    evicted: Mapping[ServiceAccount, int]
     namespaces: tuple[str, ...]
 
     @property
     def attributed(self) -> int:
-        """How many requests are an agent's."""
+        """The number of requests by agents."""
         return sum(use.count for use in self.uses)
 
     @property
     def not_attributed(self) -> int:
-        """How many are not, though they come from the agents' namespaces."""
+        """The number of requests by ServiceAccounts in the agents' namespaces that are not agents."""
         return sum(use.count for use in self.unattributed)
 
     @property
     def ok(self) -> bool:
-        """Whether there are requests of agents, all of them theirs alone, and every line was read."""
+        """Whether there are requests by agents, every request is attributed, and every line was read."""
         return bool(self.uses) and not self.unattributed and not self.unreadable
 
     def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # --output json has everything
-        """The trace in words and tables."""
+        """The trace as text and tables."""
         from agent_identities.audit.trace_report import build
 
         return build(self)
 
     def only(self, names: Iterable[str]) -> "Trace":
-        """With the requests and credentials of these agents, or keys of the values, alone."""
-        wanted = frozenset(names)
+        """The trace with only the requests and credentials of these agents or entries of the values."""
+        selected = frozenset(names)
 
-        def is_wanted(agent: ServiceAccount) -> bool:
-            return agent.name in wanted or (self.agents.entries or {}).get(agent) in wanted
+        def is_selected(agent: ServiceAccount) -> bool:
+            return agent.name in selected or (self.agents.entries or {}).get(agent) in selected
 
         return replace(
             self,
-            uses=tuple(use for use in self.uses if is_wanted(use.agent)),
-            credentials=tuple(one for one in self.credentials if is_wanted(one.agent)),
-            forgotten={agent: count for agent, count in self.forgotten.items() if is_wanted(agent)},
+            uses=tuple(use for use in self.uses if is_selected(use.agent)),
+            credentials=tuple(credential for credential in self.credentials if is_selected(credential.agent)),
+            evicted={agent: count for agent, count in self.evicted.items() if is_selected(agent)},
         )
 
     def of(self, agent: ServiceAccount) -> tuple[Use, ...]:
@@ -205,12 +206,12 @@ _Key = tuple[str, ...]
 
 
 class Tracer:
-    """Takes lines, keeps counts."""
+    """Reads lines and counts the requests of agents."""
 
     def __init__(
         self, agents: AgentAccounts, *, since: str = "", until: str = "", limits: Limits | None = None
     ) -> None:
-        """``since`` (with it) and ``until`` (without it) are times as in the log: 2026-11-24T03:46:08.738864Z."""
+        """``since`` (inclusive) and ``until`` (exclusive) have the format of the log: 2026-11-24T03:46:08.738864Z."""
         self._agents = agents
         self._since = since
         self._until = until or "~"
@@ -219,42 +220,42 @@ class Tracer:
         self._unattributed: dict[_Key, Use] = {}
         self._kinds: dict[tuple[ServiceAccount, RequestOutcome], int] = {}
         self._names = 0
-        self._credentials: Recent[tuple[ServiceAccount, str], Credential] = Recent(limits.credentials, self._forget)
-        self._forgotten: dict[ServiceAccount, int] = {}
+        self._credentials: Recent[tuple[ServiceAccount, str], Credential] = Recent(limits.credentials, self._evict)
+        self._evicted: dict[ServiceAccount, int] = {}
         self._issues: Recent[str, Issue] = Recent(limits.credentials)
         self._under_way: Recent[str, bool] = Recent(limits.requests_under_way)
         self._logs: list[str] = []
         self._lines = self._events = self._others = self._unauthenticated = self._unreadable = 0
         self._first, self._last = "", ""
         self._problems: list[Problem] = []
-        self._unended: list[str] = []
+        self._incomplete: list[str] = []
         self._namespaces: set[str] = set()
 
     def read(self, name: str, lines: Iterable[Line]) -> Iterator[int]:
-        """Takes all lines of a log, and yields how many there were, every now and then.
+        """Read all lines of a log. Yields the number of lines at intervals.
 
-        Raises LogError where there is no event among them.
+        Raises LogError if the log has no audit event.
         """
         self._logs.append(name)
-        seen, events, first_problem = 0, self._events, ""
+        count, events, first_problem = 0, self._events, ""
         for line in lines:
-            seen += 1
+            count += 1
             if not line.text and not line.problem and line.ended:
                 continue
-            if problem := line.problem or self._take(line.text):
+            if problem := line.problem or self._add_line(line.text):
                 first_problem = first_problem or f"line {line.number} {problem}"
-                self._unread(f"{name}:{line.number}", problem, ended=line.ended)
-            if seen >= _FOREIGN_BEFORE_ANY_EVENT and events == self._events:
+                self._add_problem(f"{name}:{line.number}", problem, ended=line.ended)
+            if count >= _LINES_WITHOUT_EVENT and events == self._events:
                 break
-            if seen % 10_000 == 0:
-                yield self._lines + seen
-        self._lines += seen
+            if count % 10_000 == 0:
+                yield self._lines + count
+        self._lines += count
         if events == self._events:
-            raise LogError(_no_audit_log(name, seen, first_problem))
+            raise LogError(_not_an_audit_log(name, count, first_problem))
         yield self._lines
 
-    def _take(self, text: bytes) -> str:
-        """Takes a line; why not, where it is no event."""
+    def _add_line(self, text: bytes) -> str:
+        """Add the events of a line. Returns the problem if the line is not an event, else ""."""
         try:
             for event in parse(text):
                 self._events += 1
@@ -263,20 +264,20 @@ class Tracer:
             return str(problem)
         return ""
 
-    def _unread(self, place: str, problem: str, *, ended: bool) -> None:
+    def _add_problem(self, location: str, problem: str, *, ended: bool) -> None:
         if not ended:
-            self._unended.append(place)
+            self._incomplete.append(location)
             return
         self._unreadable += 1
         if len(self._problems) < self._limits.problems:
-            self._problems.append(Problem(place, problem))
+            self._problems.append(Problem(location, problem))
 
     def add(self, event: Event) -> None:
-        """Takes one event. A request has up to three; it counts at the first that has an answer."""
+        """Add an event. A request has up to three events, and is counted at the first event with a response."""
         if event.stage == RECEIVED:
             return
         if event.issued and event.request.subresource == "token":
-            self._issued(event)
+            self._add_issue(event)
         if not self._since <= event.time < self._until:
             return
         if event.stage == STARTED:
@@ -288,17 +289,17 @@ class Tracer:
         self._last = max(self._last, event.time)
         self._attribute(event)
 
-    def _issued(self, event: Event) -> None:
+    def _add_issue(self, event: Event) -> None:
         account = ServiceAccount(event.request.namespace, event.request.name)
         if account.namespace in self._agents.namespaces:
             self._issues.put(event.issued, Issue(account, event.acted_as or event.caller, event.time))
 
     def _attribute(self, event: Event) -> None:
-        acted = ServiceAccount.of_user(event.acted_as) if event.acted_as else None
+        impersonated = ServiceAccount.of_user(event.acted_as) if event.acted_as else None
         subject = caller = ServiceAccount.of_user(event.caller)
         via = acted_as = ""
-        if acted is not None and acted.namespace in self._agents.namespaces:
-            subject, via = acted, event.caller
+        if impersonated is not None and impersonated.namespace in self._agents.namespaces:
+            subject, via = impersonated, event.caller
         else:
             acted_as = event.acted_as
         if subject is None or subject.namespace not in self._agents.namespaces:
@@ -310,11 +311,11 @@ class Tracer:
                     self._namespaces.add(caller.namespace)
             return
         self._count(subject, via, acted_as, refused_impersonation(event) or event)
-        self._used(subject, event)
+        self._add_credential(subject, event)
 
     def _count(self, agent: ServiceAccount, via: str, acted_as: str, event: Event) -> None:
         outcome, request = _outcome(event), event.request
-        uses = self._uses if self._agents.is_one(agent) else self._unattributed
+        uses = self._uses if self._agents.is_agent(agent) else self._unattributed
         verb, group, resource, subresource, _, namespace, _ = request
         kind = (verb, group, resource, subresource, namespace)
         key: _Key = (*agent, *kind, outcome, event.reason, via, event.constraint, acted_as)
@@ -336,9 +337,9 @@ class Tracer:
         if not use.first or event.time < use.first:
             use.first = event.time
         use.last = max(use.last, event.time)
-        self._named(use, event)
+        self._add_name(use, event)
 
-    def _named(self, use: Use, event: Event) -> None:
+    def _add_name(self, use: Use, event: Event) -> None:
         name = event.request.path or event.request.name
         if name not in use.names:
             if len(use.names) < self._limits.names_of_use and self._names < self._limits.names:
@@ -350,7 +351,7 @@ class Tracer:
         if event.code == 201 and event.request.verb in ("patch", "update") and not event.request.subresource:
             use.created.add(name)
 
-    def _used(self, agent: ServiceAccount, event: Event) -> None:
+    def _add_credential(self, agent: ServiceAccount, event: Event) -> None:
         id_ = event.credential or (f"Secret {event.secret}" if event.secret else "")
         credential = self._credentials.get((agent, id_ or event.caller))
         if credential is None:
@@ -363,20 +364,20 @@ class Tracer:
         credential.last = max(credential.last, event.time)
         credential.stale += event.stale
 
-    def _forget(self, credential: Credential) -> None:
-        self._forgotten[credential.agent] = self._forgotten.get(credential.agent, 0) + 1
+    def _evict(self, credential: Credential) -> None:
+        self._evicted[credential.agent] = self._evicted.get(credential.agent, 0) + 1
 
     def result(self) -> Trace:
-        """All that was taken."""
+        """The trace of all events so far."""
         credentials = self._credentials.values()
-        for credential in credentials:  # the event that issued a token may stand below its first use
+        for credential in credentials:  # in the log, the issuing event can come after the first use of the token
             credential.issue = credential.issue or self._issues.get(credential.id)
         return Trace(
             agents=self._agents,
             logs=tuple(self._logs),
             uses=tuple(sorted(self._uses.values(), key=_order)),
             unattributed=tuple(sorted(self._unattributed.values(), key=_order)),
-            credentials=tuple(sorted(credentials, key=lambda one: (one.agent, one.first, one.id))),
+            credentials=tuple(sorted(credentials, key=lambda each: (each.agent, each.first, each.id))),
             lines=self._lines,
             events=self._events,
             others=self._others,
@@ -385,8 +386,8 @@ class Tracer:
             last=self._last,
             problems=tuple(self._problems),
             unreadable=self._unreadable,
-            unended=tuple(self._unended),
-            forgotten=dict(self._forgotten),
+            incomplete=tuple(self._incomplete),
+            evicted=dict(self._evicted),
             namespaces=tuple(sorted(self._namespaces)),
         )
 
@@ -400,14 +401,14 @@ def _outcome(event: Event) -> RequestOutcome:
 
 
 def _order(use: Use) -> tuple[str, ...]:
-    made = use.request
-    kind = (made.namespace, made.api_group, made.resource, made.subresource, made.verb)
+    request = use.request
+    kind = (request.namespace, request.api_group, request.resource, request.subresource, request.verb)
     return (*use.agent, *kind, use.outcome, use.reason)
 
 
-def _no_audit_log(name: str, lines: int, problem: str) -> str:
-    cure = "Name the file that the API server's --audit-log-path names."
+def _not_an_audit_log(name: str, lines: int, problem: str) -> str:
+    remediation = "Use the file of the API server's flag --audit-log-path."
     if not lines:
-        return f"{name}: is empty: it has no request to attribute. {cure}"
-    why = problem or "all are empty"
-    return f"{name}: is no audit log: none of its first {lines:,} lines is an audit event; {why}. {cure}"
+        return f"{name}: is empty, and so has no request to attribute. {remediation}"
+    reason = problem or "all lines are empty"
+    return f"{name}: is not an audit log: none of its first {lines:,} lines is an audit event: {reason}. {remediation}"

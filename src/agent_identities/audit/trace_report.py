@@ -1,4 +1,4 @@
-"""What agents did, by the audit log."""
+"""The trace report: the requests of agents in an audit log."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from agent_identities.report.model import Cell, Column, Finding, Location, Repor
 from agent_identities.report.words import phrase
 
 MOST_AGENTS = 30
-"""More agents than this are counted in the text, not listed."""
+"""The largest number of agents in the tables."""
 
 _MOST_CREDENTIALS = 3
 _MOST_PATHS = 3
 _ITSELF = "itself"
-_BASELINE = "what every ServiceAccount may"
+_BASELINE = "granted to every ServiceAccount"
 _STYLES = {
     RequestOutcome.ALLOWED: Style.GOOD,
     RequestOutcome.DENIED: Style.NOTABLE,
@@ -26,33 +26,33 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """Requests of one agent with one outcome, by one binding, sent by itself or by another."""
+    """Requests of one agent with the same outcome, binding and sender."""
 
     agent: ServiceAccount
     sender: str
-    did: str
+    requests: str
     count: int
     outcome: RequestOutcome
     by: str
 
 
 def rows(uses: Iterable[Use]) -> list[TraceRow]:
-    """The requests, in the order of agents; for each first what it did itself."""
-    alike: dict[tuple[ServiceAccount, str, RequestOutcome, str], list[Use]] = {}
+    """The requests by agent. For each agent, the requests that it sent itself come first."""
+    groups: dict[tuple[ServiceAccount, str, RequestOutcome, str], list[Use]] = {}
     for use in uses:
-        alike.setdefault((use.agent, sender(use), use.outcome, _by(use)), []).append(use)
-    made = [
-        TraceRow(agent, who, "; ".join(_did(each)), sum(use.count for use in each), outcome, by)
-        for (agent, who, outcome, by), each in alike.items()
+        groups.setdefault((use.agent, sender(use), use.outcome, _by(use)), []).append(use)
+    unsorted = [
+        TraceRow(agent, sent_by, "; ".join(_request_phrases(group)), sum(use.count for use in group), outcome, by)
+        for (agent, sent_by, outcome, by), group in groups.items()
     ]
     order = list(RequestOutcome)
     return sorted(
-        made, key=lambda row: (row.agent, row.sender != "itself", row.sender, order.index(row.outcome), row.by)
+        unsorted, key=lambda row: (row.agent, row.sender != _ITSELF, row.sender, order.index(row.outcome), row.by)
     )
 
 
 def sender(use: Use) -> str:
-    """``itself``, or who acted as it: ``through agent-proxy``."""
+    """``itself``, or the user who impersonated the agent: ``through agent-proxy``."""
     if not use.via:
         return f"{_ITSELF}, as {use.acted_as}" if use.acted_as else _ITSELF
     account = ServiceAccount.of_user(use.via)
@@ -64,14 +64,14 @@ def _by(use: Use) -> str:
     if use.outcome is RequestOutcome.DENIED:
         return "no binding"
     if use.outcome is RequestOutcome.UNDECIDED:
-        return "not authorized: answered before"
+        return "answered before authorization"
     binding = use.binding
     if binding is None:
         return use.reason[:80] or "no RBAC binding"
     return f"({_BASELINE})" if binding.to_everyone else str(binding)
 
 
-def _did(uses: Sequence[Use]) -> Iterator[str]:
+def _request_phrases(uses: Sequence[Use]) -> Iterator[str]:
     permissions = [use.request._replace(name=_only_name(use)) for use in uses if use.request.resource not in ("", MORE)]
     if permissions:
         yield phrase(list(dict.fromkeys(permissions)))
@@ -80,7 +80,7 @@ def _did(uses: Sequence[Use]) -> Iterator[str]:
         more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
         yield f"get {', '.join(paths[:_MOST_PATHS])}{more}"
     if any(use.request.resource == MORE for use in uses):
-        yield "more kinds of requests than are told apart"
+        yield "further kinds of requests, not counted separately"
 
 
 def _only_name(use: Use) -> str:
@@ -90,26 +90,26 @@ def _only_name(use: Use) -> str:
 def build(trace: Trace) -> Report:
     """The trace as a report; tables show at most MOST_AGENTS agents.
 
-    JSON has, beside the common keys, {"logs", "namespaces", "first", "last", "counts": {...}, "agents": [{agent,
-    namespace, entry, requests, uses: [use], credentials: [credential]}], "unattributed": [use],
-    "unreadable": [{place, what}], "unended": [place]}; a use is {verb, apiGroup, resource, subresource, inNamespace,
-    names, moreNames, outcome, via, constraint, actedAs, binding, reason, count, first, last}; a credential {id, holder,
-    pod, node, count, first, last, stale, issued: {by, at} or null}.
+    In addition to the common keys, the JSON report has {"logs", "namespaces", "first", "last", "counts": {...},
+    "agents": [{agent, namespace, entry, requests, uses: [use], credentials: [credential], evictedCredentials}],
+    "unattributed": [use], "unreadable": [{location, reason}], "incomplete": [location]}. A use is {verb, apiGroup,
+    resource, subresource, inNamespace, names, moreNames, outcome, via, constraint, actedAs, binding, reason, count,
+    first, last}. A credential is {id, holder, pod, node, count, first, last, stale, issued: {by, at} or null}.
     """
     when = f", {trace.first} to {trace.last}" if trace.first else ""
     agents = list(dict.fromkeys(use.agent for use in trace.uses))
     shown = set(agents[:MOST_AGENTS])
     more = len(agents) - len(shown)
-    did = _did_rows([row for row in rows(trace.uses) if row.agent in shown])
-    used = _credential_rows([one for one in trace.credentials if one.agent in shown])
+    requests = _request_rows([row for row in rows(trace.uses) if row.agent in shown])
+    credentials = _credential_rows([credential for credential in trace.credentials if credential.agent in shown])
     return Report(
         command="trace",
         ok=trace.ok,
         summary=summary(trace),
-        about=f"Namespace {', '.join(sorted(trace.agents.namespaces))}, by {', '.join(trace.logs)}{when}",
+        about=f"Namespace {', '.join(sorted(trace.agents.namespaces))}, from {', '.join(trace.logs)}{when}",
         tables=(
-            _table("agent", "by", "did", "requests", "allowed by", rows=did),
-            _table("agent", "credential", "bound to", "issued", "requests", rows=used),
+            _table("agent", "sent by", "requests", "count", "allowed by", rows=requests),
+            _table("agent", "credential", "bound to", "issued", "count", rows=credentials),
         ),
         legend=f"and {more:,} more agents: --agent NAME, or --output json" if more else "",
         findings=tuple(findings(trace)),
@@ -119,7 +119,7 @@ def build(trace: Trace) -> Report:
 
 
 def findings(trace: Trace) -> Iterator[Finding]:
-    """What prevents the whole log from being attributed, and what to do about it."""
+    """Why requests of the log are not attributed, with remediations."""
     where = ", ".join(sorted(trace.agents.namespaces))
     if not trace.uses:
         seen = f" The log has ServiceAccounts of: {', '.join(trace.namespaces)}." if trace.namespaces else ""
@@ -127,73 +127,75 @@ def findings(trace: Trace) -> Iterator[Finding]:
             "no-request",
             Severity.ERROR,
             f"No request of an agent in {where}.{seen}",
-            remediation=("Is the release in another namespace? Name it with -n.",),
+            remediation=("If the release is in another namespace, set it with -n.",),
         )
     pods: dict[ServiceAccount, set[str]] = {}
     for credential in trace.credentials:
         pods.setdefault(credential.agent, set()).update({credential.pod} - {""})
     for account in dict.fromkeys(use.agent for use in trace.unattributed):
-        mine = [use for use in trace.unattributed if use.agent == account]
-        did = "; ".join(f"{row.did} ({row.outcome})" for row in rows(mine))
+        uses = [use for use in trace.unattributed if use.agent == account]
+        requests = "; ".join(f"{row.requests} ({row.outcome})" for row in rows(uses))
         pod = ", ".join(sorted(pods.get(account, ()))[:_MOST_CREDENTIALS])
         yield Finding(
             "unattributed",
             Severity.ERROR,
-            f"{many(sum(use.count for use in mine), 'request')} by ServiceAccount {account}"
-            f"{f' (pod {pod})' if pod else ''}, which is not an agent of these values: {did}.",
+            f"{many(sum(use.count for use in uses), 'request')} by ServiceAccount {account}"
+            f"{f' (pod {pod})' if pod else ''}, which is not an agent of these values: {requests}.",
             Location(Key("", "ServiceAccount", account.namespace, account.name)),
             remediation=(
-                "Give the pod a serviceAccountName of its own."
+                "Set serviceAccountName in the pod to an agent of its own."
                 if account.name == "default"
-                else "Declare it under `agents`, or name a further values file with -f.",
+                else "Declare the ServiceAccount under `agents`, or add the values file that declares it with -f.",
             ),
         )
     for problem in trace.problems:
-        yield Finding("unreadable", Severity.ERROR, f"{problem.place} {problem.what}.", Location(source=problem.place))
+        yield Finding(
+            "unreadable", Severity.ERROR, f"{problem.location} {problem.reason}.", Location(source=problem.location)
+        )
     if trace.unreadable > len(trace.problems):
         more = many(trace.unreadable - len(trace.problems), "more line")
         yield Finding("unreadable", Severity.ERROR, f"{more} cannot be read.")
 
 
 def notes(trace: Trace) -> Iterator[str]:
-    """What is worth knowing, though nothing is wrong with the attribution."""
-    for place in trace.unended:
-        yield f"{place}: the last line is still being written (or was cut off); it is not counted."
+    """Further information that is not an error."""
+    for location in trace.incomplete:
+        yield f"{location}: the last line is incomplete and is not counted."
     if trace.unauthenticated:
-        yield f"{many(trace.unauthenticated, 'request')} with credentials that the server did not accept: nobody's."
+        yield f"{many(trace.unauthenticated, 'request')} with invalid credentials, which cannot be attributed."
     for credential in trace.credentials:
         if credential.id.startswith("Secret "):
             yield f"{credential.agent} used the token of {credential.id}, which never expires. Delete that Secret."
-    for agent, count in trace.forgotten.items():
-        yield f"{agent}: {many(count, 'older credential')} no longer told apart; its requests are counted."
+    for agent, count in trace.evicted.items():
+        yield f"{agent}: {many(count, 'older credential')} not listed. All requests are counted."
     for agent in sorted(trace.agents.quarantined):
         allowed = [use for use in trace.of(agent) if use.outcome is RequestOutcome.ALLOWED]
         if allowed:
             last = max(use.last for use in allowed)
-            yield f"{agent} is in quarantine by these values; its last allowed request was at {last}."
+            yield f"{agent} is quarantined in these values. Its last allowed request was at {last}."
 
 
 def summary(trace: Trace) -> str:
     """The counts in one line."""
     agents = len({use.agent for use in trace.uses})
-    tokens = {one.id: one for one in trace.credentials if one.is_token and trace.agents.is_one(one.agent)}
-    joined = sum(one.issue is not None for one in tokens.values())
+    tokens = {each.id: each for each in trace.credentials if each.is_token and trace.agents.is_agent(each.agent)}
+    joined = sum(token.issue is not None for token in tokens.values())
     parts = [
         f"{many(trace.attributed, 'request')} of {many(agents, 'agent')}",
         f"{attributed_percent(trace)} attributed",
         *(f"{count:,} {outcome}" for outcome, count in _counts(trace) if count),
-        f"{many(len(tokens), 'token')}, {joined:,} joined to the event that issued {'it' if joined == 1 else 'them'}",
+        f"{many(len(tokens), 'token')}, {joined:,} with the issuing event in the log",
         f"{many(trace.events, 'event')}",
     ]
     return " · ".join(parts)
 
 
 def attributed_percent(trace: Trace) -> str:
-    """How much of what came from the agents' namespaces is an agent's: 100 % only where it is all."""
-    everything = trace.attributed + trace.not_attributed
-    if not everything:
-        return "nothing"
-    share = 100 * trace.attributed / everything
+    """The share of the requests from the agents' namespaces that are attributed. 100 % only if all are attributed."""
+    total = trace.attributed + trace.not_attributed
+    if not total:
+        return "none"
+    share = 100 * trace.attributed / total
     return "100 %" if not trace.not_attributed else f"{min(share, 99.99):.2f} %"
 
 
@@ -205,19 +207,19 @@ def _counts(trace: Trace) -> list[tuple[RequestOutcome, int]]:
 
 
 def _table(*columns: str, rows: Iterable[tuple[Cell, ...]]) -> Table:
-    whole = ("agent", "credential", "requests")
-    return Table(tuple(Column(name, right=name == "requests", whole=name in whole) for name in columns), tuple(rows))
+    whole = ("agent", "credential", "count")
+    return Table(tuple(Column(name, right=name == "count", whole=name in whole) for name in columns), tuple(rows))
 
 
-def _did_rows(made: Sequence[TraceRow]) -> Iterator[tuple[Cell, ...]]:
+def _request_rows(all_rows: Sequence[TraceRow]) -> Iterator[tuple[Cell, ...]]:
     last = None
-    for row in made:
-        did = row.did if row.outcome is RequestOutcome.ALLOWED else f"{row.outcome}: {row.did}"
+    for row in all_rows:
+        requests = row.requests if row.outcome is RequestOutcome.ALLOWED else f"{row.outcome}: {row.requests}"
         agent = "" if row.agent == last else row.agent.name
         yield (
             cell(agent),
             cell(row.sender),
-            cell(did, _STYLES[row.outcome]),
+            cell(requests, _STYLES[row.outcome]),
             cell(f"{row.count:,}"),
             cell(row.by, Style.MUTED),
         )
@@ -226,27 +228,28 @@ def _did_rows(made: Sequence[TraceRow]) -> Iterator[tuple[Cell, ...]]:
 
 def _credential_rows(credentials: Sequence[Credential]) -> Iterator[tuple[Cell, ...]]:
     by_agent: dict[ServiceAccount, list[Credential]] = {}
-    for one in credentials:
-        by_agent.setdefault(one.agent, []).append(one)
-    for agent, mine in by_agent.items():
-        for number, one in enumerate(mine[-_MOST_CREDENTIALS:]):
-            texts = ("" if number else agent.name, *_credential_texts(one), f"{one.count:,}")
+    for credential in credentials:
+        by_agent.setdefault(credential.agent, []).append(credential)
+    for agent, of_agent in by_agent.items():
+        for number, credential in enumerate(of_agent[-_MOST_CREDENTIALS:]):
+            texts = ("" if number else agent.name, *_credential_texts(credential), f"{credential.count:,}")
             yield tuple(cell(text) for text in texts)
-        if rest := mine[:-_MOST_CREDENTIALS]:
-            joined = sum(one.issue is not None for one in rest)
-            text = f"and {len(rest):,} before, {joined:,} of them issued in this log"
-            yield tuple(cell(each) for each in ("", text, "", "", f"{sum(one.count for one in rest):,}"))
+        if rest := of_agent[:-_MOST_CREDENTIALS]:
+            issued = sum(credential.issue is not None for credential in rest)
+            text = f"and {len(rest):,} earlier credentials, {issued:,} of them issued in this log"
+            count = sum(credential.count for credential in rest)
+            yield tuple(cell(each) for each in ("", text, "", "", f"{count:,}"))
 
 
-def _credential_texts(one: Credential) -> tuple[str, str, str]:
-    of = "" if one.holder == one.agent.username else f"\nof {_short(one.holder)}"
-    stale = f"\n{one.stale:,} times past its renewal" if one.stale else ""
-    bound = f"pod {one.pod}" if one.pod else "" if not one.is_token else "no pod"
-    if one.issue is not None:
-        issued = f"{one.issue.time[:19]}Z by {_short(one.issue.by)}"
+def _credential_texts(credential: Credential) -> tuple[str, str, str]:
+    of = "" if credential.holder == credential.agent.username else f"\nof {_short(credential.holder)}"
+    stale = f"\n{credential.stale:,} uses after the renewal time" if credential.stale else ""
+    bound = f"pod {credential.pod}" if credential.pod else "no pod" if credential.is_token else ""
+    if credential.issue is not None:
+        issued = f"{credential.issue.time[:19]}Z by {_short(credential.issue.by)}"
     else:
-        issued = "not in this log" if one.is_token else ""
-    return f"{one.id or 'unknown'}{of}{stale}", bound, issued
+        issued = "not in this log" if credential.is_token else ""
+    return f"{credential.id or 'unknown'}{of}{stale}", bound, issued
 
 
 def _short(username: str) -> str:
@@ -262,8 +265,8 @@ def _data(trace: Trace) -> dict[str, object]:
     for use in trace.uses:
         uses.setdefault(use.agent, []).append(use)
     credentials: dict[ServiceAccount, list[Credential]] = {}
-    for one in trace.credentials:
-        credentials.setdefault(one.agent, []).append(one)
+    for credential in trace.credentials:
+        credentials.setdefault(credential.agent, []).append(credential)
     return {
         "logs": list(trace.logs),
         "namespaces": sorted(trace.agents.namespaces),
@@ -284,19 +287,19 @@ def _data(trace: Trace) -> dict[str, object]:
                 "agent": agent.name,
                 "namespace": agent.namespace,
                 "entry": (trace.agents.entries or {}).get(agent, agent.name),
-                "requests": sum(use.count for use in mine),
-                "uses": [_json_use(use) for use in mine],
-                "credentials": [_json_credential(one) for one in credentials.get(agent, ())],
-                "forgottenCredentials": trace.forgotten.get(agent, 0),
+                "requests": sum(use.count for use in agent_uses),
+                "uses": [_json_use(use) for use in agent_uses],
+                "credentials": [_json_credential(credential) for credential in credentials.get(agent, ())],
+                "evictedCredentials": trace.evicted.get(agent, 0),
             }
-            for agent, mine in uses.items()
+            for agent, agent_uses in uses.items()
         ],
         "unattributed": [
             {"serviceAccount": use.agent.name, "namespace": use.agent.namespace, **_json_use(use)}
             for use in trace.unattributed
         ],
-        "unreadable": [{"place": each.place, "what": each.what} for each in trace.problems],
-        "unended": list(trace.unended),
+        "unreadable": [{"location": problem.location, "reason": problem.reason} for problem in trace.problems],
+        "incomplete": list(trace.incomplete),
     }
 
 
@@ -321,15 +324,16 @@ def _json_use(use: Use) -> dict[str, object]:
     }
 
 
-def _json_credential(one: Credential) -> dict[str, object]:
+def _json_credential(credential: Credential) -> dict[str, object]:
+    issue = credential.issue
     return {
-        "id": one.id,
-        "holder": one.holder,
-        "pod": one.pod,
-        "node": one.node,
-        "count": one.count,
-        "first": one.first,
-        "last": one.last,
-        "stale": one.stale,
-        "issued": {"by": one.issue.by, "at": one.issue.time} if one.issue else None,
+        "id": credential.id,
+        "holder": credential.holder,
+        "pod": credential.pod,
+        "node": credential.node,
+        "count": credential.count,
+        "first": credential.first,
+        "last": credential.last,
+        "stale": credential.stale,
+        "issued": {"by": issue.by, "at": issue.time} if issue else None,
     }

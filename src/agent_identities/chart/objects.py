@@ -4,10 +4,9 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
-from agent_identities.chart import yaml
+from agent_identities.chart.manifest import documents, freeze
 from agent_identities.errors import AgentIdentitiesError
 
 
@@ -64,7 +63,7 @@ class Objects(Mapping[Key, KubeObject]):
             other = self._objects.get(obj.key)
             if other is not None:
                 places = " and ".join(sorted({other.source or "?", obj.source or "?"}))
-                raise ObjectsError(f"{obj.key} stands twice ({places}): one would overwrite the other.")
+                raise ObjectsError(f"{obj.key} is defined twice ({places}): one object would overwrite the other.")
             self._objects[obj.key] = obj
 
     @classmethod
@@ -77,12 +76,12 @@ class Objects(Mapping[Key, KubeObject]):
         """Objects from YAML documents; ``# Source:`` lines, as Helm prints them, become each object's source."""
         lines, sources = _sources(text)
         objects: list[KubeObject] = []
-        for line, document in yaml.documents(text, name=name):
+        for line, document in documents(text, name=name):
             source = sources[bisect(lines, line) - 1]
-            for body in _flatten([document] if document is not None else ()):
+            for body in _flatten([document]):
                 if not isinstance(body, Mapping):
-                    raise ObjectsError(f"{source or name}: a document that is no mapping: {str(body)[:60]!r}")
-                objects.append(KubeObject(_key(body, source or name), freeze(body), source))
+                    raise ObjectsError(f"{source or name}: a document that is not a mapping: {str(thaw(body))[:60]!r}")
+                objects.append(KubeObject(_key(body, source or name), body, source))
         return cls(objects)
 
     def __getitem__(self, key: Key) -> KubeObject:
@@ -117,23 +116,28 @@ class Objects(Mapping[Key, KubeObject]):
         return (obj.body for obj in self._objects.values())
 
 
-_SOURCE = re.compile(r"# Source: [^/]+/(\S+)")
+_SOURCE = re.compile(r"# Source: [^/\n]+/(\S+)")
 
 
 def _sources(text: str) -> tuple[list[int], list[str]]:
     """From which line on (counted from 1) which template printed what ``helm template`` shows."""
     lines, sources = [0], [""]
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("# Source: ") and (found := _SOURCE.match(line)):
-            lines.append(number)
-            sources.append(found[1])
+    line, at = 1, 0
+    for found in _SOURCE.finditer(text):
+        if found.start() and text[found.start() - 1] != "\n":
+            continue
+        line += len(text[at : found.start()].splitlines())
+        at = found.start()
+        lines.append(line)
+        sources.append(found[1])
     return lines, sources
 
 
 def _flatten(manifests: Iterable[Any]) -> Iterator[Any]:
     for body in manifests:
-        if isinstance(body, Mapping) and str(body.get("kind")).endswith("List") and isinstance(body.get("items"), list):
-            yield from _flatten(body["items"])
+        items = body.get("items") if isinstance(body, Mapping) and str(body.get("kind")).endswith("List") else None
+        if isinstance(items, (list, tuple)):
+            yield from _flatten(items)
         else:
             yield body
 
@@ -153,17 +157,6 @@ def _key(body: Mapping[str, Any], place: str) -> Key:
             raise ObjectsError(f"{place or 'manifest'}: {field_name} must be text; got {value!r}.")
     api_version, kind, name, namespace = cast("tuple[str, str, str, str]", tuple(parts.values()))
     return Key(api_version.rpartition("/")[0], kind, namespace, name)
-
-
-def freeze(value: Any) -> Any:
-    """A deeply read-only copy: mappings as MappingProxyType, lists as tuples."""
-    if isinstance(value, str):  # most of all values, and slow to tell from a Mapping
-        return value
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(freeze(item) for item in value)
-    return value
 
 
 def thaw(value: Any) -> Any:

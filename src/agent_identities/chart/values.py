@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_identities.chart import yaml
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
+    from agent_identities.chart import yaml
     from agent_identities.chart.schema import Problem
 
 STDIN = "-"
@@ -49,6 +49,8 @@ class Source:
     @functools.cached_property
     def content(self) -> dict[str, Any]:
         """The mapping in the file; {} if it is empty. Raises YamlError, with the line, or ValuesError."""
+        from agent_identities.chart import yaml  # not above: commands start Helm before the import
+
         content = yaml.load(self.text, name=self.name)
         if content is None:
             return {}
@@ -68,8 +70,10 @@ class Source:
         return _COMMENT.search(self.text) is not None
 
     @functools.cached_property
-    def positions(self) -> yaml.Positions:
+    def positions(self) -> "yaml.Positions":
         """Where each value is in the file."""
+        from agent_identities.chart import yaml
+
         return yaml.Positions(self.text)
 
 

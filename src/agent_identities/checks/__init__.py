@@ -1,1 +1,1 @@
-"""The check job: what the chart renders, judged without a cluster. One file a check; see `registry`."""
+"""The check job: check the rendered chart without a cluster. One module for each check; see `registry`."""

@@ -1,11 +1,11 @@
-"""Every binding names a Role and subjects that are there."""
+"""Every binding refers to a Role and subjects that exist."""
 
 from collections.abc import Iterator
 
 from agent_identities.checks.registry import Check, Install, service_account, subjects
 from agent_identities.report.model import Finding
 
-_REMEDIATION = "Anyone who creates that name gets the rights: render it too."
+_REMEDIATION = "Render it too: a user who creates an object with this name gets the rights."
 
 
 def _run(install: Install) -> Iterator[Finding]:
@@ -23,7 +23,7 @@ def _run(install: Install) -> Iterator[Finding]:
         ref = binding.body["roleRef"]
         namespace = "" if ref["kind"] == "ClusterRole" else binding.key.namespace
         if (ref["kind"], namespace, ref["name"]) not in roles:
-            message = f"names the {ref['kind']} {ref['name']!r}, which is not rendered"
+            message = f"refers to the {ref['kind']} {ref['name']!r}, which is not rendered"
             yield CHECK.finding(install.at(binding, "roleRef"), message, _REMEDIATION)
         if not any(True for _ in subjects(binding)):
             yield CHECK.finding(install.at(binding, "subjects"), "has no subject", "Remove the binding.")
@@ -40,7 +40,7 @@ def _run(install: Install) -> Iterator[Finding]:
 
 CHECK = Check(
     id="binding-resolves",
-    title="every binding names a Role and ServiceAccounts that are rendered with it",
-    why="Anyone who creates the missing object gets the rights of the binding.",
+    title="every binding refers to a Role and ServiceAccounts that are rendered with it",
+    why="A user who creates the missing object gets the rights of the binding.",
     run=_run,
 )

@@ -1,4 +1,4 @@
-"""No pod runs as the ServiceAccount `default`, and no binding gives it anything."""
+"""No pod runs as the ServiceAccount `default`, and no binding grants rights to it."""
 
 from collections.abc import Iterator
 
@@ -23,18 +23,16 @@ def _run(install: Install) -> Iterator[Finding]:
             location = install.at(binding, f"subjects[{index}]")
             account = service_account(subject, binding)
             if account is not None and account[1] == "default":
-                what = f"gives {binding.body['roleRef']['name']} to the ServiceAccount `default` of {account[0]}"
+                what = f"grants {binding.body['roleRef']['name']} to the ServiceAccount `default` of {account[0]}"
                 yield CHECK.finding(location, what, "Bind an agent's own ServiceAccount.")
             elif subject.get("kind") == "Group" and str(subject.get("name")).startswith(_GROUPS_WITH_DEFAULT):
-                what = (
-                    f"gives {binding.body['roleRef']['name']} to the group {subject['name']}, which includes `default`"
-                )
+                what = f"grants {binding.body['roleRef']['name']} to the group {subject['name']}, which has `default`"
                 yield CHECK.finding(location, what, "Bind the ServiceAccount of each agent.")
 
 
 CHECK = Check(
     id="default-account",
-    title="nothing runs as or is granted to the ServiceAccount `default`",
+    title="no pod runs as the ServiceAccount `default`, and no binding grants rights to it",
     why="A pod without serviceAccountName runs as `default`. All such pods share the rights of `default`, and the "
     "audit log cannot tell them apart.",
     run=_run,

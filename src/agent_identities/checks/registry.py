@@ -1,4 +1,4 @@
-"""What a check is, and all of them: a module of this package with a CHECK is a check."""
+"""The type of a check, and the list of all checks: every module of this package with a CHECK."""
 
 import importlib
 import pkgutil
@@ -18,9 +18,9 @@ from agent_identities.report.model import Finding, Location, Rule, Severity
 
 @dataclass(frozen=True)
 class Install:
-    """What is judged: objects, the values' promise they are held to, and the risk catalogue.
+    """The input of checks: the rendered objects, the declaration of the values, and the risk catalogue.
 
-    ``release_bytes`` is the size of Helm's record of the release (``release_record``); 0 where there is no release.
+    ``release_bytes`` is the size of Helm's record of the release (``release_record``); 0 without a release.
     """
 
     objects: Objects
@@ -29,11 +29,11 @@ class Install:
     release_bytes: int = 0
 
     def at(self, obj: KubeObject, field: str = "") -> Location:
-        """Where a finding about an object of the install is; ``field`` is a path in the object."""
+        """The location of a finding about an object of the install; ``field`` is a path in the object."""
         return Location(obj.key, field, self._values_path(obj, field), obj.source)
 
     def _values_path(self, obj: KubeObject, field: str) -> str:
-        """The entry of the values that the chart made the object from, "" where its labels name none."""
+        """The entry of the values from which the chart rendered the object, "" if its labels name no entry."""
         if tier := obj.labels.get(TIER_LABEL):
             index = re.match(r"rules\[(\d+)\]", field)
             known = self.declaration.tiers.get(tier)
@@ -50,18 +50,18 @@ class Install:
 
     @cached_property
     def authorizer(self) -> Authorizer:
-        """Decides as an API server would that held these objects and no others."""
+        """An authorizer that decides like an API server with exactly these objects."""
         return Authorizer(self.policy)
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Rule):
-    """A question about an install. ``run`` yields what breaks the promise of ``title``."""
+    """A check of an install. ``run`` yields a finding for each object that breaks the rule in ``title``."""
 
     run: Callable[[Install], Iterator[Finding]]
 
     def finding(self, location: Location, what: str, *remediation: str, severity: Severity = Severity.ERROR) -> Finding:
-        """A finding of this check; the location is the subject of the sentence, ``what`` the rest."""
+        """A finding of this check. The location is the subject of the sentence, ``what`` is the predicate."""
         return Finding(self.id, severity, f"{location} {what}.", location, remediation=remediation)
 
 
@@ -74,7 +74,7 @@ def all_checks() -> tuple[Check, ...]:
 
 
 def run(install: Install, checks: Iterable[Check] | None = None) -> tuple[Finding, ...]:
-    """What the checks (all of them when None) find, errors first."""
+    """The findings of the checks (None: of all checks), errors first."""
     chosen = all_checks() if checks is None else checks
     findings = (finding for check in chosen for finding in check.run(install))
     return tuple(sorted(findings, key=lambda finding: (finding.severity, finding.rule, finding.message)))
@@ -86,10 +86,10 @@ def subjects(binding: KubeObject) -> Iterator[Mapping[str, Any]]:
 
 
 def service_account(subject: Mapping[str, Any], binding: KubeObject) -> ServiceAccount | None:
-    """The ServiceAccount that a subject means, in either spelling; None for other subjects.
+    """The ServiceAccount of a subject of kind ServiceAccount or User; None for other subjects.
 
-    A User named system:serviceaccount:NAMESPACE:NAME is that ServiceAccount; a ServiceAccount without a namespace is in
-    the binding's (pkg/registry/rbac/validation/rule.go).
+    A User named system:serviceaccount:NAMESPACE:NAME is that ServiceAccount. A ServiceAccount without a namespace is in
+    the namespace of the binding (pkg/registry/rbac/validation/rule.go).
     """
     if subject.get("kind") == "ServiceAccount":
         return ServiceAccount(subject.get("namespace") or binding.key.namespace, subject.get("name", ""))

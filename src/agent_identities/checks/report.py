@@ -1,4 +1,4 @@
-"""What the checks found."""
+"""The result of the checks, and its report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from agent_identities.report.model import Finding, Report, Result, Severity, man
 
 @dataclass(frozen=True, slots=True)
 class CheckResult(Result):
-    """An install, and what the checks found in it, errors first."""
+    """An install and the findings of the checks, errors first."""
 
     install: Install
     found: tuple[Finding, ...]
@@ -20,7 +20,7 @@ class CheckResult(Result):
         return not _errors(self.found)
 
     def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every finding is listed already
-        """A rule a check; JSON has "agents" and "objects" (counts) and "checks" (ids) beside the common keys."""
+        """A rule for each check. JSON has, in addition, "agents" and "objects" (numbers) and "checks" (ids)."""
         agents, objects, checks = len(self.install.declaration.agents), len(self.install.objects), all_checks()
         errors = _errors(self.found)
         counts = (many(agents, "agent"), many(objects, "object"), many(len(checks), "check"))

@@ -1,6 +1,6 @@
-"""No Role has a rule that the risk catalogue calls critical, unless its tier accepts that risk.
+"""No Role has a rule with a critical risk of the risk catalogue, unless its tier accepts that risk.
 
-Accepted risks, and risks that the catalogue calls high, are warnings.
+Accepted risks and high risks are warnings.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def _run(install: Install) -> Iterator[Finding]:
 
 
 def _reason(install: Install, role: Role, match: Match) -> str | None:
-    """Why the values ask for this risk in this role, or None."""
+    """The reason in the values for this risk of this role, or None."""
     declaration = install.declaration
     if reason := declaration.accepted.get(role.labels.get(TIER_LABEL, ""), {}).get(match.risk.id):
         return reason
@@ -46,13 +46,13 @@ def _reason(install: Install, role: Role, match: Match) -> str | None:
         for rule in grant.rules
     ]
     if match.risk.id.startswith("impersonate-") and not covers(acting, [match.rule]):
-        return "the proxy acts as agents with access: proxied"
+        return "the proxy impersonates agents with access: proxied"
     return None
 
 
 CHECK = Check(
     id="risk",
-    title="no rule that the risk catalogue calls critical, unless its tier accepts the risk",
-    why="One such rule is enough to become another identity, or to take over the namespace or the cluster.",
+    title="no rule has a critical risk of the risk catalogue, unless its tier accepts the risk",
+    why="One such rule is sufficient to act as another identity, or to take over the namespace or the cluster.",
     run=_run,
 )

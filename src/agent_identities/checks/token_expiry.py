@@ -1,4 +1,4 @@
-"""No agent gets a token that does not expire soon."""
+"""No agent gets a token that is valid for more than a day."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from agent_identities.report.model import Finding, Severity
 
 LONGEST_SECONDS = 86400
 EXTENDED_SECONDS = 3607
-"""The lifetime that the API server extends to a year (pkg/registry/core/serviceaccount/storage/token.go)."""
+"""The API server extends a token with this lifetime to a year (pkg/registry/core/serviceaccount/storage/token.go)."""
 
 
 def _run(install: Install) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Each declared agent has one ServiceAccount, and no two workloads share one."""
+"""Each declared agent has one ServiceAccount, and no two workloads share a ServiceAccount."""
 
 from collections.abc import Iterator
 
@@ -13,8 +13,8 @@ def _run(install: Install) -> Iterator[Finding]:
     accounts = {(obj.key.namespace, obj.key.name): obj for obj in install.objects.of_kind("ServiceAccount")}
     active = (install.declaration.proxy, *install.declaration.agents)
     declared = {(one.namespace, one.name) for one in active}
-    elsewhere = {(one.namespace, one.name) for one in active if not one.created}
-    for namespace, name in sorted(declared - elsewhere - accounts.keys()):
+    existing = {(one.namespace, one.name) for one in active if not one.created}
+    for namespace, name in sorted(declared - existing - accounts.keys()):
         yield CHECK.finding(
             Location(Key("", "ServiceAccount", namespace, name)),
             "is declared in the values but not rendered",
@@ -48,7 +48,7 @@ def _shared(install: Install) -> Iterator[Finding]:
 
 CHECK = Check(
     id="unique-identity",
-    title="each agent has one ServiceAccount of its own, and each workload an agent of its own",
+    title="each agent has its own ServiceAccount, and each workload has its own agent",
     why="Two workloads that share a ServiceAccount have the same rights: an attacker in one has both.",
     run=_run,
 )

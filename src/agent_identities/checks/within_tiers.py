@@ -1,4 +1,4 @@
-"""No identity holds more, and none less, than the tiers that the values give it."""
+"""Each identity has exactly the rights of its tiers."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,7 +12,7 @@ from agent_identities.report.model import Finding, Location
 
 
 def _run(install: Install) -> Iterator[Finding]:
-    beyond = lru_cache(covers)  # a thousand agents of one tier are one question
+    beyond = lru_cache(covers)  # the same answer for all agents of one tier
     for identity in install.declaration.identities:
         held: dict[str, list[PolicyRule]] = {}
         sources: dict[str, set[str]] = {}
@@ -45,7 +45,7 @@ def _finding(identity: Identity, namespace: str, what: str, remediation: str) ->
 
 CHECK = Check(
     id="within-tiers",
-    title="each identity holds the rules of its tiers, no more and no less",
-    why="This is least privilege, decided for every possible request with the API server's own rules.",
+    title="each identity has exactly the rules of its tiers",
+    why="This is least privilege, checked for every possible request with the rules of the API server.",
     run=_run,
 )

@@ -1,22 +1,30 @@
 """The agent-identities command."""
 
 import gc
-import sys
 from typing import Annotated
 
 import typer
 
 from agent_identities import __version__
-from agent_identities.cli import attack, check, down, quarantine, rightsize, status, toolchain, trace, up, verify
-from agent_identities.errors import AgentIdentitiesError
-
-_INTERRUPTED = 130
+from agent_identities.cli import (
+    attack,
+    check,
+    down,
+    process,
+    quarantine,
+    rightsize,
+    status,
+    toolchain,
+    trace,
+    up,
+    verify,
+)
 
 app = typer.Typer(
     name="agent-identities",
     help="One least-privilege, short-lived identity on Kubernetes for each AI agent, and proof of what each can do.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # plain text, as of kubectl and helm: rich takes longer to import than all the rest
     pretty_exceptions_enable=False,
 )
 
@@ -42,14 +50,6 @@ for _module in (check, verify, attack, trace, rightsize, quarantine, up, down, s
 
 
 def main() -> None:
-    """Runs the command. A user's mistake is one message on stderr and exit status 2, never a traceback."""
-    gc.set_threshold(50_000, 20, 100)  # thousands of objects are read and none of them is a cycle
-    try:
-        app()
-    except AgentIdentitiesError as error:
-        sys.stderr.write(f"agent-identities: {error}\n{''.join(getattr(error, '__notes__', ()))}")
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer's exit status after Ctrl-C, of which it says nothing
-            sys.stderr.write("agent-identities: interrupted\n")
-        raise
+    """Run the command, and exit as `process.run` says."""
+    gc.set_threshold(50_000, 20, 100)  # the command reads thousands of objects without reference cycles
+    process.run(app)

@@ -1,4 +1,4 @@
-"""agent-identities attack: send what an attacker with each agent's token would try, and report what stops it."""
+"""agent-identities attack: send the requests of an attacker with each agent's token, and report what refuses them."""
 
 import sys
 from typing import Annotated
@@ -11,7 +11,7 @@ from agent_identities.errors import AgentIdentitiesError
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(attack)
+    app.command(short_help="Attack with each agent's token; report what stopped it.")(attack)
 
 
 def attack(
@@ -32,21 +32,20 @@ def attack(
     yes_attack: Annotated[
         bool, typer.Option("--yes-attack", help="Send these requests to an existing cluster.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also list every single request.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list every request.")] = False,
     concurrency: options.Concurrency = 16,
 ) -> None:
-    """Send every request that an attacker with an agent's token would try, and report what stops each one.
+    """Send every request that an attacker with an agent's token would try, and report what refuses each request.
 
     The requests are real and use a real token of each agent: a list of known attacks, every right in the risk
     catalogue, the agent's rights in another namespace, and the tokens, pods, identities and secrets of its siblings.
-    Requests that the values declare may succeed. RBAC, or an admission policy that names itself, must refuse all
-    others. Nothing that exists is changed: requests that write are dry runs, the others name objects that do not exist.
-    Created for the run and removed after it: a pod that never starts for each agent without a pod, and a ServiceAccount
-    without rights.
+    Requests that the values declare may succeed. RBAC or an admission policy must refuse all others. No existing object
+    is changed: requests that write are dry runs, or name objects that do not exist. The run creates, and deletes
+    afterwards: a pod that never starts for each agent without a pod, and a ServiceAccount without rights.
 
-    Exit status: 0 everything was stopped. 1 an undeclared request succeeded or could not be sent, an agent has no
-    ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, or something was left behind.
-    2 could not run, or a positive control failed: the run is inconclusive.
+    Exit status: 0 all undeclared requests were refused. 1 an undeclared request succeeded or could not be sent, an
+    agent has no ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, or an object of
+    the run is left. 2 could not run, or a positive control failed: the run is inconclusive.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents
@@ -59,12 +58,12 @@ def attack(
     choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
     if choice.access and not yes_attack:
         raise AgentIdentitiesError(
-            f"attack: sends thousands of hostile requests, as each of the agents, to {choice}. They change nothing, "
-            "but they are in its audit log. To send them: --yes-attack. To attack a cluster that is created for this "
-            "run instead: --cluster embedded"
+            f"attack sends thousands of requests of an attacker, as each agent, to {choice}. The requests change "
+            "nothing, but they are in its audit log. To send them: --yes-attack. To attack a cluster that is created "
+            "for this run: --cluster embedded"
         )
     agents = Agents(tuple(values), {}, chart or bundled.chart_path(), release, namespace)
-    _ = agents.values, agents.catalogue  # refused before anything starts
+    _ = agents.values, agents.catalogue  # invalid files are errors before anything starts
     steps = Steps()
     with (
         cluster_with(agents, choice, kubernetes, steps) as found,

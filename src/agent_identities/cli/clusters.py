@@ -1,10 +1,11 @@
-"""The cluster that a command runs on, by name, and the release that is installed on one that is created for it."""
+"""The cluster of a command: print its name, and install the release on a cluster that is created for the command."""
 
 import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.report.characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def naming(choice: "Choice") -> "Iterator[None]":
-    """The first and the last line on stderr name the cluster, after an error, too."""
-    line = f"cluster: {choice}\n"
+    """Print the cluster in the first and in the last line on stderr, also after an error."""
+    line = visible(f"cluster: {choice}\n")
     _write(line)
     try:
         yield
@@ -35,7 +36,7 @@ def _write(line: str) -> None:
 
 @contextlib.contextmanager
 def cluster_with(agents: "Agents", choice: "Choice", kubernetes: str | None, steps: "Steps") -> "Iterator[Cluster]":
-    """The cluster to ask; one that is created for this run gets the release first, and is removed afterwards."""
+    """The cluster of a command. On a cluster that is created for the run, the release is installed first."""
     from agent_identities.cluster.command_lines import BINARIES
     from agent_identities.cluster.provide import provide as provide_cluster
     from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
@@ -43,7 +44,7 @@ def cluster_with(agents: "Agents", choice: "Choice", kubernetes: str | None, ste
     minor = kubernetes or DEFAULT_KUBERNETES
     with naming(choice), contextlib.ExitStack() as stack:
         if choice.kind == "embedded":
-            with steps.step("toolchain", spinner=False) as note:  # it shows its own progress where it has to build
+            with steps.step("toolchain", spinner=False) as note:  # a build shows its own progress
                 tools = provide(["helm", *BINARIES], kubernetes=minor)
                 note(", ".join(f"{tool.name} {tool.version}" for tool in tools.values()))
         with steps.step("connect" if choice.access else "start") as note:

@@ -1,4 +1,4 @@
-"""agent-identities down: end a control plane that `up` started."""
+"""agent-identities down: stop a control plane that `up` started."""
 
 import typer
 
@@ -8,11 +8,11 @@ from agent_identities.cluster import DEFAULT_NAME
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(down)
+    app.command(short_help="Stop the API server of `up` and remove its files.")(down)
 
 
 def down(name: Name = DEFAULT_NAME) -> None:
-    """End what `agent-identities up` started and remove all its files."""
+    """Stop the control plane that `agent-identities up` started, and delete its files."""
     from agent_identities.cluster import kept
 
-    typer.echo(f"{name}: ended" if kept.down(name) else f"{name}: not running")
+    typer.echo(f"{name}: stopped" if kept.down(name) else f"{name}: not running")

@@ -1,4 +1,4 @@
-"""The options that several commands have: each is written here once."""
+"""The options that several commands have."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,7 @@ from agent_identities.report import format_names
 
 
 class ClusterKind(StrEnum):
-    """What a command runs on."""
+    """The kind of cluster that a command uses."""
 
     EMBEDDED = "embedded"
     KIND = "kind"
@@ -18,7 +18,7 @@ class ClusterKind(StrEnum):
 
 
 def output_option(help_text: str, *more: str) -> typer.models.OptionInfo:
-    """--output: the formats of report/formats, and ``more`` where a command prints other texts, too."""
+    """--output: the formats of report/formats, and ``more`` formats of the command."""
     choices = (*format_names(), *more)
 
     def known(given: str) -> str:
@@ -41,7 +41,7 @@ ValuesFiles = Annotated[
 
 
 def _namespace(given: str) -> str:
-    """Refused while the options are read: before a kubeconfig or values are."""
+    """Validate an option while the command line is parsed, before the kubeconfig and the values are read."""
     from agent_identities.chart.arguments import check_namespace
 
     check_namespace(given)
@@ -60,7 +60,7 @@ Where = Annotated[
     typer.Option(
         "--cluster",
         help="kubeconfig: an existing cluster with the release installed. embedded, kind: a cluster that is created "
-        "for this run, and removed after it. Default: the cluster that kubectl would use, else embedded.",
+        "for this run and removed after it. Default: the cluster that kubectl would use, else embedded.",
         show_default=False,
     ),
 ]

@@ -12,12 +12,12 @@ from agent_identities.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(quarantine)
+    app.command(short_help="Remove an agent's rights, ServiceAccount and pods.")(quarantine)
 
 
 def quarantine(
     agent: Annotated[
-        str, typer.Argument(help="The agent's ServiceAccount, or an entry of the values: all of its instances.")
+        str, typer.Argument(help="Name of the agent's ServiceAccount, or of an entry of the values: all its instances.")
     ],
     values: Annotated[
         list[Path] | None,
@@ -41,11 +41,11 @@ def quarantine(
 ) -> None:
     """Remove an agent's rights, its ServiceAccount and its pods, and wait until the API server refuses the agent.
 
-    First every binding that names the agent, in any namespace; then its ServiceAccount, which ends its tokens within
-    about ten seconds; then its Deployment and pods. Its siblings are not changed. Exit status: 0 nothing of the agent
-    is left, 1 something is left, 2 could not run.
+    The command first removes every binding that names the agent, in any namespace; then its ServiceAccount, so that its
+    tokens become invalid within about ten seconds; then its Deployment and pods. Its siblings are not changed. Exit
+    status: 0 nothing of the agent is left, 1 something is left, 2 could not run.
     """
-    started = time.monotonic() - time.process_time()  # counts from when Python began to start
+    started = time.monotonic() - time.process_time()  # the start of the Python process
     from rich.console import Console
 
     from agent_identities.agents import Agents
@@ -57,9 +57,9 @@ def quarantine(
 
     agents = Agents(tuple(values), namespace=namespace) if values else None
     if agents is not None:
-        _ = agents.values  # refused before anything is removed
+        _ = agents.values  # invalid files are errors before anything is removed
     choice = choose("kubeconfig", kubeconfig=kubeconfig, context=context)
-    with naming(choice), Console(stderr=True).status("looking") as status, provide(choice) as cluster:
+    with naming(choice), Console(stderr=True).status("searching") as status, provide(choice) as cluster:
         result = run(
             agent,
             cluster,

@@ -12,7 +12,7 @@ _SNIPPET, _VALUES = "snippet", "values"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(rightsize)
+    app.command(short_help="Propose the smallest tiers that cover an audit log.")(rightsize)
 
 
 def rightsize(
@@ -77,6 +77,6 @@ def rightsize(
         write(result.report(), output, sys.stdout)
     if output in (_SNIPPET, _VALUES):
         for problem in result.problems:
-            sys.stderr.write(f"agent-identities: {problem.place} {problem.what}: not counted\n")
+            sys.stderr.write(f"agent-identities: {problem.location} {problem.reason}: not counted\n")
     elif not result.ok:
         raise typer.Exit(1)

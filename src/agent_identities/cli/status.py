@@ -1,4 +1,4 @@
-"""agent-identities status: whether a control plane that `up` started is running, and where."""
+"""agent-identities status: print the state and the address of a control plane that `up` started."""
 
 import shlex
 
@@ -10,11 +10,11 @@ from agent_identities.cluster import DEFAULT_NAME
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(status)
+    app.command(short_help="Print whether the API server of `up` is up.")(status)
 
 
 def status(name: Name = DEFAULT_NAME) -> None:
-    """Print whether the control plane is up, where and since when, or why it died. Exit status: 0 up, else 1."""
+    """Print the state of the control plane: its address and start time, or why it died. Exit status: 0 up, else 1."""
     from agent_identities.cluster import kept
 
     found = kept.status(name)

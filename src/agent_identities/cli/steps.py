@@ -1,15 +1,17 @@
-"""What a command is doing, shown on stderr."""
+"""The progress of a command, on stderr."""
 
 import contextlib
 import time
 from typing import TYPE_CHECKING
+
+from agent_identities.report.characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 class Steps:
-    """What is being done, on stderr: a spinner or a bar meanwhile, then a line with its seconds."""
+    """The steps of a command, on stderr: a spinner or a bar during a step, then a line with its duration."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -18,7 +20,7 @@ class Steps:
 
     @contextlib.contextmanager
     def step(self, title: str, *, spinner: bool = True) -> "Iterator[Callable[[str], None]]":
-        """A step; what it gave is told to the function that the block gets."""
+        """A step. The block passes the result of the step, as text, to the function that it gets."""
         given = [""]
         started = time.monotonic()
         with self._console.status(title) if spinner else contextlib.nullcontext():
@@ -27,7 +29,7 @@ class Steps:
 
     @contextlib.contextmanager
     def progress(self, title: str) -> "Iterator[Callable[[int, int], None]]":
-        """A step of many questions; the block tells how many of how many are answered."""
+        """A step with many requests. The block passes (answers, requests) to the function that it gets."""
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -55,12 +57,13 @@ class Steps:
     def _done(self, title: str, given: str, started: float) -> None:
         from rich.text import Text
 
-        self._console.print(Text(f"{title}: {given} ({time.monotonic() - started:.1f} s)", style="dim"), soft_wrap=True)
+        line = visible(f"{title}: {given} ({time.monotonic() - started:.1f} s)")
+        self._console.print(Text(line, style="dim"), soft_wrap=True)
 
 
 @contextlib.contextmanager
 def reading() -> "Iterator[Callable[[str, int], None]]":
-    """A spinner while logs are read; the block reports the log and how many lines of it are read."""
+    """A spinner while logs are read. The block passes (log, lines read) to the function that it gets."""
     from rich.console import Console
 
     with Console(stderr=True, highlight=False).status("reading") as status:

@@ -1,20 +1,14 @@
-"""`agent-identities toolchain`: have the binaries that the proofs run on, and see where they are."""
+"""`agent-identities toolchain`: provide the binaries that commands and tests use, and print their paths."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_identities.toolchain import (
-    DEFAULT_KUBERNETES,
-    NAMES,
-    Found,
-    component,
-    download_wanted,
-    link,
-    look,
-    provide,
-)
+from agent_identities.toolchain import DEFAULT_KUBERNETES, NAMES, component
+
+if TYPE_CHECKING:
+    from agent_identities.toolchain import Found
 
 
 def toolchain(
@@ -25,20 +19,22 @@ def toolchain(
     *,
     links: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also make links in this folder, to put it on PATH.", file_okay=False),
+        typer.Option(metavar="DIR", help="Also create links in this directory, for PATH.", file_okay=False),
     ] = None,
     only_list: Annotated[
-        bool, typer.Option("--list", help="Only show what would be used and from where; build nothing.")
+        bool, typer.Option("--list", help="Only list the binaries and their origins; build nothing.")
     ] = False,
 ) -> None:
-    """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build what is not there.
+    """Provide helm (4 and 3), helm-docs, the Kubernetes control plane, etcd and kubeconform; build missing binaries.
 
-    Each is looked for in TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then built into your cache (about 8 minutes
-    for all of them on 2 cores). DOWNLOAD=1 takes the official releases instead of building. The row `helm` is what
-    check, verify and attack run: Helm 4, or Helm 3.18 or newer, whichever is found first.
+    The command searches TEST_ASSET_<NAME>, KUBEBUILDER_ASSETS and PATH, then builds into your cache (about 8 minutes
+    for all binaries on 2 cores). With DOWNLOAD=1, it downloads the official releases instead. The row `helm` is the
+    binary of check, verify and attack: the first Helm 4, or Helm 3.18 or newer, in the search order.
     """
+    from agent_identities.toolchain import link, provide, resolve
+
     if only_list:
-        _print([_planned(look(name, kubernetes), kubernetes) for name in NAMES])
+        _print([_planned(resolve(name, kubernetes), kubernetes) for name in NAMES])
         return
     tools = provide(NAMES, kubernetes=kubernetes)
     _print([(tool.name, tool.version, tool.origin, str(tool.path)) for tool in tools.values()])
@@ -48,11 +44,13 @@ def toolchain(
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("toolchain")(toolchain)
+    app.command("toolchain", short_help="Provide the binaries: helm, etcd, kube-apiserver.")(toolchain)
 
 
-def _planned(found: Found, kubernetes: str) -> tuple[str, str, str, str]:
-    reasons = "".join(f"\nnot {reason}" for reason in found.passed_over)
+def _planned(found: "Found", kubernetes: str) -> tuple[str, str, str, str]:
+    from agent_identities.toolchain import download_wanted
+
+    reasons = "".join(f"\nnot {reason}" for reason in found.skipped)
     if found.tool:
         return found.tool.name, found.tool.version, found.tool.origin, f"{found.tool.path}{reasons}"
     coming = "to be downloaded" if download_wanted() else "to be built"
@@ -71,5 +69,5 @@ def _print(rows: list[tuple[str, str, str, str]]) -> None:
         return
     table = Table("name", "version", "origin", Column("path", overflow="fold"), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(Text, row))  # a path is no markup
+        table.add_row(*map(Text, row))  # a path is not markup
     console.print(table)

@@ -34,9 +34,9 @@ def trace(
 ) -> None:
     """Attribute every request in an audit log to one agent.
 
-    The report says what each agent did, with which credential (joined to the event that issued it), under which
-    binding, as itself or through the proxy. Exit status: 0 every request belongs to one agent, 1 some requests do not,
-    or no agent sent any, or lines could not be read, 2 could not run.
+    The report has, for each agent: its requests, the credentials (with the event that issued each), the bindings that
+    allowed the requests, and whether the agent sent them itself or through the proxy. Exit status: 0 every request
+    belongs to one agent; 1 some requests do not, no agent sent a request, or lines could not be read; 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

@@ -1,4 +1,4 @@
-"""agent-identities up: a control plane that stays between commands."""
+"""agent-identities up: start a control plane that keeps running after the command."""
 
 import shlex
 from typing import Annotated
@@ -8,23 +8,23 @@ import typer
 from agent_identities.cluster import DEFAULT_NAME
 from agent_identities.toolchain import DEFAULT_KUBERNETES
 
-Name = Annotated[str, typer.Option(metavar="NAME", help="Name of the control plane. Several can be up side by side.")]
+Name = Annotated[str, typer.Option(metavar="NAME", help="Name of the control plane. Several can run at the same time.")]
 
 
 def up(
     name: Name = DEFAULT_NAME,
     *,
     kubernetes: Annotated[
-        str | None, typer.Option(metavar="MINOR", help=f"Kubernetes minor, {DEFAULT_KUBERNETES} unless given.")
+        str | None, typer.Option(metavar="MINOR", help=f"Kubernetes minor. Default: {DEFAULT_KUBERNETES}.")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the API server on 127.0.0.1; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port of the API server on 127.0.0.1; 0 selects a free port.")
     ] = 0,
 ) -> None:
-    """Start a real Kubernetes API server on this machine, without containers, and print how to use it.
+    """Start a Kubernetes API server on this machine, without containers, and print the command to use it.
 
-    It runs until `agent-identities down`. When it is up already, nothing changes.
-    For the shell: eval "$(agent-identities up)"
+    The API server runs until `agent-identities down`. If it is already up, nothing changes. For the shell:
+    eval "$(agent-identities up)"
     """
     from agent_identities.cluster import kept  # slow to import: certificates
 
@@ -35,4 +35,4 @@ def up(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(up)
+    app.command(short_help="Start a Kubernetes API server on this machine.")(up)

@@ -10,7 +10,7 @@ from agent_identities.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(verify)
+    app.command(short_help="Compare what an API server allows with your values.")(verify)
 
 
 def verify(
@@ -24,15 +24,15 @@ def verify(
     chart: options.Chart = None,
     output: options.Output = "text",
     *,
-    every: Annotated[bool, typer.Option("--all", help="Also list every single answer.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list every answer.")] = False,
     concurrency: options.Concurrency = 16,
 ) -> None:
     """Ask the API server what each agent may do, and compare every answer with your values.
 
-    For each ServiceAccount, the API server is asked about every permission that a tier mentions, in the agent's own
-    namespace and in another one, and about a fixed list of dangerous permissions. An existing cluster is only asked:
-    nothing is written. Exit status: 0 as declared, 1 the cluster differs from the values (a
-    ServiceAccount with the label of an agent that they do not declare, too), 2 could not run.
+    For each ServiceAccount, the command sends SubjectAccessReviews for every permission that a tier mentions, in the
+    agent's own namespace and in another namespace, and for a fixed list of dangerous permissions. It writes nothing to
+    an existing cluster. Exit status: 0 as declared; 1 the cluster differs from the values, or a ServiceAccount with the
+    label of an agent is not declared; 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents
@@ -44,7 +44,7 @@ def verify(
 
     choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
     agents = Agents(tuple(values), {}, chart or bundled.chart_path(), release, namespace)
-    _ = agents.values  # refused before anything starts
+    _ = agents.values  # invalid files are errors before anything starts
     steps = Steps()
     with (
         cluster_with(agents, choice, kubernetes, steps) as found,

@@ -1,4 +1,4 @@
-"""Writes a kubeconfig that needs no other file: CA, client certificate and key are inside."""
+"""Writes a self-contained kubeconfig file: it embeds the CA certificate, the client certificate and the client key."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ CONTEXT = "agent-identities"
 
 
 def write_kubeconfig(path: Path, *, server: str, ca: Path, client: KeyPair, user: str) -> Path:
-    """Write it for one server and one user, readable by its owner only; the context's name is `CONTEXT`.
+    """Write a kubeconfig file for one server and one user, with file mode 0600. The name of its context is `CONTEXT`.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""Which cluster a command works on: one rule for all commands. docs/clusters.md has it for users."""
+"""The choice of the cluster of a command. The rule is the same for all commands: see docs/clusters.md."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ Kind = Literal["embedded", "kind", "kubeconfig"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A cluster that exists, reached by ``access``, or a throw-away one of this kind."""
+    """An existing cluster with ``access``, or a throw-away cluster of this kind."""
 
     kind: Kind
     access: Access | None = None
@@ -31,17 +31,18 @@ def choose(
     context: str | None = None,
     throw_away: bool = False,
 ) -> Choice:
-    """The cluster of a command. Nothing is asked yet.
+    """Choose the cluster of a command, without a request to it.
 
-    ``kind`` embedded or kind: a throw-away cluster, always. Else the kubeconfig or context that is named, else what
-    kubectl would use: KUBECONFIG, ~/.kube/config, the ServiceAccount of the pod. Where there is none of them: the
-    embedded control plane with ``throw_away``, unless ``kind`` is kubeconfig. Raises ClusterError.
+    With ``kind`` embedded or kind, the cluster is a throw-away cluster. Otherwise, it is the cluster of ``kubeconfig``
+    or ``context``, or else the cluster that kubectl uses: KUBECONFIG, ~/.kube/config, the ServiceAccount of the pod. If
+    there is no such cluster, it is the embedded control plane with ``throw_away``, unless ``kind`` is kubeconfig.
+    Raises ClusterError.
     """
     if kind in ("embedded", "kind"):
         if kubeconfig is not None or context is not None:
             raise ClusterError(
-                f"--cluster {kind}: makes a cluster for this run. Leave --kubeconfig and --context out, or use "
-                "--cluster kubeconfig for that cluster."
+                f"--cluster {kind}: creates a cluster for this run. Omit --kubeconfig and --context, or use --cluster "
+                "kubeconfig for an existing cluster."
             )
         return Choice(kind)
     if kubeconfig is None and context is None and kind is None and throw_away:

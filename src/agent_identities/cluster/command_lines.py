@@ -12,7 +12,7 @@ from agent_identities.cluster.process import Command
 from agent_identities.cluster.readiness import Check, Client
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager")
-# Kubernetes' own: the aggregated roles are filled, and a pod in `default` could be admitted
+# Objects that Kubernetes itself creates. With them, the aggregated roles have rules and a pod in `default` is admitted.
 _DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 _ROOT_CA = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt"
 _VIEW = "/apis/rbac.authorization.k8s.io/v1/clusterroles/view"
@@ -20,7 +20,7 @@ _VIEW = "/apis/rbac.authorization.k8s.io/v1/clusterroles/view"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One for each server, all on loopback."""
+    """The port of each server, on the loopback interface."""
 
     etcd: int
     apiserver: int
@@ -29,7 +29,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of one control plane stands."""
+    """The paths of the files of one control plane."""
 
     directory: Path
 
@@ -40,47 +40,47 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        """What etcd stores."""
+        """The data directory of etcd."""
         return self.directory / "etcd"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The kubeconfig file of the administrator."""
         return self.directory / "kubeconfig"
 
     @property
     def controller_manager_kubeconfig(self) -> Path:
-        """The controller manager's."""
+        """The kubeconfig file of the controller manager."""
         return self.directory / "controller-manager.kubeconfig"
 
     @property
     def audit_policy(self) -> Path:
-        """What the API server writes to the audit log."""
+        """The audit policy of the API server."""
         return self.directory / "audit-policy.yaml"
 
     @property
     def audit_log(self) -> Path:
-        """One audit event a line, JSON."""
+        """The audit log: one audit event per line, in JSON."""
         return self.directory / "audit.log"
 
     def log(self, process: str) -> Path:
-        """Standard output and standard error of a process."""
+        """The standard output and standard error of a process."""
         return self.directory / f"{process}.log"
 
 
 def service_ip(service_cidr: str) -> str:
-    """The address of the Service `kubernetes`: the first of the range. Raises ValueError for a range that is none."""
+    """The address of the Service `kubernetes`: the first of the range. Raises ValueError if the range is not valid."""
     return str(ipaddress.ip_network(service_cidr)[1])
 
 
 def client(ca: KeyPair, pair: KeyPair) -> Client:
-    """Who asks, for a readiness check."""
+    """The TLS client of a readiness check."""
     return Client(ca=str(ca.certificate), certificate=str(pair.certificate), key=str(pair.key))
 
 
 def _etcd(binary: Path, layout: Layout, pki: Pki, ports: Ports) -> Command:
     url = f"https://{LOOPBACK}:{ports.etcd}"
-    # the only member of its cluster has no peer: any port, closed to everyone without a certificate
+    # The cluster has one member and so no peers: any free port will do. The port requires a client certificate.
     peer = f"https://{LOOPBACK}:0"
     return Command(
         name="etcd",
@@ -101,7 +101,7 @@ def _etcd(binary: Path, layout: Layout, pki: Pki, ports: Ports) -> Command:
             f"--peer-key-file={pki.etcd.key}",
             f"--peer-trusted-ca-file={pki.etcd_ca.certificate}",
             "--peer-client-cert-auth=true",
-            "--unsafe-no-fsync=true",  # nothing here outlives the machine's next start
+            "--unsafe-no-fsync=true",  # the data is not used after a reboot
             "--log-level=warn",
         ),
         log=str(layout.log("etcd")),
@@ -122,7 +122,7 @@ def _apiserver(
             f"--etcd-certfile={pki.etcd_client.certificate}",
             f"--etcd-keyfile={pki.etcd_client.key}",
             f"--bind-address={LOOPBACK}",
-            f"--advertise-address={LOOPBACK}",  # without a default route it finds no other (controller-runtime#669)
+            f"--advertise-address={LOOPBACK}",  # required without a default route (controller-runtime#669)
             f"--secure-port={ports.apiserver}",
             "--endpoint-reconciler-type=none",
             f"--service-cluster-ip-range={service_cidr}",
@@ -140,7 +140,7 @@ def _apiserver(
             f"--service-account-signing-key-file={pki.service_account_key}",
             f"--audit-policy-file={layout.audit_policy}",
             f"--audit-log-path={layout.audit_log}",
-            "--audit-log-maxsize=1024",  # MB: whoever follows the log meets no rotation in an ordinary run
+            "--audit-log-maxsize=1024",  # MB: the log of an ordinary run is not rotated while tests follow it
             "--audit-log-maxbackup=1",
             *arguments,
         ),
@@ -176,7 +176,7 @@ def _controller_manager(
             f"--service-cluster-ip-range={service_cidr}",
             "--use-service-account-credentials=true",
             "--leader-elect=false",
-            "--kube-api-qps=1000",  # at the default 20, its dozens of controllers queue for 4 s at the start
+            "--kube-api-qps=1000",  # at the default of 20, the controllers queue for 4 s at startup
             "--kube-api-burst=2000",
             *arguments,
         ),
@@ -201,7 +201,7 @@ def commands(
     apiserver_arguments: tuple[str, ...] = (),
     controller_manager_arguments: tuple[str, ...] = (),
 ) -> tuple[Command, ...]:
-    """What to start, in order. Further arguments come last and so win over those given here."""
+    """The commands, in start order. The extra arguments come last and so override the arguments in this module."""
     return (
         _etcd(binaries["etcd"], layout, pki, ports),
         _apiserver(binaries["kube-apiserver"], layout, pki, ports, service_cidr, apiserver_arguments),
@@ -212,7 +212,7 @@ def commands(
 
 
 def write_kubeconfigs(layout: Layout, pki: Pki, ports: Ports) -> None:
-    """Write the administrator's and the controller manager's. Raises OSError."""
+    """Write the kubeconfig files of the administrator and the controller manager. Raises OSError."""
     server = f"https://{LOOPBACK}:{ports.apiserver}"
     write_kubeconfig(layout.kubeconfig, server=server, ca=pki.ca.certificate, client=pki.admin, user="admin")
     write_kubeconfig(

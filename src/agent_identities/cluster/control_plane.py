@@ -1,6 +1,6 @@
 """etcd, kube-apiserver and kube-controller-manager as plain processes on loopback: a real API server in seconds.
 
-Linux only. Everything of one control plane stands in one folder; any number of them run side by side.
+Linux only. All files of a control plane are in one folder. Any number of control planes can run at the same time.
 """
 
 from pathlib import Path
@@ -24,10 +24,10 @@ _GONE_SECONDS = 15.0
 
 
 class ControlPlane:
-    """A running control plane; as a context manager it ends with the block."""
+    """A running control plane. As a context manager, it stops at the end of the block."""
 
     def __init__(self, directory: Path, ready: Ready) -> None:
-        """Use `start` or `attach`."""
+        """Use `start` or `attach` instead."""
         self._layout = Layout(directory)
         self._ready = ready
 
@@ -41,17 +41,18 @@ class ControlPlane:
         kept: bool = False,
         remove_directory: bool = False,
     ) -> Self:
-        """Start one in this folder and come back when it is ready.
+        """Start a control plane in this folder and return when it is ready.
 
-        It ends by itself as soon as the owner is gone (by default this process), whatever ended the owner; `kept`: it
-        has none and stays until `stop`. Keys and data go with the processes, logs stay; `remove_directory`: the
-        whole folder goes. Raises ClusterError; then nothing runs, and no key or data is left.
+        The control plane stops when its owner process ends, for any reason. The default owner is this process. With
+        `kept`, the control plane has no owner and runs until `stop`. Keys and data are deleted when the processes
+        end, and logs are kept. With `remove_directory`, the whole folder is deleted. Raises ClusterError: then no
+        process runs, and keys and data are deleted.
         """
         require_linux("the embedded control plane")
         config = config or ControlPlaneConfig()
         if _running(directory) is not None:
             raise ClusterError(
-                f"{directory}: a control plane runs in this folder already. Stop it, or choose another one"
+                f"{directory}: a control plane is already running in this folder. Stop it, or choose another folder"
             )
         if config.port:
             require_free(config.port)
@@ -69,7 +70,7 @@ class ControlPlane:
 
     @classmethod
     def attach(cls, directory: Path) -> Self | None:
-        """The control plane that runs in this folder; None where none does."""
+        """The control plane that runs in this folder, or None."""
         ready = _running(directory)
         return None if ready is None else cls(directory.resolve(), ready)
 
@@ -83,92 +84,94 @@ class ControlPlane:
 
     @property
     def directory(self) -> Path:
-        """Where its files and logs are."""
+        """The folder of its files and logs."""
         return self._layout.directory
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's, with everything inside; the context's name is agent-identities."""
+        """The self-contained kubeconfig file of the administrator. The name of its context is agent-identities."""
         return self._layout.kubeconfig
 
     @property
     def audit_log(self) -> Path:
-        """One audit event a line, JSON; complete as soon as a request has been answered."""
+        """The audit log: one audit event per line, in JSON. An event is written before its request is answered."""
         return self._layout.audit_log
 
     @property
     def ca(self) -> Path:
-        """The certificate of the authority that signed the API server's."""
+        """The certificate of the authority that signed the API server's certificate."""
         return self._layout.pki / "ca.crt"
 
     @property
     def url(self) -> str:
-        """Where the API server listens."""
+        """The URL of the API server."""
         return self._ready.url
 
     @property
     def kubernetes_version(self) -> str:
-        """As the server says it: v1.36.4."""
+        """The version that the server reports, such as v1.36.4."""
         return self._ready.version
 
     @property
     def since(self) -> str:
-        """When it became ready: ISO 8601, UTC."""
+        """The time at which the control plane became ready: ISO 8601, UTC."""
         return self._ready.since
 
     @property
     def supervisor_pid(self) -> int:
-        """The process to send SIGTERM to: it ends all others."""
+        """The pid of the supervisor. SIGTERM to the supervisor stops all processes."""
         return self._ready.supervisor.pid
 
     @property
     def pids(self) -> dict[str, int]:
-        """The pid of each process, by its name."""
+        """The pid of each process, by process name."""
         return {name: process.pid for name, process in self._ready.processes.items()}
 
     def check(self) -> None:
-        """Raise ClusterError when it does not run any more: which process ended, how, and the end of its log."""
+        """Raise ClusterError if the control plane has stopped, with the process that ended and the end of its log."""
         if not self._ready.supervisor.alive():
             raise ClusterError(death(self.directory) or f"{self.directory}: the control plane has been stopped")
 
     def kill(self, *names: str) -> None:
-        """End these processes by SIGKILL; they are gone on return. Of a restartable control plane the others run on.
+        """Send SIGKILL to these processes and wait until they have ended.
 
-        Raises ClusterError for a name that is none of `pids`.
+        The other processes of a restartable control plane keep running. Raises ClusterError if a name is not in `pids`.
         """
         processes = self._ready.processes
         if unknown := [name for name in names if name not in processes]:
-            raise ClusterError(f"{unknown[0]}: no process of the control plane; it has {', '.join(processes)}")
+            raise ClusterError(
+                f"{unknown[0]}: not a process of the control plane. Its processes are {', '.join(processes)}"
+            )
         for name in names:
             processes[name].signal(SIGKILL)
         for name in names:
             processes[name].wait(_GONE_SECONDS)
 
     def restart(self) -> None:
-        """Start what was killed again, on the same ports and with the same data; all is ready on return.
+        """Restart the killed processes, on the same ports and with the same data, and wait until they are ready.
 
-        Raises ClusterError when it is not restartable, or does not become ready; then nothing of it runs any more.
+        Raises ClusterError if the control plane is not restartable or does not become ready: then no process runs.
         """
         self.check()
         self._ready = start_again(self.directory, self._ready, READY_SECONDS)
 
     def stop(self) -> None:
-        """End it; every process is gone on return. Does nothing when it has ended already."""
+        """Stop the control plane and wait until every process has ended. Does nothing if it has already stopped."""
         end(self._ready.supervisor)
 
 
 def death(directory: Path) -> str:
-    """How the control plane of this folder ended though nobody had asked for it; empty when it did not."""
+    """How the control plane of this folder ended unexpectedly; empty if it did not."""
     if (failure := Failure.read(directory)) is not None:
         return f"{directory}: the control plane ended at {failure.at}: {failure}"
     ready = Ready.read(directory)
     if ready is None or ready.supervisor.alive():
         return ""
     log = tail(directory / SUPERVISOR_LOG)
-    last_words = f" The end of its log:\n{log}" if log else ""
+    log_end = f" The end of its log:\n{log}" if log else ""
     return (
-        f"{directory}: the control plane that was ready at {ready.since} is gone: its supervisor (pid "
-        f"{ready.supervisor.pid}) was killed, or the machine was started again.{last_words}"
+        f"{directory}: the control plane that was ready at {ready.since} has stopped: its supervisor (pid "
+        f"{ready.supervisor.pid}) was killed, or the machine was restarted.{log_end}"
     )
 
 
@@ -183,4 +186,4 @@ def _owner(pid: int | None) -> ProcessId:
     try:
         return ProcessId.of(pid)
     except ProcessLookupError as error:
-        raise ClusterError(f"process {pid}, which was to own the control plane, does not run") from error
+        raise ClusterError(f"process {pid}, the owner of the control plane, is not running") from error

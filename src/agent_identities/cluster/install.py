@@ -1,4 +1,4 @@
-"""Installs a release on a cluster that was made for the run, with real Helm."""
+"""Installs a release with Helm on a cluster that was created for the run."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def install(cluster: "Cluster", agents: "Agents") -> None:
-    """Create what the values take for granted, then run `helm install`. Raises HelmError, ApiError, ToolchainError."""
+    """Create the prerequisites of the values, then run `helm install`. Raises HelmError, ApiError, ToolchainError."""
     create_prerequisites(cluster, agents.declared_for(cluster.version))
     tool = provide(["helm"])["helm"]
     helm = Helm(tool.path, tool.version)
@@ -22,15 +22,15 @@ def install(cluster: "Cluster", agents: "Agents") -> None:
 
 
 def create_prerequisites(cluster: "Cluster", declaration: "Declaration") -> None:
-    """Create the namespaces and the ServiceAccounts that the values name and the chart does not create."""
-    borrowed = [agent for agent in declaration.agents if not agent.created]
-    granted = {grant.namespace for one in declaration.agents for grant in one.grants}
+    """Create the namespaces and ServiceAccounts that the values refer to and the chart does not create."""
+    existing_accounts = [agent for agent in declaration.agents if not agent.created]
+    granted = {grant.namespace for agent in declaration.agents for grant in agent.grants}
     with Api(cluster.access) as api:
         existing = {item["metadata"]["name"] for item in api.list_all("/api/v1/namespaces")}
         for name in sorted(granted - existing - {"", declaration.namespace}):
             api.post("/api/v1/namespaces", {"metadata": {"name": name}})
-        if borrowed and declaration.namespace not in existing:
+        if existing_accounts and declaration.namespace not in existing:
             api.post("/api/v1/namespaces", {"metadata": {"name": declaration.namespace}})
-        for one in borrowed:
-            path = f"/api/v1/namespaces/{one.namespace}/serviceaccounts"
-            api.post(path, {"metadata": {"name": one.name}})
+        for agent in existing_accounts:
+            path = f"/api/v1/namespaces/{agent.namespace}/serviceaccounts"
+            api.post(path, {"metadata": {"name": agent.name}})

@@ -1,4 +1,4 @@
-"""The control planes that a user keeps between commands: up, down, status. Each has a name and a folder of its own."""
+"""Control planes that keep running between commands: up, down, status. Each has its own name and its own folder."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ _LOCK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What became of a kept control plane; `reason` says why it does not serve. `since` is ISO 8601, UTC."""
+    """The state of a kept control plane. `reason` is why it does not serve. `since` is ISO 8601, UTC."""
 
     name: str
     state: Literal["up", "down", "died"]
@@ -40,10 +40,11 @@ class Status:
 
 
 def up(name: str = DEFAULT_NAME, *, kubernetes: str | None = None, port: int = 0) -> ControlPlane:
-    """The kept control plane of this name, started unless it runs already; it runs on until `down`.
+    """Start the kept control plane of this name, or return the running one. It runs until `down`.
 
-    `kubernetes` (a minor) and `port` are what the user insists on; None and 0 take what runs, or the default. What a
-    dead one of that name left is cleared away. Raises ClusterError, then nothing of it is left.
+    `kubernetes` is the required minor version and `port` the required port. None and 0 accept those of a running
+    control plane, and are otherwise the defaults. The files of a stopped control plane of that name are deleted.
+    Raises ClusterError: then no process runs and no file is left.
     """
     directory = _directory(name)
     with _lock(directory):
@@ -61,7 +62,7 @@ def up(name: str = DEFAULT_NAME, *, kubernetes: str | None = None, port: int = 0
 
 
 def down(name: str = DEFAULT_NAME) -> bool:
-    """End the kept control plane of this name and remove all it left; False when there was nothing.
+    """Stop the kept control plane of this name and delete its files. Returns whether it was running.
 
     Raises ClusterError.
     """
@@ -77,7 +78,7 @@ def down(name: str = DEFAULT_NAME) -> bool:
 
 
 def status(name: str = DEFAULT_NAME) -> Status:
-    """Whether the kept control plane of this name runs, and if not, what ended it. Raises ClusterError."""
+    """Whether the kept control plane of this name runs, and if not, why it ended. Raises ClusterError."""
     directory = _directory(name)
     running = ControlPlane.attach(directory)
     if running is None:
@@ -98,16 +99,19 @@ def status(name: str = DEFAULT_NAME) -> Status:
 def _directory(name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise ClusterError(
-            f"--name {name!r}: a cluster's name has 1 to 40 small letters, digits and dashes, and a letter or digit at "
-            "both ends"
+            f"--name {name!r}: not a valid cluster name. A cluster name has 1 to 40 lowercase letters, digits and "
+            "dashes, and starts and ends with a letter or digit"
         )
     chosen = os.environ.get(STATE_VARIABLE)
-    state = Path(chosen).expanduser().absolute() if chosen else user_state_path("agent-identities", appauthor=False)
+    try:
+        state = Path(chosen).expanduser().absolute() if chosen else user_state_path("agent-identities", appauthor=False)
+    except RuntimeError:
+        raise ClusterError(f"HOME is not set. Set it, or set {STATE_VARIABLE} to an absolute path.") from None
     return state / "clusters" / name
 
 
 def _require(name: str, running: ControlPlane, kubernetes: str | None, port: int) -> None:
-    """Raise ClusterError when the running one is not what the user insists on."""
+    """Raise ClusterError if the running control plane has another port or Kubernetes version than required."""
     runs_on = running.url.rpartition(":")[2]
     if port and str(port) != runs_on:
         differs = f"on port {runs_on}, not {port}"
@@ -116,8 +120,8 @@ def _require(name: str, running: ControlPlane, kubernetes: str | None, port: int
     else:
         return
     raise ClusterError(
-        f"cluster {name} is up {differs}. End it first (agent-identities down --name {name}), "
-        "or give the new one another --name"
+        f"cluster {name} is up {differs}. Stop it first (agent-identities down --name {name}), "
+        "or use another --name for the new cluster"
     )
 
 
@@ -127,21 +131,21 @@ def _unready(running: ControlPlane) -> str:
     try:
         admin.get(f"{running.url}/readyz")
     except OSError as error:
-        return f"the API server is not ready now: {running.url}/readyz: {error}. See {running.directory}"
+        return f"the API server is not ready: {running.url}/readyz: {error}. See the logs in {running.directory}"
     return ""
 
 
 @contextlib.contextmanager
 def _lock(directory: Path) -> Iterator[None]:
-    """Nobody else starts or ends the cluster of this folder meanwhile."""
+    """Hold the lock of this folder, so that no other process starts or stops its cluster."""
     try:
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(directory.with_name(f".{directory.name}.lock"), timeout=_LOCK_SECONDS, mode=0o600):
             yield
     except Timeout as error:
         raise ClusterError(
-            f"cluster {directory.name}: another agent-identities up or down is at work on it ({error.lock_file}). "
-            "Wait until it is done, or use another --name"
+            f"cluster {directory.name}: another agent-identities up or down is running ({error.lock_file}). "
+            "Wait until it has finished, or use another --name"
         ) from error
     except OSError as error:
         raise _unusable(error, directory) from error
@@ -149,6 +153,6 @@ def _lock(directory: Path) -> Iterator[None]:
 
 def _unusable(error: OSError, directory: Path) -> ClusterError:
     return ClusterError(
-        f"{error.filename or directory}: {error.strerror}. The clusters that are up keep their files there: make it "
-        f"writable, or choose another folder with {STATE_VARIABLE}"
+        f"{error.filename or directory}: {error.strerror}. The files of running clusters are stored there. Make the "
+        f"folder writable, or set {STATE_VARIABLE} to another folder"
     )

@@ -1,4 +1,4 @@
-"""A cluster from kind, for as long as a block runs: audit log on, node image pinned, gone with whoever asked for it."""
+"""A kind cluster for the duration of a block, with an audit log and a pinned node image. It ends with this process."""
 
 import contextlib
 import os
@@ -24,28 +24,28 @@ _ENGINES = ("docker", "podman", "nerdctl")  # kind's own order
 _ENGINE_SECONDS = 20.0
 _CREATE_SECONDS = 600.0  # the node image may have to be pulled
 _INSTALL_KIND = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
-_OTHERWISE = "Or use --cluster embedded, which needs no container engine"
+_OTHERWISE = "Or use --cluster embedded, which does not need a container engine"
 
 
 def container_engine() -> str:
-    """The first container engine that answers, as kind calls it.
+    """The first container engine that responds, by the name that kind uses for it.
 
-    Raises ClusterError that names everything kind needs and has not got, each with its cure.
+    Raises ClusterError that lists everything that kind needs and that is missing, each with its remediation.
     """
     chosen = os.environ.get(_PROVIDER_VARIABLE)
     missing = []
     if shutil.which("kind") is None:
         missing.append(f"kind: not found on PATH. Install v0.33 or newer ({_INSTALL_KIND})")
-    silent = []
+    unresponsive = []
     for engine in (chosen,) if chosen else _ENGINES:
         if shutil.which(engine) is None:
             continue
         if not (problem := _engine_problem(engine)):
             break
-        silent.append(f"{engine}: its engine does not answer. Start it (`{engine} info` says: {problem})")
+        unresponsive.append(f"{engine}: the container engine does not respond. Start it (`{engine} info`: {problem})")
     else:
-        wanted = f"{chosen}, named by {_PROVIDER_VARIABLE}, is not" if chosen else f"none of {', '.join(_ENGINES)} is"
-        missing += silent or [f"container engine: {wanted} on PATH. Install one and start it"]
+        absent = f"{chosen} ({_PROVIDER_VARIABLE}) is not" if chosen else f"none of {', '.join(_ENGINES)} is"
+        missing += unresponsive or [f"container engine: {absent} on PATH. Install a container engine and start it"]
     if missing:
         lines = "".join(f"- {line}\n" for line in missing)
         raise ClusterError(f"--cluster kind: cannot create a cluster on this machine:\n{lines}{_OTHERWISE}")
@@ -54,9 +54,9 @@ def container_engine() -> str:
 
 @contextlib.contextmanager
 def kind_cluster(kubernetes: str) -> Iterator[tuple[Path, Path]]:
-    """Create a cluster, yield its kubeconfig and its audit log on this machine, and delete it.
+    """Create a cluster, yield the local paths of its kubeconfig file and audit log, and delete the cluster.
 
-    It is deleted even when this process is killed. AGENT_IDENTITIES_KIND_IMAGE and AGENT_IDENTITIES_KIND_CONFIG
+    The cluster is deleted even if this process is killed. AGENT_IDENTITIES_KIND_IMAGE and AGENT_IDENTITIES_KIND_CONFIG
     replace the node image and the configuration (`ci/kind/cluster.yaml`). Raises ClusterError.
     """
     require_linux("--cluster kind")
@@ -109,35 +109,36 @@ def _require_pinned(kubernetes: str) -> None:
     image = yaml.safe_load(file.read_text())["nodes"][0]["image"]
     if f":v{kubernetes}." not in image:
         raise ClusterError(
-            f"{file}: pins {image}, not Kubernetes {kubernetes}. Name a node image of it with {IMAGE_VARIABLE}"
+            f"{file}: pins the node image {image}, not Kubernetes {kubernetes}. Set {IMAGE_VARIABLE} to a node image "
+            "of that version"
         )
 
 
 def _copy_configuration(directory: Path) -> None:
-    """Lay out what the configuration mounts: kind takes its relative paths from the folder it runs in."""
+    """Create the files that the configuration mounts: kind resolves relative paths in its working directory."""
     chosen = os.environ.get(CONFIG_VARIABLE)
     try:
         shutil.copyfile(chosen or kind_path() / "cluster.yaml", directory / "cluster.yaml")
     except OSError as error:
-        raise ClusterError(f"{chosen}: {error.strerror}. {CONFIG_VARIABLE} has to name a kind configuration") from error
+        raise ClusterError(f"{chosen}: {error.strerror}. Set {CONFIG_VARIABLE} to a kind configuration file") from error
     shutil.copyfile(kind_path() / "audit-policy.yaml", directory / "audit-policy.yaml")
     audit = directory / "audit"
     audit.mkdir()
-    # The API server runs as root in the node and keeps the owner of a log that exists: so this user can read it.
+    # The API server runs as root in the node. It does not change the owner of an existing log: this user can read it.
     (audit / "audit.log").touch(mode=0o600)
 
 
 def _engine_problem(engine: str) -> str:
-    """Why the engine does not answer; empty when it does."""
+    """Why the engine does not respond; empty if it responds."""
     try:
-        asked = subprocess.run(
+        info = subprocess.run(
             [engine, "info"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ENGINE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"nothing within {_ENGINE_SECONDS:.0f} s"
+        return f"no response within {_ENGINE_SECONDS:.0f} s"
     except OSError as error:
         return str(error.strerror)
-    if asked.returncode == 0:
+    if info.returncode == 0:
         return ""
-    lines = asked.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else f"exit code {asked.returncode}"
+    lines = info.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else f"exit code {info.returncode}"

@@ -1,4 +1,4 @@
-"""Starts a supervisor, waits until all it was told to start is ready, and ends it."""
+"""Starts a supervisor, waits until the processes of its plan are ready, and stops it."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from agent_identities.cluster.process import tail
 from agent_identities.cluster.state import AT_END_SECONDS, SUPERVISOR_LOG, Failure, Plan, Ready
 from agent_identities.errors import ClusterError
 
-_MARGIN_SECONDS = 15.0  # the supervisor's own time limit comes first
+_MARGIN_SECONDS = 15.0  # so that the supervisor's own time limit ends first
 _END_SECONDS = 15.0
 _POLL_SECONDS = 0.03
 
 
 class LaunchError(ClusterError):
-    """What was to be started did not become ready; nothing of it runs any more. `failure` says why."""
+    """The processes of a plan did not become ready, and have been stopped. `failure` says why."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
@@ -30,17 +30,17 @@ class LaunchError(ClusterError):
 
 
 def launch(directory: Path, plan: Plan) -> Ready:
-    """Start what the plan says under a supervisor, and come back when it is ready.
+    """Start the processes of the plan under a supervisor, and return when they are ready.
 
-    Raises LaunchError when it does not become ready, OSError when the folder cannot be written. Nothing runs on after
-    an exception, KeyboardInterrupt included, or when this process is killed before the return.
+    Raises LaunchError if they do not become ready, OSError if the folder is not writable. After an exception,
+    including KeyboardInterrupt, or if this process is killed before the return, no process keeps running.
     """
     plan.write(directory)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs, (directory / SUPERVISOR_LOG).open("ab") as log:
             subprocess.run(
-                # -P: nothing in the folder where the user stands may pass for a module of the standard library
+                # -P: a file in the current folder must not be imported instead of a module of the standard library
                 [sys.executable, "-P", "-m", "agent_identities.cluster.supervisor", directory, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -53,8 +53,8 @@ def launch(directory: Path, plan: Plan) -> Ready:
         try:
             return _ready(ours, directory, plan.timeout + _MARGIN_SECONDS)
         except BaseException:
-            ours.shutdown(socket.SHUT_WR)  # gives the lease back
-            _receive(ours, b"", ending)  # until the supervisor has ended everything and closes its end
+            ours.shutdown(socket.SHUT_WR)  # ends the lease
+            _receive(ours, b"", ending)  # until the supervisor has stopped every process and closes its socket
             raise
 
 
@@ -68,13 +68,16 @@ def _ready(ours: socket.socket, directory: Path, seconds: float) -> Ready:
         raise LaunchError(Failure(**message["failed"]))
     raise LaunchError(
         Failure(
-            process="the supervisor", reason="ended before all was ready", tail=tail(directory / SUPERVISOR_LOG), at=""
+            process="the supervisor",
+            reason="ended before all processes were ready",
+            tail=tail(directory / SUPERVISOR_LOG),
+            at="",
         )
     )
 
 
 def _receive(ours: socket.socket, until: bytes, seconds: float) -> bytes:
-    """What comes in up to a mark, to the end, or within the time."""
+    """The bytes received up to a delimiter, up to the end of the stream, or within the time limit."""
     received = b""
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -89,9 +92,9 @@ def _receive(ours: socket.socket, until: bytes, seconds: float) -> bytes:
 
 
 def start_again(directory: Path, ready: Ready, seconds: float) -> Ready:
-    """Have the supervisor of a restartable plan start what was killed, and come back when all is ready again.
+    """Make the supervisor of a restartable plan restart the killed processes, and return when they are ready.
 
-    Raises LaunchError when it does not become ready; then nothing runs any more.
+    Raises LaunchError if they do not become ready: then no process runs.
     """
     ready.supervisor.signal(SIGUSR1)
     deadline = time.monotonic() + seconds + _MARGIN_SECONDS
@@ -107,14 +110,14 @@ def start_again(directory: Path, ready: Ready, seconds: float) -> Ready:
     if (failure := Failure.read(directory)) is not None:
         raise LaunchError(failure)
     log = tail(directory / SUPERVISOR_LOG)
-    raise LaunchError(Failure("the supervisor", "did not start again what was killed", log, ""))
+    raise LaunchError(Failure("the supervisor", "did not restart the killed processes", log, ""))
 
 
 def end(supervisor: ProcessId, *, at_end: bool = False) -> None:
-    """End a supervisor and all it keeps; they are gone on return. Does nothing when it is gone already.
+    """Stop a supervisor and its processes, and wait until they have ended. Does nothing if they have already ended.
 
-    `at_end`: its plan has a command to run at the end, which gets the time it needs.
-    Raises ClusterError when it does not go, which only a process stuck in the kernel can cause.
+    `at_end`: the plan has a command to run at the end, for which this function waits longer.
+    Raises ClusterError if the supervisor does not end, which only a process stuck in the kernel can cause.
     """
     supervisor.signal(SIGTERM)
     if supervisor.wait(_END_SECONDS + (AT_END_SECONDS if at_end else 0)):
@@ -125,14 +128,14 @@ def end(supervisor: ProcessId, *, at_end: bool = False) -> None:
 
 
 def require_linux(what: str) -> None:
-    """Raise ClusterError on a system without pidfds, /proc and PR_SET_PDEATHSIG, which `what` needs to end in time."""
+    """Raise ClusterError on a system without pidfds, /proc and PR_SET_PDEATHSIG, which `what` needs to stop."""
     if platform.system() != "Linux":
         raise ClusterError(
-            f"{what} runs on Linux only, this is {platform.system()}. Make a cluster some other way, with kind for "
-            "instance, and name it: --cluster kubeconfig --kubeconfig FILE"
+            f"{what} requires Linux, and this system is {platform.system()}. Create a cluster with another tool, for "
+            "example kind, and use it: --cluster kubeconfig --kubeconfig FILE"
         )
 
 
 def this_process() -> ProcessId:
-    """The process that runs this code."""
+    """The current process."""
     return ProcessId.of(os.getpid())

@@ -1,6 +1,6 @@
-"""A process id that cannot be mistaken for another process: pids are reused, start times within one boot are not.
+"""A process id that identifies one process. Pids are reused, but a pid and a start time within one boot are not.
 
-Standard library only, and Linux only: it reads /proc/PID/stat (proc_pid_stat(5)) and uses pidfd_open(2).
+Standard library only, and Linux only: the module reads /proc/PID/stat (proc_pid_stat(5)) and uses pidfd_open(2).
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_STATE, _THREADS, _STARTTIME = 0, 17, 19  # fields 3, 20 and 22, counted behind the command name
+_STATE, _THREADS, _STARTTIME = 0, 17, 19  # fields 3, 20 and 22, counted after the command name
 _POLL_SECONDS = 0.05
 
 
@@ -22,12 +22,12 @@ def _stat(pid: int) -> list[str]:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise ProcessLookupError(f"no process {pid}") from error
-    return text.rpartition(")")[2].split()  # the command name may hold spaces and brackets
+    return text.rpartition(")")[2].split()  # the command name can contain spaces and parentheses
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """One process of one boot; `started` is in clock ticks since that boot."""
+    """A process of one boot. `started` is its start time in clock ticks since that boot."""
 
     pid: int
     started: int
@@ -35,13 +35,13 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """The process that has this pid now. Raises ProcessLookupError where there is none."""
+        """The process that has this pid now. Raises ProcessLookupError if no process has it."""
         return cls(pid=pid, started=int(_stat(pid)[_STARTTIME]), boot=_BOOT_ID.read_text().strip())
 
     def alive(self) -> bool:
-        """Whether it still runs; a zombie, which only waits to be collected, does not.
+        """Whether the process is running. A zombie is not running.
 
-        Of a process that ends, the first thread may be a zombie while others have not ended yet: then it still runs.
+        The main thread can be a zombie while other threads of the process have not ended: then the process is running.
         """
         try:
             fields = _stat(self.pid)
@@ -54,7 +54,7 @@ class ProcessId:
         )
 
     def open(self) -> int | None:
-        """A pidfd, readable once the process has ended; None where it is gone or the kernel has no pidfd_open."""
+        """A pidfd, readable when the process has ended. None if it has ended or the kernel has no pidfd_open."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except OSError:
@@ -65,7 +65,7 @@ class ProcessId:
         return None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to this process, never to one that got its pid later; nothing happens when it is gone."""
+        """Send a signal to this process, never to a later process with the same pid. Does nothing if it has ended."""
         descriptor = self.open()
         with contextlib.suppress(ProcessLookupError):
             if descriptor is not None:
@@ -77,7 +77,7 @@ class ProcessId:
                 os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process has ended within that time."""
+        """Wait at most that many seconds for the process to end. Returns whether it has ended."""
         descriptor = self.open()
         if descriptor is not None:
             try:

@@ -1,7 +1,8 @@
-"""The certificates and keys of one control plane: ECDSA P-256 throughout, key files for their user only.
+"""The certificates and keys of a control plane: ECDSA P-256, with key files of mode 0600.
 
-Two authorities, as kubeadm has them: the cluster's own signs serving and client certificates and is what
-`kube-root-ca.crt` carries; etcd has another, so that no client certificate of the cluster opens etcd itself.
+As in kubeadm, there are two certificate authorities. The cluster CA signs the serving and client certificates and is
+published in `kube-root-ca.crt`. etcd has its own CA, so that a client certificate of the cluster does not give access
+to etcd.
 """
 
 import datetime
@@ -23,7 +24,7 @@ SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Where a certificate and its private key are, both PEM."""
+    """The paths of a certificate and its private key, both in PEM."""
 
     certificate: Path
     key: Path
@@ -87,7 +88,7 @@ class Authority:
 
     @classmethod
     def create(cls, directory: Path, name: str) -> Self:
-        """A new one, written to NAME.crt and NAME.key. Raises OSError."""
+        """Create an authority and write it to NAME.crt and NAME.key. Raises OSError."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name, ())
         certificate = (
@@ -104,7 +105,7 @@ class Authority:
 
     @classmethod
     def load(cls, files: KeyPair) -> Self:
-        """One that stands in files already. Raises OSError, or TypeError where the key is not ECDSA."""
+        """Load an authority from files. Raises OSError, or TypeError if the key is not ECDSA."""
         key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{files.key}: not an ECDSA key")
@@ -122,7 +123,7 @@ class Authority:
     ) -> KeyPair:
         """Write FILE_NAME.crt and FILE_NAME.key: for a server with these DNS names and IP addresses, a client, or both.
 
-        For Kubernetes the common name is the user and the organizations are its groups. Raises OSError.
+        In Kubernetes, the common name is the user and the organizations are the groups of the user. Raises OSError.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * bool(server_names) + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
@@ -153,7 +154,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """All certificates and keys of a control plane, as paths."""
+    """The paths of all certificates and keys of a control plane."""
 
     directory: Path
     ca: KeyPair
@@ -170,7 +171,7 @@ class Pki:
 
 
 def write_pki(directory: Path, service_ip: str, names: tuple[str, ...] = ()) -> Pki:
-    """Make the whole set in a folder of its own, for servers on loopback; `names` are further names of the API server.
+    """Create all files in this folder, for servers on loopback. `names` are additional names of the API server.
 
     Raises OSError.
     """
@@ -189,7 +190,7 @@ def write_pki(directory: Path, service_ip: str, names: tuple[str, ...] = ()) -> 
         directory=directory,
         ca=ca.files,
         etcd_ca=etcd_ca.files,
-        etcd=etcd_ca.issue("etcd", "etcd", server_names=loopback, client=True),  # its gateway is a client of itself
+        etcd=etcd_ca.issue("etcd", "etcd", server_names=loopback, client=True),  # the gateway of etcd is also a client
         etcd_client=etcd_ca.issue("etcd-client", "kube-apiserver-etcd-client", client=True),
         apiserver=ca.issue("apiserver", "kube-apiserver", server_names=(*loopback, *SERVICE_NAMES, service_ip, *names)),
         kubelet_client=ca.issue(

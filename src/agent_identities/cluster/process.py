@@ -1,4 +1,4 @@
-"""A process: its command line as data, where it logs, when it is ready, how it ends. Standard library only."""
+"""A process: its command line, its log, its readiness checks and how it ends. Standard library only."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ _TAIL_LINE_CHARACTERS = 300
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, long ones cut; empty when there is none."""
+    """The last lines of a log, with long lines truncated; empty if the log does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -29,16 +29,16 @@ def tail(log: Path, lines: int = 12) -> str:
 
 
 def dies_with_parent() -> Callable[[], None]:
-    """What a child runs before its program, so that the kernel ends it when the thread that started it is gone.
+    """A function for the child to run before its program, so that the kernel kills the child with its parent thread.
 
-    Even kill -9 of the parent then leaves nothing behind (PR_SET_PDEATHSIG, prctl(2)).
+    The child ends even if the parent is ended by SIGKILL (PR_SET_PDEATHSIG, prctl(2)).
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def in_child() -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != parent:  # it went before prctl took effect
+        if os.getppid() != parent:  # the parent ended before prctl took effect
             os.kill(os.getpid(), signal.SIGKILL)
 
     return in_child
@@ -46,10 +46,10 @@ def dies_with_parent() -> Callable[[], None]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A process to start: it waits for the processes named in `after`, and is ready once all its checks pass.
+    """A process to start. It starts after the processes in `after`, and is ready when all its checks pass.
 
-    One that runs `once` is ready when it has ended with exit code 0; any other must not end. `environment` is added to
-    what the supervisor has.
+    A process with `once` is ready when it has ended with exit code 0. Other processes must not end. `environment` is
+    added to the environment of the supervisor.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Command:
 
 
 class Process:
-    """A started command, in a process group of its own; it ends with the thread that started it."""
+    """A started command, in its own process group. It ends with the thread that started it."""
 
     def __init__(self, command: Command) -> None:
-        """Start it. Raises OSError when the program cannot be run or the log cannot be written."""
+        """Start the command. Raises OSError if the program cannot be run or the log cannot be written."""
         self.command = command
         with Path(command.log).open("ab") as log:
             self._popen = subprocess.Popen(
@@ -82,26 +82,26 @@ class Process:
         self.id = ProcessId.of(self._popen.pid)
 
     def done(self) -> bool:
-        """Whether a command that runs once has ended well."""
+        """Whether a command with `once` has ended with exit code 0."""
         return self.command.once and self._popen.poll() == 0
 
     def failure(self) -> str:
-        """How the process ended though it should not have, in words; empty while all is well."""
+        """How the process ended unexpectedly; empty if it did not."""
         code = self._popen.poll()
         if code is None or self.done():
             return ""
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def killed(self) -> bool:
-        """Whether it was ended by SIGKILL."""
+        """Whether the process was ended by SIGKILL."""
         return self._popen.poll() == -signal.SIGKILL
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM to the process and what it started."""
+        """Send SIGTERM to the process group."""
         self._signal(signal.SIGTERM)
 
     def end(self, grace: float) -> None:
-        """Wait that many seconds for the process to end, then send SIGKILL; it is gone on return."""
+        """Wait at most that many seconds for the process to end, then send SIGKILL and wait until it has ended."""
         try:
             self._popen.wait(grace)
         except subprocess.TimeoutExpired:
@@ -109,6 +109,6 @@ class Process:
             self._popen.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._popen.poll() is None:  # not collected yet, so the pid is still its own
+        if self._popen.poll() is None:  # not reaped yet, so no other process has the pid
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)

@@ -1,4 +1,4 @@
-"""A cluster for the length of a block: one that exists, one from kind, or the embedded control plane."""
+"""A cluster for the duration of a `with` block: an existing cluster, a kind cluster, or the embedded control plane."""
 
 import contextlib
 import tempfile
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster that answers.
+    """A cluster whose API server responds.
 
-    `audit_log`: on this machine, None where there is none to read. `version` is the server's (v1.36.4), `origin` is
-    where the cluster comes from, in words. `throw_away`: made for this run, and gone after it.
+    `audit_log` is the local path of the audit log, None if there is no local audit log. `version` is the version of the
+    server, such as v1.36.4. `origin` is a text that says where the cluster comes from. `throw_away`: the cluster is
+    created for this run and deleted after it.
     """
 
     access: Access
@@ -33,12 +34,12 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig, for programs that need one. Raises ClusterError where there is none, or several."""
+        """The kubeconfig file, for Helm and kubectl. Raises ClusterError if there is no file, or several files."""
         files = self.access.place.files
         if len(files) != 1:
             raise ClusterError(
-                f"{self.access.place}: helm and kubectl need one kubeconfig here. Write it with `kubectl config view "
-                "--flatten --minify > one.yaml`, and name it with --kubeconfig."
+                f"{self.access.place}: helm and kubectl need a single kubeconfig file. Write it with `kubectl config "
+                "view --flatten --minify > one.yaml`, and use it with --kubeconfig one.yaml."
             )
         return files[0]
 
@@ -48,7 +49,7 @@ class Cluster:
         return self.access.place.context
 
     def install(self, agents: "Agents") -> None:
-        """Install a release with real Helm, and before it what its values take for granted.
+        """Create the namespaces and ServiceAccounts that the values refer to, then install a release with Helm.
 
         Raises HelmError, ApiError, ToolchainError.
         """
@@ -65,16 +66,16 @@ def provide_cluster(
     context: str | None = None,
     kubernetes: str = DEFAULT_KUBERNETES,
 ) -> Iterator[Cluster]:
-    """The cluster of `choose`, as `provide` gives it."""
+    """Choose a cluster with `choose`, and provide it with `provide`."""
     with provide(choose(kind, kubeconfig=kubeconfig, context=context), kubernetes=kubernetes) as cluster:
         yield cluster
 
 
 @contextlib.contextmanager
 def provide(choice: Choice, *, kubernetes: str = DEFAULT_KUBERNETES) -> Iterator[Cluster]:
-    """The cluster for the length of a block. One that exists is left as it is; another is made, and gone afterwards.
+    """The cluster for the duration of a block. An existing cluster is not changed. A new cluster is deleted afterwards.
 
-    Raises ClusterError, also where a cluster that exists does not know the caller; ToolchainError.
+    Raises ClusterError, also if an existing cluster does not authenticate the user, and ToolchainError.
     """
     if choice.access is not None:
         yield _existing(choice.access)
@@ -87,13 +88,13 @@ def provide(choice: Choice, *, kubernetes: str = DEFAULT_KUBERNETES) -> Iterator
 
 
 def _existing(access: Access) -> Cluster:
-    version, user = _asked(access)
+    version, user = _version_and_user(access)
     return Cluster(access, audit_log=None, version=version, origin=f"as {user}", throw_away=False)
 
 
-def _asked(access: Access) -> tuple[str, str]:
-    """(version, user): the server answers, and knows who asks."""
-    from agent_identities.kube.client import Api  # slow to import, not needed otherwise
+def _version_and_user(access: Access) -> tuple[str, str]:
+    """The version of the API server, and the user name that it authenticates. Raises ClusterError."""
+    from agent_identities.kube.client import Api  # slow to import, and not needed otherwise
 
     with Api(access, concurrency=1) as api:
         return api.version(), api.whoami()
@@ -105,12 +106,12 @@ def _from_kind(kubernetes: str) -> Iterator[Cluster]:
 
     with kind_cluster(kubernetes) as (kubeconfig, audit_log):
         access = load(kubeconfig)
-        yield Cluster(access, audit_log, _asked(access)[0], origin="kind, made for this run")
+        yield Cluster(access, audit_log, _version_and_user(access)[0], origin="kind, made for this run")
 
 
 @contextlib.contextmanager
 def _embedded(kubernetes: str) -> Iterator[Cluster]:
-    from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig  # slow: certificates
+    from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig  # slow to import
 
     directory = Path(tempfile.mkdtemp(prefix="agent-identities-"))
     config = ControlPlaneConfig(kubernetes=kubernetes)

@@ -1,4 +1,4 @@
-"""Is a server ready: one HTTPS request with a client certificate, always verified. Standard library only."""
+"""Readiness checks: HTTPS requests with a client certificate and verification of the server. Standard library only."""
 
 import http.client
 import json
@@ -11,14 +11,14 @@ _TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Paths of the CA that must have signed the server's certificate, and of the client's certificate and key."""
+    """The paths of the CA certificate that verifies the server, and of the client's certificate and key."""
 
     ca: str
     certificate: str
     key: str
 
     def get(self, url: str) -> bytes:
-        """The body of the answer 200. Raises OSError when there is no answer, or another one."""
+        """The body of the response. Raises OSError if there is no response or its status is not 200."""
         parts = urlsplit(url)
         context = ssl.create_default_context(cafile=self.ca)
         context.load_cert_chain(self.certificate, self.key)
@@ -30,7 +30,7 @@ class Client:
             response = connection.getresponse()
             body = response.read()
         except http.client.HTTPException as error:
-            raise OSError(f"no HTTP answer ({error!r})") from error
+            raise OSError(f"not an HTTP response ({error!r})") from error
         finally:
             connection.close()
         if response.status != http.HTTPStatus.OK:
@@ -40,14 +40,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Passes when GET `url` answers 200 and that JSON answer's field `non_empty`, where one is named, is not empty."""
+    """Passes if GET `url` returns 200 and the JSON field `non_empty`, if set, is not empty."""
 
     url: str
     client: Client
     non_empty: str = ""
 
     def failure(self) -> str:
-        """Why the check does not pass yet; empty when it does."""
+        """Why the check does not pass; empty if it passes."""
         try:
             body = self.client.get(self.url)
         except OSError as error:

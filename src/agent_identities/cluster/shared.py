@@ -1,4 +1,4 @@
-"""One control plane for all workers of a test run."""
+"""One control plane that all workers of a test run share."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from agent_identities.cluster.control_plane import ControlPlane, death
 from agent_identities.cluster.starting import ControlPlaneConfig
 from agent_identities.errors import ClusterError
 
-_LOCK_SECONDS = 1200.0  # the first of a run may have to build the binaries
+_LOCK_SECONDS = 1200.0  # the first worker may have to build the binaries
 
 
 @contextlib.contextmanager
@@ -22,15 +22,15 @@ def _run_lock(run_dir: Path) -> Iterator[None]:
     except Timeout as error:
         raise ClusterError(
             f"{error.lock_file}: another process of this run has been starting the control plane for "
-            f"{_LOCK_SECONDS / 60:.0f} minutes. End it and run again"
+            f"{_LOCK_SECONDS / 60:.0f} minutes. Stop that process and run again"
         ) from error
 
 
 def shared(run_dir: Path, owner_pid: int, config: ControlPlaneConfig | None = None) -> ControlPlane:
-    """The one control plane of a test run: whoever comes first starts it, all others get the same.
+    """The control plane of a test run: the first call starts it, and later calls return the same control plane.
 
-    It ends with the owner (pytest's controller), or by `stop_shared`. Raises ClusterError, also when the run's control
-    plane has died: another one would answer with nothing of what the tests put into the first.
+    It stops when the owner process (the controller of pytest) ends, or with `stop_shared`. Raises ClusterError. A
+    control plane that has ended unexpectedly is also an error, because a new one would lack the objects of the tests.
     """
     directory = run_dir / "control-plane"
     with _run_lock(run_dir):
@@ -42,7 +42,7 @@ def shared(run_dir: Path, owner_pid: int, config: ControlPlaneConfig | None = No
 
 
 def stop_shared(run_dir: Path) -> None:
-    """End the control plane of a test run, if it has one."""
+    """Stop the control plane of a test run, if there is one."""
     with _run_lock(run_dir):
         if (running := ControlPlane.attach(run_dir / "control-plane")) is not None:
             running.stop()

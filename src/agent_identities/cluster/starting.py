@@ -1,4 +1,4 @@
-"""From an empty folder to a control plane that is ready, or to one clear message and nothing left behind."""
+"""Starts a control plane in an empty folder. If the start fails, it raises one error and deletes keys and data."""
 
 import contextlib
 import shutil
@@ -25,19 +25,20 @@ from agent_identities.errors import ClusterError
 from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 _ATTEMPTS = 3
-READY_SECONDS = 60.0  # 4 s on two idle cores; slow machines exist
-_NEEDED_MEGABYTES = 300  # etcd reserves two segments of 64 MB for its log before it serves; the rest is audit log
+READY_SECONDS = 60.0  # a start takes 4 s on two idle cores, and longer on slow machines
+_NEEDED_MEGABYTES = 300  # etcd allocates two log segments of 64 MB at startup. The rest is for the audit log.
 _FULL_MEGABYTES = 16
 _MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ControlPlaneConfig:
-    """What can be chosen.
+    """The options of a control plane.
 
-    `kubernetes`: the minor version. `port`: the API server's on loopback, 0 for a free one. The arguments are appended
-    to the command line and win over the given ones. `audit_policy`: a file, None for the one of the kind cluster.
-    `restartable`: a process that is killed stays down until it is started again; else the rest ends with it.
+    `kubernetes`: the minor version. `port`: the port of the API server on loopback, 0 for a free port. The arguments
+    are appended to the command line and override the default arguments. `audit_policy`: a file, None for the audit
+    policy of the kind cluster. `restartable`: if a process is killed, the others keep running until `restart`.
+    Otherwise they stop.
     """
 
     kubernetes: str = DEFAULT_KUBERNETES
@@ -52,7 +53,7 @@ class ControlPlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Everything one start needs to know. `owner`: who has to live for it to run, None for nobody."""
+    """The inputs of a start. `owner`: the process with which the control plane ends, None if it has no owner."""
 
     layout: Layout
     config: ControlPlaneConfig
@@ -61,19 +62,19 @@ class Start:
     remove_directory: bool
 
     def run(self) -> Ready:
-        """Start it, on other ports when another process was faster. Raises ClusterError and leaves nothing behind."""
+        """Start the control plane. Retries on other ports if a port is taken. Raises ClusterError after a cleanup."""
         attempt = 1
         while True:
             try:
-                with self._nothing_half_done():
+                with self._cleanup_on_error():
                     return self._attempt()
             except LaunchError as error:
                 if self.config.port or not error.failure.port_taken or attempt == _ATTEMPTS:
                     raise self._explained(error.failure) from error
                 attempt += 1
             except OSError as error:
-                place = error.filename or self.layout.directory
-                raise ClusterError(f"{place}: {error.strerror}. {self._cure()}") from error
+                path = error.filename or self.layout.directory
+                raise ClusterError(f"{path}: {error.strerror}. {self._remediation()}") from error
 
     def _attempt(self) -> Ready:
         pki = self._prepare()
@@ -83,14 +84,14 @@ class Start:
         return launch(self.layout.directory, self._plan(pki, ports))
 
     def _prepare(self) -> Pki:
-        """A folder with certificates, keys and audit policy, and nothing of an earlier run."""
+        """Delete the files of an earlier run, and write the certificates, the keys and the audit policy."""
         directory = self.layout.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
         if (free := _free_megabytes(directory)) < _NEEDED_MEGABYTES:
             raise ClusterError(
-                f"{directory}: {free} MB are free on that disk, a control plane needs {_NEEDED_MEGABYTES} MB. "
-                f"{self._cure()}"
+                f"{directory}: that disk has {free} MB free, and a control plane needs {_NEEDED_MEGABYTES} MB. "
+                f"{self._remediation()}"
             )
         for path in (directory / READY, directory / FAILED, *directory.glob("*.log")):
             path.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ class Start:
         )
 
     @contextlib.contextmanager
-    def _nothing_half_done(self) -> Iterator[None]:
+    def _cleanup_on_error(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
@@ -134,13 +135,13 @@ class Start:
             return port_taken(self.config.port)
         existing = next(path for path in (self.layout.directory, *self.layout.directory.parents) if path.exists())
         full = failure.disk_full or _free_megabytes(existing) < _FULL_MEGABYTES
-        why = f", its disk is full. {self._cure()}\n" if full else ": "
+        why = f", because its disk is full. {self._remediation()}\n" if full else ": "
         return ClusterError(f"{self.layout.directory}: the control plane did not start{why}{failure}")
 
-    def _cure(self) -> str:
+    def _remediation(self) -> str:
         return (
-            f"Make room on that disk and see that {self.layout.directory} is writable, or choose a folder elsewhere: "
-            "with AGENT_IDENTITIES_STATE for `agent-identities up`, with TMPDIR for everything else"
+            f"Free some disk space and make {self.layout.directory} writable, or choose another folder: set "
+            "AGENT_IDENTITIES_STATE for `agent-identities up`, and TMPDIR for all other commands"
         )
 
 

@@ -1,4 +1,4 @@
-"""What stands in the folder of a running control plane: the plan, and what became of it. Standard library only."""
+"""The state files in the folder of a control plane: the plan and its outcome. Standard library only."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PLAN, READY, FAILED, SUPERVISOR_LOG = "plan.json", "ready.json", "failed.json", 
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a file that only its user can read, whole or not at all."""
+    """Write a file atomically, with mode 0600."""
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -32,13 +32,13 @@ def _read_json(path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a supervisor starts, for whom, and what it takes away at the end.
+    """The processes that a supervisor starts, their owner, and the files that it deletes at the end.
 
-    `owner`: the processes end when that process is gone; None: they stay until SIGTERM. `server`: where the API
-    server's root is and who may ask it for its version. `remove`: files and folders that go as soon as the processes
-    have ended (keys, data). `remove_directory`: the whole folder goes as well, unless a process died and the user has
-    to see why. `at_end`: a command that runs once when all is over, for at most AT_END_SECONDS. `restartable`: a
-    process that is killed stays down while the others run on, and SIGUSR1 starts it again.
+    `owner`: the processes end when that process ends. None: they run until SIGTERM. `server`: the root URL of the API
+    server and the client to request its version with. `remove`: files and folders (keys, data) to delete when the
+    processes have ended. `remove_directory`: also delete the whole folder, unless a process failed, so that the user
+    can read the logs. `at_end`: a command to run once at the end, for at most AT_END_SECONDS. `restartable`: if a
+    process is killed, the others keep running, and SIGUSR1 restarts the killed process.
     """
 
     commands: tuple[Command, ...]
@@ -51,12 +51,12 @@ class Plan:
     restartable: bool = False
 
     def write(self, directory: Path) -> None:
-        """Put the plan where the supervisor finds it. Raises OSError."""
+        """Write the plan to the folder of the supervisor. Raises OSError."""
         write_json(directory / PLAN, asdict(self))
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """The plan of this folder, None where there is none."""
+        """The plan of this folder, or None."""
         data = _read_json(directory / PLAN)
         if data is None:
             return None
@@ -91,7 +91,7 @@ def _command(data: dict[str, Any]) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """All processes were ready: who they are, where the API server is, and when (ISO 8601, UTC)."""
+    """All processes are ready: their ids, the URL and version of the API server, and the time (ISO 8601, UTC)."""
 
     supervisor: ProcessId
     processes: dict[str, ProcessId]
@@ -112,14 +112,14 @@ class Ready:
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """What the folder says, None where nothing was ever ready."""
+        """The record in this folder, None if the processes have not become ready."""
         data = _read_json(directory / READY)
         return None if data is None else cls.of(data)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong: the process, in words how, the last lines of its log, and when (ISO 8601, UTC)."""
+    """A failure: the process, the reason, the last lines of the log of the process, and the time (ISO 8601, UTC)."""
 
     process: str
     reason: str
@@ -128,21 +128,21 @@ class Failure:
 
     @property
     def port_taken(self) -> bool:
-        """Whether another process listens where this one wanted to."""
+        """Whether another process listens on the port."""
         return "address already in use" in self.tail
 
     @property
     def disk_full(self) -> bool:
-        """Whether a write failed for lack of space."""
+        """Whether a write failed because the disk is full."""
         return "no space left on device" in f"{self.reason} {self.tail}".lower()
 
     def __str__(self) -> str:
-        """One sentence, and the log behind it."""
+        """One sentence, followed by the end of the log."""
         log = f"\nThe last lines of its log:\n{self.tail}" if self.tail else ""
         return f"{self.process} {self.reason}.{log}"
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """What the folder says, None where nothing failed."""
+        """The record in this folder, None if no process failed."""
         data = _read_json(directory / FAILED)
         return None if data is None else cls(**data)

@@ -1,16 +1,16 @@
-"""Keeps a few processes for someone, and ends them all when it is told to or that someone is gone.
+"""Starts the processes of a plan, and stops them when it receives a signal or their owner process ends.
 
-Run as `python -m agent_identities.cluster.supervisor DIRECTORY LEASE` by `launch.py`, in a session of its own. The
-directory holds the plan (`state.py`); LEASE is the descriptor of a socket to the process that starts it:
+`launch.py` runs `python -m agent_identities.cluster.supervisor DIRECTORY LEASE` in a new session. The directory
+contains the plan (`state.py`). LEASE is the file descriptor of a socket to the launching process:
 
-- ready or failed is sent over it as one line of JSON, and stands in ready.json or failed.json
-- when the other end closes before it has answered "keep", nobody wants the processes any more, and all is ended
-- it is closed when everything is over, so that the other end can wait for that
+- The supervisor sends ready or failed over the socket as one line of JSON, and writes it to ready.json or failed.json.
+- If the launching process closes the socket before it sends "keep", the supervisor stops all processes.
+- The supervisor closes the socket after everything has ended, so that the launching process can wait for the end.
 
-Of a plan that is restartable, SIGUSR1 starts what was killed again, and ready.json says it when all is ready once more.
+If the plan is restartable, SIGUSR1 restarts the killed processes. ready.json is written again when they are ready.
 
-Every process is a child of this one's only thread with PR_SET_PDEATHSIG: even kill -9 of the supervisor ends them.
-Standard library only: it has to be up in milliseconds.
+Every process is a child of the supervisor's only thread, with PR_SET_PDEATHSIG: if the supervisor itself is killed,
+they are killed too. Standard library only, so that the supervisor starts within milliseconds.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ _KEEP = b"keep"
 
 
 class _EndedError(Exception):
-    """Somebody wants it all to end."""
+    """A signal, the lease or the end of the owner process asks the supervisor to stop."""
 
 
 class _FailedError(Exception):
-    """A process ended or was not ready in time."""
+    """A process ended unexpectedly or was not ready in time."""
 
     def __init__(self, process: str, reason: str, log: str) -> None:
         self.failure = Failure(process=process, reason=reason, tail=log, at=_now())
@@ -53,7 +53,7 @@ def _now() -> str:
 
 
 class Supervisor:
-    """The life of one plan: start, watch, end."""
+    """Starts, monitors and stops the processes of one plan."""
 
     def __init__(self, directory: Path, plan: Plan, lease: socket.socket) -> None:
         self._directory = directory
@@ -66,10 +66,10 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """0 when it was told to end, 1 when a process failed; nothing runs any more on return."""
+        """Run the plan. Returns after all processes have ended: 0 if asked to stop, 1 if a process failed."""
         failed = False
         try:
-            self._watch_for_the_end()
+            self._register_events()
             self._start()
             self._report_ready()
             while True:
@@ -88,25 +88,25 @@ class Supervisor:
             self._clean_up(failed=failed)
         return 1 if failed else 0
 
-    def _watch_for_the_end(self) -> None:
+    def _register_events(self) -> None:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda *_: None)  # the pipe tells the loop, a byte a signal
+            signal.signal(number, lambda *_: None)  # the loop reads each signal as one byte from the pipe
         self._selector.register(reader, selectors.EVENT_READ, "signal")
         self._selector.register(self._lease, selectors.EVENT_READ, "lease")
         if self._plan.owner is not None and (owner := self._plan.owner.open()) is not None:
             self._selector.register(owner, selectors.EVENT_READ, "owner")
 
     def _pause(self, seconds: float) -> None:
-        """Wait; raise as soon as it should end or a process has ended."""
+        """Wait for events. Raises if the supervisor should stop or a process has ended unexpectedly."""
         for key, _ in self._selector.select(seconds):
             if key.data == "lease":
                 if self._lease.recv(16) != _KEEP:
                     raise _EndedError
                 self._selector.unregister(self._lease)
             elif key.data == "process":
-                self._selector.unregister(key.fd)  # it stays readable, and would keep this loop spinning
+                self._selector.unregister(key.fd)  # it stays readable, and would make this loop busy-wait
                 os.close(key.fd)
             elif key.data == "signal" and set(os.read(key.fd, 64)) == {signal.SIGUSR1}:
                 self._restart = self._plan.restartable
@@ -136,7 +136,7 @@ class Supervisor:
                 raise _FailedError(late.name, reason, tail(Path(late.log)))
 
     def _start_again(self) -> None:
-        """Start what was killed, and wait until it and all that need it are ready."""
+        """Restart the killed processes, and wait until all processes are ready."""
         self._restart = False
         if not any(process.killed() for process in self._processes.values()):
             return
@@ -160,7 +160,7 @@ class Supervisor:
         if command.name in self._ready:
             return ""
         if command.once and not self._processes[command.name].done():
-            return "still at work"
+            return "still running"
         for check in command.checks:
             if failure := check.failure():
                 return failure
@@ -179,21 +179,21 @@ class Supervisor:
             )
             write_json(self._directory / READY, asdict(ready))
         except OSError as error:
-            raise _FailedError("the supervisor", f"could not note that all is ready ({error})", "") from error
+            raise _FailedError("the supervisor", f"could not write {READY} ({error})", "") from error
         self._send({"ready": asdict(ready)})
 
     def _report_failure(self, failure: Failure) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not keep the message from the other end of the lease
+        with contextlib.suppress(OSError):  # the launching process must get the message even if the disk is full
             write_json(self._directory / FAILED, asdict(failure))
         self._send({"failed": asdict(failure)})
 
     def _send(self, message: object) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # the launching process has closed the socket
             self._lease.sendall(json.dumps(message).encode() + b"\n")
 
     def _end_processes(self) -> None:
         end = time.monotonic() + _GRACE_SECONDS
-        for process in reversed(self._processes.values()):  # whoever is needed ends after those who need it
+        for process in reversed(self._processes.values()):  # dependents end before the processes that they need
             process.ask_to_end()
             process.end(max(0.0, end - time.monotonic()))
 
@@ -211,13 +211,13 @@ class Supervisor:
 
 
 def main(arguments: list[str]) -> int:
-    """Read the plan, step out of the parent's sight, and run."""
+    """Read the plan, detach from the parent process, and run."""
     directory, lease = Path(arguments[0]), socket.socket(fileno=int(arguments[1]))
     plan = Plan.read(directory)
     if plan is None:
-        print(f"{directory}: no plan to run", file=sys.stderr)
+        print(f"{directory}: contains no plan", file=sys.stderr)
         return 1
-    if os.fork():  # the child belongs to init, which collects it: the one who starts it need not
+    if os.fork():  # the child is reparented to init, which reaps it
         os._exit(0)
     os.chdir("/")
     return Supervisor(directory, plan, lease).run()

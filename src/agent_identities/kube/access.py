@@ -18,25 +18,25 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube import files
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed, KeyPair, TokenFile
 from agent_identities.kube.exec_plugin import API_VERSIONS, MODES, ExecConfig, ExecPlugin, cluster_info
-from agent_identities.kube.proxies import proxy_from_environment
+from agent_identities.kube.proxies import SCHEMES, is_proxy, proxy_from_environment
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
-_PROXY_SCHEMES = ("http", "https", "socks5")
 _OIDC_LEEWAY_SECONDS = 10
 
 
 class KubeconfigError(ClusterError):
-    """A kubeconfig that cannot be used: a file, an entry, or what an entry names."""
+    """A kubeconfig that cannot be used: a file, an entry, or a file in an entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an access comes from, for messages and commands.
+    """The source of an access, for messages and commands.
 
-    ``kubeconfig`` is the file that the user named, None where kubectl finds the same one by itself; ``files`` are those
-    that were read, none for the credentials of a pod.
+    ``kubeconfig`` is the file that the user named, None if kubectl finds the same file without an option. ``files`` are
+    the files of the access, none for the credentials of a pod.
     """
 
     context: str
@@ -56,10 +56,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The address of an API server, how its certificate is verified, and credentials; `kubeconfig.load` makes it.
+    """The address of an API server, its certificate authority, and the credentials; `kubeconfig.load` returns it.
 
-    ``server`` is an https URL without a slash at its end, ``ca`` PEM certificates (None: those of the system),
-    ``proxy`` the URL of a proxy or "", ``impersonate`` headers in order.
+    ``server`` is an https URL without a trailing slash; ``ca`` are PEM certificates (None: those of the system);
+    ``proxy`` is the URL of a proxy or ""; ``impersonate`` are headers in order.
     """
 
     server: str
@@ -76,7 +76,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A named cluster, user or context, and the file that it is from. No message contains its values."""
+    """A named cluster, user or context, and its file. No message contains its values."""
 
     kind: str
     name: str
@@ -91,14 +91,14 @@ class Entry:
         raise KubeconfigError(f"{self} {problem}")
 
     def text(self, key: str) -> str:
-        """A string, "" where there is none."""
+        """The string of a key, "" if it is not set."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, str):
             self.fail(f"has a {key} that is not a string. Put it in quotes.")
         return value or ""
 
     def flag(self, key: str) -> bool:
-        """A boolean, false where there is none."""
+        """A boolean, false if it is not set."""
         value = self.body.get(key)
         if value is not None and not isinstance(value, bool):
             self.fail(f"has a {key} that is neither true nor false.")
@@ -110,7 +110,7 @@ class Entry:
         return self.file.absolute().parent / value if value else None
 
     def data(self, key: str) -> bytes | None:
-        """What ``<key>-data`` or the file of ``<key>`` contains."""
+        """The content of ``<key>-data``, or of the file in ``<key>``."""
         inside, path = self.text(f"{key}-data"), self.path(key)
         if inside and path:
             self.fail(f"has both {key} and {key}-data. Remove one of them.")
@@ -122,9 +122,9 @@ class Entry:
         if path is None:
             return None
         try:
-            return path.read_bytes()
+            return files.read(path)
         except OSError as error:
-            self.fail(f"names {key} {path}: {error.strerror}. Correct the path.")
+            self.fail(f"has {key} {path}: {error.strerror}. Correct the path.")
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings."""
@@ -163,7 +163,7 @@ def access_of(cluster: Entry, user: Entry, place: Place, environment: Mapping[st
 
 
 def _server(cluster: Entry) -> str:
-    """The URL of the server. Raises KubeconfigError unless its certificate will be verified."""
+    """The URL of the server. Raises KubeconfigError if TLS verification is disabled."""
     server = cluster.text("server")
     if not server:
         cluster.fail("has no server. Set its address: https://HOST:PORT")
@@ -173,27 +173,23 @@ def _server(cluster: Entry) -> str:
     except ValueError:
         cluster.fail("has a server that is not a URL. Write https://HOST:PORT")
     if url.username is not None or url.password is not None:
-        cluster.fail("has a server whose URL contains a user name. Put credentials into the user's entry instead.")
+        cluster.fail("has a server whose URL contains a user name. Move the credentials to the entry of the user.")
     insecure = cluster.flag("insecure-skip-tls-verify")
     if url.scheme != "https" or not host or insecure:
         why = "insecure-skip-tls-verify is true" if insecure else "the server is not an https URL"
         remediation = "remove insecure-skip-tls-verify" if insecure else "write https://HOST:PORT as its server"
         shown = f" for {host}{f':{port}' if port else ''}" if host else ""
         raise KubeconfigError(
-            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could answer and read your "
-            f"credentials. Set certificate-authority-data, and {remediation}."
+            f"{cluster}: TLS verification is disabled{shown} ({why}): another server could read your credentials. "
+            f"Set certificate-authority-data, and {remediation}."
         )
     return f"https://{url.netloc}{url.path}".rstrip("/")
 
 
 def _proxy_of(cluster: Entry) -> str:
     proxy = cluster.text("proxy-url")
-    try:
-        valid = not proxy or (urlsplit(proxy).scheme in _PROXY_SCHEMES and urlsplit(proxy).port != 0)
-    except ValueError:
-        valid = False
-    if not valid:
-        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(_PROXY_SCHEMES)}. Write http://HOST:PORT")
+    if proxy and not is_proxy(proxy):
+        cluster.fail(f"has a proxy-url that is not a URL of {', '.join(SCHEMES)}. Write http://HOST:PORT")
     return proxy
 
 
@@ -202,11 +198,16 @@ def _extension(cluster: Entry) -> object:
     listed = cluster.body.get("extensions")
     every = listed if isinstance(listed, list) else ()
     named = (each for each in every if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
-    return next(named, {}).get("extension")
+    extension = next(named, {}).get("extension")
+    try:
+        json.dumps(extension, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        cluster.fail(f"has an extension {_EXEC_EXTENSION} that cannot be written as JSON. Use text, numbers and maps.")
+    return extension
 
 
 def _credentials(user: Entry, info: Mapping[str, Any]) -> CredentialSource:
-    """The credentials of the user's entry, none where it has none. The first in kubectl's order counts."""
+    """The credentials of the user's entry, possibly empty. The first in kubectl's order is used."""
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if certificate and not key:
         user.fail("has a client certificate without a client-key. Add client-key-data.")
@@ -240,18 +241,23 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
     entry = Entry(user.kind, user.name, user.file, config)
     command, version, mode = (entry.text(key) for key in ("command", "apiVersion", "interactiveMode"))
     if not command:
-        user.fail("has an exec without a command. Name the credential plugin.")
+        user.fail("has an exec without a command. Set the command of the credential plugin.")
     if version not in API_VERSIONS:
         user.fail(f"has an exec whose apiVersion is not {' or '.join(API_VERSIONS)}. Update the plugin's entry.")
     mode = mode or ("IfAvailable" if version.endswith("v1beta1") else "")
     if mode not in MODES:
-        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Set it.")
+        user.fail(f"has an exec whose interactiveMode is not {', '.join(MODES[:-1])} or {MODES[-1]}. Correct it.")
     listed = config.get("env") or []
     if not isinstance(listed, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) and isinstance(each.get("value", ""), str)
         for each in listed
     ):
         user.fail("has an exec whose env is not a list of a name and a value.")
+    texts = (*entry.texts("args"), *(text for each in listed for text in (each["name"], each.get("value", ""))))
+    if "\0" in "".join((command, *texts)):
+        user.fail("has an exec with a NUL character in its command, args or env. Remove it.")
+    if any(not each["name"] or "=" in each["name"] for each in listed):
+        user.fail("has an exec whose env has a name that is empty or contains '='. Correct the name.")
     if os.sep in command:
         command = str(user.file.absolute().parent / command)
     return ExecConfig(
@@ -266,7 +272,7 @@ def _exec(user: Entry, config: object, info: Mapping[str, Any]) -> ExecConfig:
 
 
 def _id_token(user: Entry, provider: object, pair: KeyPair | None) -> Credential:
-    """The id-token of `auth-provider: oidc`, while it is valid. kubectl renews it, and no other provider exists now."""
+    """The valid id-token of `auth-provider: oidc`, which kubectl renews. No other provider exists any more."""
     if not isinstance(provider, dict) or provider.get("name") != "oidc":
         user.fail(
             "has an auth-provider, which kubectl removed in 1.26. Use a credential plugin: "
@@ -283,7 +289,7 @@ def _id_token(user: Entry, provider: object, pair: KeyPair | None) -> Credential
 
 
 def _expired(token: str) -> bool:
-    """Whether a JSON Web Token has expired, or is none."""
+    """Whether a JSON Web Token has expired, or is invalid."""
     try:
         payload = token.split(".")[1]
         expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
@@ -293,12 +299,12 @@ def _expired(token: str) -> bool:
 
 
 def _impersonation(user: Entry) -> tuple[tuple[str, str], ...]:
-    """The headers of ``as`` and its kind, in kubectl's order and spelling."""
+    """The headers of ``as``, ``as-uid``, ``as-groups`` and ``as-user-extra``, in kubectl's order and spelling."""
     name, uid, groups = user.text("as"), user.text("as-uid"), user.texts("as-groups")
     extra = user.lists_of_texts("as-user-extra")
     if not name:
         if uid or groups or extra:
-            user.fail("has as-uid, as-groups or as-user-extra without as. Name the user to impersonate.")
+            user.fail("has as-uid, as-groups or as-user-extra without as. Set as to the user to impersonate.")
         return ()
     headers = [("Impersonate-User", name)]
     headers += [("Impersonate-Uid", uid)] if uid else []

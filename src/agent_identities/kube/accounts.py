@@ -1,4 +1,4 @@
-"""The ServiceAccounts of agents on a cluster, beside the values that declare them."""
+"""The ServiceAccounts of agents on a cluster, and those that the values do not declare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredAccount:
-    """A ServiceAccount that carries the label of an agent, though the values declare none of that name."""
+    """A ServiceAccount with the label of an agent that the values do not declare."""
 
     namespace: str
     name: str
@@ -20,7 +20,7 @@ class UndeclaredAccount:
 
 
 def service_accounts(api: Api, declaration: Declaration) -> dict[tuple[str, str], Labels]:
-    """Labels by (namespace, name), in the namespaces of the declared identities. Raises ApiError."""
+    """The labels of each ServiceAccount, by (namespace, name), in the namespaces of the identities. Raises ApiError."""
     return {
         (namespace, item["metadata"]["name"]): item["metadata"].get("labels") or {}
         for namespace in sorted({one.namespace for one in declaration.identities})
@@ -31,7 +31,7 @@ def service_accounts(api: Api, declaration: Declaration) -> dict[tuple[str, str]
 def undeclared_accounts(
     accounts: Mapping[tuple[str, str], Labels], declaration: Declaration
 ) -> tuple[UndeclaredAccount, ...]:
-    """Those of some ServiceAccounts that carry the label of an agent, and that the values do not declare."""
+    """The ServiceAccounts with the label of an agent that the values do not declare."""
     declared = {(one.namespace, one.name) for one in (declaration.proxy, *declaration.agents)}
     return tuple(
         UndeclaredAccount(*key, labels.get(RELEASE_LABEL, ""))

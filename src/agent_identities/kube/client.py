@@ -1,11 +1,12 @@
-"""Questions to an API server: plain dicts over kept connections, from many threads at once.
+"""The client of an API server: plain dicts over persistent connections, shared by threads.
 
-The only client of the package. `kubeconfig.load` finds the server, its certificates and the credentials; `transport`
+The package has no other client. `kubeconfig.load` finds the server, its certificates and the credentials; `transport`
 connects.
 """
 
 import contextlib
 import copy
+import http.client
 import json
 import re
 import shlex
@@ -31,13 +32,13 @@ from agent_identities.errors import ClusterError
 from agent_identities.kube.access import Access
 from agent_identities.kube.credentials import Credential, CredentialSource, Fixed
 from agent_identities.kube.redact import printable, redact
-from agent_identities.kube.transport import TROUBLE, AbortedError, Transport
+from agent_identities.kube.transport import LARGEST_ANSWER, RETRIED, AbortedError, LargeAnswerError, Reply, Transport
 from agent_identities.rbac.request import ServiceAccount
 
 DEFAULT_CONCURRENCY = 16
-"""Requests in flight. More gains nothing: one Python process is busy with eight."""
+"""Requests in flight. More is not faster: eight requests in flight occupy one Python process."""
 
-_PAGE = 500  # objects a page, as kubectl's --chunk-size
+_PAGE = 500  # objects in a page, as in kubectl's --chunk-size
 _HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
 _IMPERSONATE = "impersonate-user"
 _SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -45,7 +46,7 @@ _SHOWN = 1_000  # characters of a server's message
 
 
 class ApiError(ClusterError):
-    """A question that got no answer, or a refusal; ``status`` is the HTTP status, 0 where no answer came."""
+    """A request without an answer, or a refused request. ``status`` is the HTTP status, 0 without an answer."""
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
@@ -54,22 +55,22 @@ class ApiError(ClusterError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status; ``body`` is the JSON object, empty where the answer was none."""
+    """An answer of any status. ``body`` is the JSON object, empty if the answer is not a JSON object."""
 
     status: int
     body: Mapping[str, Any]
 
     @property
     def message(self) -> str:
-        """The message of a Status, without credentials; "" where the answer was none."""
+        """The message of a Status, without credentials; "" if the answer is not a Status."""
         return redact(str(self.body.get("message") or "")) if self.body.get("kind") == "Status" else ""
 
 
 class Api:
-    """One API server, asked with one access. Threads may share it.
+    """A client of one API server, with one access. Threads may share it.
 
-    Every failure is an ApiError (a ClusterError), except an access that cannot be used at all (KubeconfigError). No
-    message and no answer contains the credential that was sent, not even where the server repeats it.
+    Every failure is an ApiError (a ClusterError), except an access that cannot be used (KubeconfigError). No message
+    and no answer contains the credential of the request, even if the server repeats it.
     """
 
     def __init__(self, access: Access, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
@@ -89,11 +90,11 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, those of `with_token`, too."""
+        """Close the connections, also those of `with_token`."""
         self._transport.close()
 
     def abort(self) -> None:
-        """End the requests that are on their way, those of `with_token`, too; those after them are sent as ever."""
+        """Interrupt the requests in flight, also those of `with_token`. Later requests are not affected."""
         self._transport.abort()
 
     def version(self) -> str:
@@ -101,7 +102,7 @@ class Api:
         return str(self.get("/version").get("gitVersion") or "")
 
     def whoami(self) -> str:
-        """The user that the API server takes the caller for, impersonation included. Raises ApiError."""
+        """The user as which the API server authenticates the caller, with impersonation. Raises ApiError."""
         review = self.post(
             _SELF_REVIEWS, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, repeatable=True
         )
@@ -114,7 +115,7 @@ class Api:
         return self._request("GET", path, None, repeatable=True)
 
     def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
-        """What the server makes of ``body``. ``repeatable``: asking twice changes nothing, as with reviews.
+        """The object that the server returns for ``body``. ``repeatable``: the request is idempotent, as a review is.
 
         Raises ApiError.
         """
@@ -129,29 +130,29 @@ class Api:
         *,
         repeatable: bool = False,
     ) -> Answer:
-        """Any request, and its answer whatever the status; redirections are answers, too.
+        """Send any request. Returns the answer of any status; redirections are answers, too.
 
-        Raises ApiError (status 0) where none came.
+        Raises ApiError (status 0) without an answer.
         """
         status, answer, _ = self._send(method, path, body, headers or {}, repeatable=repeatable)
         self._answered = True
         return Answer(status, answer or {})
 
     def serves(self) -> bool:
-        """Whether the server answers, and does not say itself that it cannot serve: that its storage is gone, say."""
+        """Whether the server answers `/readyz` without a server error, such as one about its storage."""
         try:
             return self.raw("GET", "/readyz").status < HTTPStatus.INTERNAL_SERVER_ERROR
         except ApiError:
             return False
 
     def with_token(self, token: str) -> Self:
-        """The same server, asked by the user of this token, with no other credential and no impersonation.
+        """A client of the same server with this token, without any other credential and without impersonation.
 
-        Raises ApiError where a header cannot hold the token.
+        Raises ApiError if the token cannot be the value of a header.
         """
         other = copy.copy(self)
         with _as_api_error():
-            other._credentials = Fixed(Credential.bearer(token, f"{self.server}: a token that it issued"))
+            other._credentials = Fixed(Credential.bearer(token, f"{self.server}: issued token"))
         other._impersonate = ()
         return other
 
@@ -160,7 +161,7 @@ class Api:
         try:
             return list(self._pages(path, limit=_PAGE))
         except ApiError as error:
-            if error.status != HTTPStatus.GONE:  # the pages expired under us: the server compacts after five minutes
+            if error.status != HTTPStatus.GONE:  # the continue token expired: etcd is compacted every five minutes
                 raise
             return list(self._pages(path, limit=0))
 
@@ -189,9 +190,9 @@ class Api:
     def _send(
         self, method: str, path: str, body: str | None, headers: Mapping[str, str], *, repeatable: bool
     ) -> tuple[int, dict[str, Any] | None, bytes]:
-        """(status, JSON object or None, body), without what the request showed.
+        """(status, JSON object or None, body), without the credential of the request.
 
-        After a 401 the request is sent once more, if there is another credential by now.
+        After a 401, the request is sent again if there is a new credential.
         """
         renewed = False
         while True:
@@ -215,7 +216,7 @@ class Api:
         headers: Mapping[str, str],
         *,
         repeatable: bool,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Reply:
         sent = urllib3.HTTPHeaderDict(_HEADERS)
         if credential.authorization:
             sent["authorization"] = credential.authorization
@@ -233,16 +234,24 @@ class Api:
             raise ApiError(self._unanswered(error)) from None
 
     def _unanswered(self, error: BaseException) -> str:
-        """Why no answer came, and what to do."""
+        """The message for a request without an answer, with the remediation."""
         if isinstance(error, ProxyError):
             return (
-                f"{self.server}: the proxy does not connect to it ({_plain(error.original_error)}). Correct proxy-url "
-                f"of {self._place}, or HTTPS_PROXY, or name the server in NO_PROXY."
+                f"{self.server}: the proxy does not connect to the server ({_plain(error.original_error)}). Correct "
+                f"proxy-url of {self._place}, or HTTPS_PROXY, or add the server to NO_PROXY."
             )
         if isinstance(error, SSLError):
             return self._distrusted(error)
+        if isinstance(error, LargeAnswerError):
+            return (
+                f"{self.server}: the answer has more than {LARGEST_ANSWER >> 20} MiB, or no end. Is this the address "
+                f"of an API server, as in {self._place}?"
+            )
         if self._answered:
-            return f"{self.server}: the API server stopped answering in the middle. See its log, then ask again."
+            return (
+                f"{self.server}: the API server stopped answering during the command. See its log, then run the "
+                "command again."
+            )
         if isinstance(error, NewConnectionError):  # before its base ConnectTimeoutError
             why = f"cannot be reached ({_plain(error)})"
         elif isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
@@ -250,8 +259,8 @@ class Api:
         else:
             why = "closes the connection before it answers"
         return (
-            f"{self.server}: the API server {why}. Is it running, and is {self._place} the right one? "
-            "Choose another with --context, or start one: agent-identities up"
+            f"{self.server}: the API server {why}. Check that it is running, and that {self._place} is correct. "
+            "To select another context: --context. To start a control plane: agent-identities up"
         )
 
     def _distrusted(self, error: SSLError) -> str:
@@ -267,17 +276,17 @@ class Api:
     def _refused(self, status: int, reason: str) -> NoReturn:
         if status == HTTPStatus.UNAUTHORIZED:
             message = (
-                f"{self.server}: 401 Unauthorized: the credentials of {self._place} are missing, not valid, or have "
-                f"expired. Log in again; `{self._place.kubectl('auth', 'whoami')}` shows whether it worked."
+                f"{self.server}: 401 Unauthorized: the credentials of {self._place} are missing, invalid, or have "
+                f"expired. Log in again. To check the credentials: {self._place.kubectl('auth', 'whoami')}"
             )
         elif status == HTTPStatus.FORBIDDEN:
             message = f"{self.server}: 403 {reason}. {_remediation(reason)}"
-        elif status in TROUBLE:
+        elif status in RETRIED:
             message = f"{self.server}: {status} {reason}, also after retries. Wait a while, or lower --concurrency."
         elif status < HTTPStatus.BAD_REQUEST:
             message = (
-                f"{self.server}: {status}: it redirects to another address, and credentials are never sent there. "
-                f"Correct the server of {self._place}."
+                f"{self.server}: {status}: the server redirects to another address. Credentials are never sent to "
+                f"another address. Correct the server of {self._place}."
             )
         else:
             message = f"{self.server}: {status} {reason}."
@@ -286,7 +295,7 @@ class Api:
 
 @contextlib.contextmanager
 def _as_api_error() -> Iterator[None]:
-    """A credential that cannot be had is a question that got no answer."""
+    """Raise an error of a credential as ApiError."""
     try:
         yield
     except ApiError:
@@ -304,7 +313,7 @@ def _message(answer: Mapping[str, Any], data: bytes) -> str:
 
 
 def _remediation(reason: str) -> str:
-    """The command of an administrator that would let the caller do what was refused."""
+    """The command with which an administrator grants the refused right to the caller."""
     refused = re.search(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"', reason)
     if refused is None or (refused["resource"] != "subjectaccessreviews" and not _may_view(refused)):
         return "Ask an administrator of the cluster for that right."
@@ -316,21 +325,23 @@ def _remediation(reason: str) -> str:
         role = "--clusterrole=system:auth-delegator"
         grant = ["create", "clusterrolebinding", "agent-identities-verify", role, who]
     elif namespace:
-        hint = "ClusterRole view may be enough"
+        hint = "ClusterRole view may be sufficient"
         grant = ["-n", namespace[1], "create", "rolebinding", "agent-identities-verify", "--clusterrole=view", who]
     else:
-        hint = "ClusterRole view may be enough"
+        hint = "ClusterRole view may be sufficient"
         grant = ["create", "clusterrolebinding", "agent-identities-view", "--clusterrole=view", who]
     return f"{hint}; an administrator grants it with: {shlex.join(['kubectl', *grant])}"
 
 
 def _may_view(refused: re.Match[str]) -> bool:
-    """Whether ClusterRole view may have what was refused: it reads, and neither secrets nor RBAC."""
+    """Whether ClusterRole view may have the refused right: read access, except to Secrets and RBAC objects."""
     return refused["verb"] in ("get", "list", "watch") and not re.search("secrets|role", refused["resource"])
 
 
 def _plain(error: BaseException) -> str:
-    """The operating system's words: "Connection refused"."""
+    """The message of the operating system: "Connection refused"."""
     cause = error.__cause__ or error.__context__ or error
     text = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error).rpartition(": ")[2]
+    if refused := re.match(r"Tunnel connection failed: (\d{3})", text):  # then words of the proxy, even a password
+        text = f"{refused[1]} {http.client.responses.get(int(refused[1]), '')}".rstrip()
     return printable(redact(text))

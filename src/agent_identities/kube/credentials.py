@@ -1,4 +1,4 @@
-"""What a client shows a server to be known: tokens, passwords and certificates, which no text ever contains.
+"""The credentials of a client: tokens, passwords and certificates. No message contains a credential.
 
 Source: k8s.io/client-go/transport/token_source.go and round_trippers.go.
 """
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent_identities.errors import ClusterError
+from agent_identities.kube import files
 from agent_identities.kube.redact import REDACTED, spellings, without
 
-_READ_AGAIN_SECONDS = 50.0  # a token file: one minute, less ten seconds, as client-go
+_READ_AGAIN_SECONDS = 50.0  # client-go reads a token file again after a minute, less ten seconds
 
 
 class CredentialError(ClusterError):
@@ -31,7 +32,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What one request shows: the Authorization header ("" for none) and the client certificate of its connection."""
+    """The credential of a request: the Authorization header ("" for none) and the client certificate."""
 
     authorization: str = field(default="", repr=False)
     pair: KeyPair | None = None
@@ -39,9 +40,9 @@ class Credential:
 
     @classmethod
     def bearer(cls, token: str, where: str, pair: KeyPair | None = None) -> "Credential":
-        """A bearer token; ``where`` is where it comes from. Raises CredentialError if a header cannot hold it."""
+        """A bearer token; ``where`` is its source. Raises CredentialError if it cannot be the value of a header."""
         if problem := _unsendable(token):
-            raise CredentialError(f"{where}: the token {problem}. Write a new token there.")
+            raise CredentialError(f"{where}: the token {problem}. Write a new token.")
         return cls(f"Bearer {token}", pair, (token,))
 
     @classmethod
@@ -51,7 +52,7 @@ class Credential:
         return cls(f"Basic {encoded}", pair, tuple(filter(None, (encoded, password))))
 
     def hide(self, data: bytes) -> bytes:
-        """An answer without what this request showed: a server may repeat it."""
+        """An answer without this credential, because a server may repeat it."""
         for secret in self.secrets:
             for spelling in spellings(secret):
                 if spelling in data:
@@ -59,19 +60,22 @@ class Credential:
         return data
 
     def parse(self, data: bytes) -> dict[str, Any] | None:
-        """The JSON object of an answer, without what this request showed; None where it is not one."""
+        """The JSON object of an answer, without this credential; None if the answer is not a JSON object."""
         try:
             answer = json.loads(data)
         except (ValueError, RecursionError):
             return None
         if not isinstance(answer, dict):
             return None
-        escaped = b"\\u" in data or b"\\/" in data  # then any letter of it may be
-        return without(answer, self.secrets) if escaped and self.secrets else answer
+        escaped = b"\\u" in data or b"\\/" in data  # then any character of the credential may be escaped
+        try:
+            return without(answer, self.secrets) if escaped and self.secrets else answer
+        except RecursionError:  # nested deeper than any object of Kubernetes
+            return None
 
 
 def _unsendable(token: str) -> str:
-    """Why a token cannot be the value of a header, "" if it can; without any of its characters."""
+    """The reason why a token cannot be the value of a header, "" if it can. The reason has no part of the token."""
     if not token:
         return "is empty"
     if not token.isascii():
@@ -84,13 +88,13 @@ def _unsendable(token: str) -> str:
 
 
 class CredentialSource(Protocol):
-    """Where credentials come from. Threads share it."""
+    """A source of credentials. Threads share it."""
 
     def get(self) -> Credential:
         """The credential for the next request. Raises CredentialError."""
 
     def renew(self, refused: Credential) -> bool:
-        """Whether there is another credential than the one that a server refused with 401. Raises CredentialError."""
+        """Whether there is a new credential, after a server refused this one with 401. Raises CredentialError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +108,15 @@ class Fixed:
         return self.credential
 
     def renew(self, refused: Credential) -> bool:
-        """There is no other."""
+        """False: there is no other credential."""
         del refused
         return False
 
 
 class TokenFile:
-    """A token that a kubelet, or a person, writes anew: the file is read again every 50 s, and after a 401.
+    """A file with a token that is renewed, for example by the kubelet. It is read every 50 s, and after a 401.
 
-    If it cannot be read any more, the last token that was read stays; before that ``fallback``, where there is one.
+    If the file cannot be read any more, the last token is used; if it was never read, ``fallback``.
     """
 
     def __init__(self, path: Path, where: str, *, pair: KeyPair | None = None, fallback: str = "") -> None:
@@ -122,7 +126,7 @@ class TokenFile:
         self._last = Credential.bearer(fallback, where, pair) if fallback else None
 
     def get(self) -> Credential:
-        """The token that is in the file now. Raises CredentialError."""
+        """The current token of the file. Raises CredentialError."""
         with self._lock:
             if self._last is None or time.monotonic() - self._read_at >= _READ_AGAIN_SECONDS:
                 self._last = self._read()
@@ -130,18 +134,20 @@ class TokenFile:
             return self._last
 
     def renew(self, refused: Credential) -> bool:
-        """Whether the file holds another token by now."""
+        """Whether the file has a new token."""
         with self._lock:
             self._last = self._read()
             return self._last != refused
 
     def _read(self) -> Credential:
         try:
-            return Credential.bearer(self._path.read_bytes().decode("utf-8").strip(), self._where, self._pair)
+            return Credential.bearer(files.read(self._path).decode("utf-8").strip(), self._where, self._pair)
         except UnicodeDecodeError:
-            problem = CredentialError(f"{self._where}: not text. Write a token there.")
+            problem = CredentialError(f"{self._where}: not UTF-8. Write a token to the file.")
         except OSError as error:
-            problem = CredentialError(f"{self._where}: {error.strerror}. Name a readable file that contains a token.")
+            problem = CredentialError(
+                f"{self._where}: {error.strerror}. Set tokenFile to a readable file with a token."
+            )
         except CredentialError as error:
             problem = error
         if self._last is not None:

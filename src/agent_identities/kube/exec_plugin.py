@@ -1,4 +1,4 @@
-"""Credential plugins of a kubeconfig: a program prints an ExecCredential, and its credential is good until it expires.
+"""Credential plugins of a kubeconfig: a program prints an ExecCredential with a credential and its expiry.
 
 Source: k8s.io/client-go/plugin/pkg/client/auth/exec/exec.go; the API group is client.authentication.k8s.io.
 """
@@ -26,14 +26,14 @@ from agent_identities.kube.redact import printable, redact_output
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
 
-_QUIET_SECONDS = 1.0  # a plugin that runs for longer may be waiting for its user, who has to read what it says
+_QUIET_SECONDS = 1.0  # a plugin that runs longer may wait for its user, so its stderr is shown
 _SECRET_NAME = re.compile("(?i)token|secret|passw|credential|key|authorization")
-_SHOWN = 2_000  # characters of its words in an error
+_SHOWN = 2_000  # characters of the plugin's stderr in an error
 
 
 @dataclass(frozen=True, slots=True)
 class ExecConfig:
-    """``users[].user.exec`` of a kubeconfig. ``cluster`` is what the plugin is told of it, None for nothing."""
+    """``users[].user.exec`` of a kubeconfig. ``cluster`` is the cluster information for the plugin, or None."""
 
     command: str
     api_version: str
@@ -49,12 +49,12 @@ class ExecPlugin:
 
     def __init__(self, config: ExecConfig, where: str) -> None:
         self._config, self._where = config, f"{where}: credential plugin {config.command}"
-        self._lock = threading.Lock()  # a plugin may ask its user something: one at a time
+        self._lock = threading.Lock()  # a plugin may prompt its user, so only one runs at a time
         self._credential: Credential | None = None
         self._expires: datetime.datetime | None = None
 
     def get(self) -> Credential:
-        """The credential, by a run of the plugin where there is none. Raises CredentialError in the plugin's words."""
+        """The credential; runs the plugin if there is none. Raises CredentialError with the plugin's stderr."""
         with self._lock:
             expired = self._expires is not None and datetime.datetime.now(datetime.UTC) > self._expires
             if self._credential is None or expired:
@@ -63,7 +63,7 @@ class ExecPlugin:
             return self._credential
 
     def renew(self, refused: Credential) -> bool:
-        """Whether another run of the plugin gives another credential."""
+        """Run the plugin again. Returns whether there is a new credential."""
         with self._lock:
             if self._credential == refused:
                 self._run()
@@ -76,13 +76,13 @@ class ExecPlugin:
             self._fail(f"failed with exit code {output.status}", output)
         try:
             answer = json.loads(output.stdout)
-        except ValueError:
-            self._fail("printed something else than JSON", output)
+        except (ValueError, RecursionError):
+            self._fail("printed output that is not JSON", output)
         status = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(status, dict):
             self._fail("printed no ExecCredential with a status", output)
         if answer.get("apiVersion") != self._config.api_version or answer.get("kind") != "ExecCredential":
-            self._fail(f"printed something else than an ExecCredential of {self._config.api_version}", output)
+            self._fail(f"printed output that is not an ExecCredential of {self._config.api_version}", output)
         self._credential, self._expires = self._parse(status, output)
 
     def _parse(self, status: Mapping[str, Any], output: "_Output") -> tuple[Credential, datetime.datetime | None]:
@@ -91,6 +91,8 @@ class ExecPlugin:
             texts[name] = status.get(name) or ""
             if not isinstance(texts[name], str):
                 self._fail(f"printed a status.{name} that is not a string", output)
+            if not texts[name].isascii():
+                self._fail(f"printed a status.{name} with a character that is not ASCII", output)
         token, certificate, key, expires = texts.values()
         if not token and not certificate and not key:
             self._fail("printed neither a token nor a client certificate", output)
@@ -110,14 +112,14 @@ class ExecPlugin:
         if self._config.interactive_mode == "Always" and not terminal:
             raise CredentialError(
                 f"{self._where}: needs a terminal (interactiveMode: Always), and standard input is not one. "
-                "Run the command in a terminal, or use credentials that need none."
+                "Run the command in a terminal, or use credentials that do not need a terminal."
             )
         return terminal and self._config.interactive_mode != "Never"
 
     def _argv(self) -> list[str]:
         command = self._config.command
         found = shutil.which(command)
-        if found is None or not os.path.isabs(found):  # noqa: PTH117 # as Go: never a program of the working directory
+        if found is None or not os.path.isabs(found):  # noqa: PTH117 # as in Go: no program of the working directory
             why = "no such program" if os.sep in command else "not found on PATH"
             hint = printable(self._config.install_hint) or "Install it, or correct the command in the kubeconfig."
             raise CredentialError(f"{self._where}: {why}. {hint}")
@@ -161,12 +163,12 @@ class _Output:
     secrets: tuple[str, ...] = field(repr=False)
 
     def words(self) -> str:
-        """What the plugin says on stderr, on one line, without credentials."""
+        """The plugin's stderr on one line, without credentials."""
         return printable(redact_output(self.stderr, self.secrets, self.stdout))
 
 
 def _run(argv: list[str], config: ExecConfig, environment: Mapping[str, str], *, interactive: bool) -> _Output:
-    """Run it to its end; it ends with us."""
+    """Run a plugin until it ends. The plugin does not outlive this function."""
     secrets = tuple(_secrets(argv[1:], environment))
     try:
         process = subprocess.Popen(
@@ -185,7 +187,7 @@ def _run(argv: list[str], config: ExecConfig, environment: Mapping[str, str], *,
 
 
 def _secrets(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """The values, of variables and of options, whose name says that they are secret."""
+    """The values of variables and options with the name of a secret."""
     yield from (value for name, value in environment.items() if _SECRET_NAME.search(name))
     for argument, following in itertools.pairwise([*arguments, ""]):
         name, equals, value = argument.partition("=")
@@ -195,7 +197,7 @@ def _secrets(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterat
 
 @contextlib.contextmanager
 def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """It does not outlive the block."""
+    """Kill the process if the block raises an exception."""
     with process:
         try:
             yield
@@ -205,7 +207,7 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _read(process: subprocess.Popen[bytes], secrets: Sequence[str]) -> tuple[str, str]:
-    """What it writes on stdout and stderr. Once it has run for a second, its user sees what it says meanwhile."""
+    """The stdout and stderr of the process. After the first second, its stderr is also shown to the user."""
     assert process.stdout is not None
     assert process.stderr is not None
     stdout, stderr = bytearray(), bytearray()
@@ -221,7 +223,7 @@ def _read(process: subprocess.Popen[bytes], secrets: Sequence[str]) -> tuple[str
                 if not data:
                     selector.unregister(key.fileobj)
             if time.monotonic() - started >= _QUIET_SECONDS:
-                until = stderr.rfind(b"\n") + 1 if ready else len(stderr)  # a question does not end its line
+                until = stderr.rfind(b"\n") + 1 if ready else len(stderr)  # a prompt does not end with a newline
                 text = stderr[shown:until].decode(errors="replace")
                 sys.stderr.write(redact_output(text, secrets, stdout.decode(errors="replace")))
                 sys.stderr.flush()

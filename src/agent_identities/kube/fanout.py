@@ -1,4 +1,4 @@
-"""One function over many items, on threads: results in order, progress, and an end at the first failure."""
+"""Apply a function to many items, on threads: results in order, progress, and a stop at the first failure."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,17 +9,17 @@ from typing import TypeVar
 from agent_identities.kube.client import DEFAULT_CONCURRENCY
 
 _ABORT_SECONDS = 0.2
-_CHUNK = 16  # items between two reports of progress, and between two hand-overs to a thread
+_CHUNK = 16  # items that a thread processes between two reports of progress
 
 Progress = Callable[[int, int], None]
-"""Called with how many of how many items are done, from the thread that called ``fan_out``."""
+"""Called with (finished items, all items), from the thread that called ``fan_out``."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 def no_progress(_done: int, _total: int) -> None:
-    """Reports nothing."""
+    """Report nothing."""
 
 
 def fan_out(
@@ -30,10 +30,10 @@ def fan_out(
     on_progress: Progress = no_progress,
     abort: Callable[[], None] = lambda: None,
 ) -> list[_Result]:
-    """``[work(item) for item in items]``, with ``concurrency`` of them under way at a time.
+    """``[work(item) for item in items]``, with ``concurrency`` items in progress at a time.
 
-    The first exception, or Ctrl-C, ends all: items that have not begun are left out, ``abort`` ends those under way
-    (`Api.abort`), and it is raised here.
+    The first exception, or Ctrl-C, stops all work: other items are not started, ``abort`` (`Api.abort`) interrupts the
+    items in progress, and the exception is raised here.
     """
     size = min(_CHUNK, -(-len(items) // concurrency)) or 1
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
@@ -57,8 +57,8 @@ def fan_out(
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             abort()
-            while under_way := [each for each in running if not each.done()]:  # wait() does not know cancelled ones
-                wait(under_way, _ABORT_SECONDS)
-                abort()  # what began while the first abort was at work
+            while unfinished := [each for each in running if not each.done()]:  # wait() ignores cancelled futures
+                wait(unfinished, _ABORT_SECONDS)
+                abort()  # for requests that began during the first abort
             raise
     return list(chain.from_iterable(results))

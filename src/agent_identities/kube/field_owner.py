@@ -1,7 +1,7 @@
-"""Who owns a field of a live object by server-side apply, and what that owner applied.
+"""The owner of a field of a live object by server-side apply, and the manifest that the owner applied.
 
-Who else writes such a field takes it away from its owner, whose next apply then fails with a conflict (Helm 4, Argo CD
-and Flux apply so). Instead the change is applied in the owner's name: all that it applied before, with the change.
+Another client that writes the field takes it from its owner; the owner's next apply then fails with a conflict (Helm 4,
+Argo CD and Flux use server-side apply). Therefore the change is applied as the owner: its manifest with the change.
 """
 
 import json
@@ -14,16 +14,16 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The field manager ``owner`` and its manifest, as it could be applied again without changing anything."""
+    """The field manager ``owner`` and its manifest: to apply it again changes nothing."""
 
     owner: str
     manifest: dict[str, Any]
 
 
 def applied_with(obj: Manifest, field: str) -> Applied | None:
-    """What the manager applied that owns this top-level field; None where nobody applied it.
+    """The manifest of the manager that owns this top-level field; None if no manager applied it.
 
-    ``obj`` as the API server answers, with managedFields; ``kind`` must be in it.
+    ``obj`` is the object from the API server, with managedFields; it must have ``kind``.
     """
     for entry in obj["metadata"].get("managedFields") or ():
         fields = entry.get("fieldsV1") or {}
@@ -37,7 +37,7 @@ def applied_with(obj: Manifest, field: str) -> Applied | None:
 
 
 def _owned(fields: Manifest, value: Manifest) -> dict[str, Any]:
-    """The part of a map that a set of fields is about; lists are taken whole, as those of RBAC objects are."""
+    """The part of a map in a set of fields. Lists are copied as a whole, because lists of RBAC objects are atomic."""
     found = {}
     for key, below in fields.items():
         name = key.removeprefix("f:")

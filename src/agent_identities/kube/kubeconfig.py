@@ -1,4 +1,4 @@
-"""Kubeconfigs as kubectl finds them: which files, how several merge, and the context that is chosen.
+"""Read kubeconfigs as kubectl does: the choice of files, their merge, and the selected context.
 
 Source: k8s.io/client-go/tools/clientcmd/loader.go and rest/config.go.
 """
@@ -12,12 +12,15 @@ from typing import NoReturn
 
 import yaml
 
+from agent_identities.kube import files
 from agent_identities.kube.access import Access, Entry, KubeconfigError, Place, access_of
 from agent_identities.kube.credentials import TokenFile
 from agent_identities.kube.proxies import proxy_from_environment
 
+_DEEPEST, _MOST_KEYS = 100, 10_000  # levels of a kubeconfig, and keys of one of its maps
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the certificate authority of its cluster."""
+"""The directory of a pod's token and of the cluster's certificate authority."""
 
 
 def load(
@@ -27,12 +30,14 @@ def load(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access:
-    """What `find` finds. Raises KubeconfigError where there is nothing, or it cannot be used."""
+    """The access that `find` returns. Raises KubeconfigError if there is none, or if it cannot be used."""
     found = find(kubeconfig, context, service_account=service_account, environment=environment)
     if found is None:
+        home = _home(environment)
         raise KubeconfigError(
-            f"{_home(environment)}: no such file, and KUBECONFIG is not set. Name a kubeconfig with --kubeconfig, or "
-            "start a cluster of your own: agent-identities up"
+            f"{f'{home}: no such file' if home else 'HOME is not set'}, and KUBECONFIG is not set. "
+            "Name a kubeconfig with --kubeconfig, or "
+            "start a control plane: agent-identities up"
         )
     return found
 
@@ -44,17 +49,18 @@ def find(
     service_account: Path = SERVICE_ACCOUNT,
     environment: Mapping[str, str] = os.environ,
 ) -> Access | None:
-    """The access that kubectl would use: this file, else those in KUBECONFIG, else ~/.kube/config, else the pod's own.
+    """The access that kubectl would use: from this file, else KUBECONFIG, else ~/.kube/config, else from the pod.
 
-    None where there is none of them. ``context`` is None for the current one. No connection is made, and no plugin is
-    run. Raises KubeconfigError.
+    None if none of them exists. ``context`` is None for the current context. No connection is made, and no plugin runs.
+    Raises KubeconfigError.
     """
     named = [Path(each) for each in dict.fromkeys(environment.get("KUBECONFIG", "").split(os.pathsep)) if each]
-    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [_home(environment)]
+    home = _home(environment)
+    chosen = [kubeconfig] if kubeconfig else named if environment.get("KUBECONFIG") else [home] if home else []
     configs = [config for path in chosen if (config := _read(path)) is not None]
     if kubeconfig and not configs:
         raise KubeconfigError(
-            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a cluster of your own: "
+            f"{kubeconfig}: no such file. Name a kubeconfig with --kubeconfig, or start a control plane: "
             "agent-identities up"
         )
     merged = _merge(configs)
@@ -66,26 +72,26 @@ def find(
         return pod
     if environment.get("KUBECONFIG"):
         raise KubeconfigError(
-            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or nothing in it. Correct it, or unset it to use "
-            f"{_home(environment)}."
+            f"KUBECONFIG={environment['KUBECONFIG']}: no such file, or the file is empty. Correct KUBECONFIG, or unset "
+            f"it to use {home or '~/.kube/config'}."
         )
     return None
 
 
 def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = os.environ) -> Access | None:
-    """The access of the pod that this runs in, by its ServiceAccount's token; None outside of pods.
+    """The access of the pod in which this process runs, with its ServiceAccount token; None outside of pods.
 
-    Raises KubeconfigError where the pod has a token but not the certificates to verify its API server with.
+    Raises KubeconfigError if the pod has a token, but no certificates to verify the API server.
     """
     host, port = (environment.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     token, ca = service_account / "token", service_account / "ca.crt"
     if not (host and port and token.is_file()):
         return None
     try:
-        trusted = ca.read_bytes()
+        trusted = files.read(ca)
     except OSError as error:
         raise KubeconfigError(
-            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt there."
+            f"{ca}: {error.strerror}, so the API server cannot be verified. Mount the ConfigMap kube-root-ca.crt."
         ) from None
     where = f"the ServiceAccount of this pod, {service_account}"
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
@@ -98,13 +104,39 @@ def in_cluster(service_account: Path = SERVICE_ACCOUNT, environment: Mapping[str
     )
 
 
-def _home(environment: Mapping[str, str]) -> Path:
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """~/.kube/config; None for a user without a home."""
     home = environment.get("HOME")
-    return (Path(home) if home else Path.home()) / ".kube" / "config"
+    try:
+        return (Path(home) if home else Path.home()) / ".kube" / "config"
+    except RuntimeError:
+        return None
 
 
 class _Strings(yaml.CSafeLoader):
-    """Safe YAML in which a date stays the text that it is, as for kubectl."""
+    """Safe YAML in which a date is a string, as for kubectl.
+
+    The C parser of PyYAML has no limits of its own: it ends the process where too much is nested, and `<<` can make a
+    few lines as large as the memory.
+    """
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self._levels: list[yaml.Node | None] = []
+        # Called by the parser after each node; for its stub, the method returns nothing.
+        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment]
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:  # noqa: ARG002
+        """Called by the parser before each node."""
+        self._levels.append(parent)
+        if len(self._levels) > _DEEPEST and parent is not None:
+            raise yaml.MarkedYAMLError(problem_mark=parent.start_mark)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Called for each mapping, to merge `<<` into it."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.MarkedYAMLError(problem_mark=node.start_mark)
 
 
 _Strings.yaml_implicit_resolvers = {
@@ -115,7 +147,7 @@ _Strings.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """One kubeconfig, or several in one. ``current`` is "" where none is set."""
+    """One kubeconfig, or several merged kubeconfigs. ``current`` is "" without a current-context."""
 
     files: tuple[Path, ...]
     current: str
@@ -130,8 +162,8 @@ class _Config:
     def access(self, context: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Access:
         name = context or self.current
         if not name:
-            known = f"It has: {', '.join(self.contexts)}" if self.contexts else "It has no context at all"
-            raise KubeconfigError(f"{_all(self.files)}: no current-context. Choose one with --context. {known}.")
+            known = f"Its contexts: {', '.join(self.contexts)}" if self.contexts else "It has no contexts"
+            raise KubeconfigError(f"{_all(self.files)}: no current-context. Select a context with --context. {known}.")
         if name not in self.contexts:
             _unknown(name, self.files, self.contexts)
         chosen = self.contexts[name]
@@ -144,18 +176,18 @@ class _Config:
         name = context.text(kind)
         if not name:
             context.fail(
-                f"names no {kind}. Add one: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
+                f"has no {kind}. To set the {kind}: kubectl config set-context {shlex.quote(context.name)} --{kind}=..."
             )
         if name not in entries:
             known = ", ".join(entries) or "none"
-            context.fail(f"names the {kind} {name!r}, which does not exist. There are: {known}.")
+            context.fail(f"refers to the {kind} {name!r}, which does not exist. The {kind}s: {known}.")
         return entries[name]
 
 
 def _unknown(context: str, files: Iterable[Path], known: Iterable[str]) -> NoReturn:
     names = ", ".join(known)
-    shown = f"It has: {names}" if names else "It has no context at all"
-    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Choose another with --context. {shown}.")
+    shown = f"Its contexts: {names}" if names else "It has no contexts"
+    raise KubeconfigError(f"{_all(files)}: no context {context!r}. Select another context with --context. {shown}.")
 
 
 def _all(files: Iterable[Path]) -> str:
@@ -163,9 +195,9 @@ def _all(files: Iterable[Path]) -> str:
 
 
 def _read(path: Path) -> _Config | None:
-    """What a file contains; None where it does not exist. Its words are never part of an error: they may be secret."""
+    """The kubeconfig in a file; None if the file does not exist. No error contains text of the file."""
     try:
-        content = yaml.load(path.read_bytes(), Loader=_Strings)  # noqa: S506 # it is a safe loader
+        content = yaml.load(files.read(path), Loader=_Strings)  # noqa: S506 # it is a safe loader
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -173,8 +205,10 @@ def _read(path: Path) -> _Config | None:
     except yaml.MarkedYAMLError as error:
         line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise KubeconfigError(f"{path}: not YAML{line}, so it is not a kubeconfig. {_A_VALID_ONE}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise KubeconfigError(f"{path}: not text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise KubeconfigError(f"{path}: not UTF-8 text, so it is not a kubeconfig. {_A_VALID_ONE}") from None
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):  # of PyYAML, for `!!bool x` and such
+        raise KubeconfigError(f"{path}: not YAML, so it is not a kubeconfig. {_A_VALID_ONE}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict) or content.get("kind", "Config") != "Config":
@@ -205,7 +239,7 @@ def _entries(path: Path, kind: str, listed: object) -> dict[str, Entry]:
 
 
 def _merge(configs: Iterable[_Config]) -> _Config:
-    """As kubectl does: the first file that has an entry has it alone, and the first current-context counts."""
+    """Merge as kubectl does: the first file with an entry of a name wins, and the first current-context wins."""
     every = list(configs)
 
     def first(kind: str) -> dict[str, Entry]:

@@ -1,4 +1,4 @@
-"""Credentials in text from outside, removed before the text reaches a message, a report or a log."""
+"""Remove credentials from external text, before it is part of a message, a report or a log."""
 
 import html
 import json
@@ -20,11 +20,11 @@ _OPAQUE = re.compile(r"(?<![\w./+-])(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{24
 _UUID = re.compile(r"[\da-fA-F]{8}(-[\da-fA-F]{4}){3}-[\da-fA-F]{12}")
 _WORD = re.compile(r"[^\s\"',:;{}\[\]()<>]{8,}")
 _PUBLIC = frozenset({"apiVersion", "ExecCredential", "clientCertificateData", "clientKeyData", "expirationTimestamp"})
-"""Words that a plugin may write on both."""
+"""Words that a plugin may write to both stdout and stderr."""
 
 
 def spellings(secret: str) -> tuple[bytes, ...]:
-    """How a server may spell a credential that it repeats: as it is, or escaped in JSON, in a URL or in HTML."""
+    """The spellings with which a server may repeat a credential: unchanged, or escaped in JSON, in a URL or in HTML."""
     forms = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret)}
     return tuple(form.encode() for form in sorted(filter(None, forms), key=lambda form: (-len(form), form)))
 
@@ -41,19 +41,19 @@ def without(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def redact(text: str) -> str:
-    """Text of a server: without JSON Web Tokens, Authorization values and private keys."""
+    """The text of a server without JSON Web Tokens, Authorization values and private keys."""
     text = _KEY.sub(REDACTED, text)
     text = _SCHEME.sub(rf"\1 {REDACTED}", text)
     return _JWT.sub(REDACTED, text)
 
 
-def redact_output(text: str, secrets: Iterable[str] = (), beside: str = "") -> str:
-    """What a program wrote on stderr, without anything that may be a credential.
+def redact_output(text: str, secrets: Iterable[str] = (), stdout: str = "") -> str:
+    """The stderr of a program, without text that may be a credential.
 
-    That is: each of ``secrets``, each word that is also in ``beside`` (what it wrote on stdout, where its credential
-    belongs), values after names such as ``token=``, and long words of letters and digits.
+    That is: each of ``secrets``, each word that is also in ``stdout`` (which has the program's credential), values
+    after names such as ``token=``, and long words of letters and digits.
     """
-    known = {*secrets, *(word for word in _WORD.findall(beside) if "k8s.io" not in word)} - _PUBLIC
+    known = {*secrets, *(word for word in _WORD.findall(stdout) if "k8s.io" not in word)} - _PUBLIC
     for secret in sorted(filter(None, known), key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     text = _NAMED.sub(rf"\1{REDACTED}", redact(text))
@@ -61,5 +61,5 @@ def redact_output(text: str, secrets: Iterable[str] = (), beside: str = "") -> s
 
 
 def printable(text: str) -> str:
-    """The text on one line, without characters that control a terminal."""
+    """The text on one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text).split())

@@ -1,6 +1,6 @@
-"""SubjectAccessReviews: what an API server would authorize, in its own words.
+"""SubjectAccessReviews: the decisions of an API server about requests, with its reasons.
 
-A SubjectAccessReview is decided by the very authorizer that decides requests, and carries its reason.
+The authorizer that decides requests also decides SubjectAccessReviews, and returns its reason.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ SELF_REVIEWS = f"{_AUTHORIZATION}/selfsubjectaccessreviews"
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """The status of a SubjectAccessReview; texts are "" where the API server gives none.
+    """The status of a SubjectAccessReview. Texts are "" if the API server does not set them.
 
-    ``evaluation_error``: an authorizer could not decide, so that a denial is not to be relied on.
+    ``evaluation_error``: an authorizer could not decide, so a denial is not reliable.
     """
 
     allowed: bool
@@ -28,7 +28,7 @@ class ReviewStatus:
 
     @classmethod
     def of(cls, review: Mapping[str, Any]) -> "ReviewStatus":
-        """The status of a review as the API server returns it; denied where it has none."""
+        """The status of a review from the API server; denied if the review has no status."""
         status = review.get("status") or {}
         return cls(
             bool(status.get("allowed")), str(status.get("reason") or ""), str(status.get("evaluationError") or "")
@@ -41,5 +41,5 @@ def ask(api: Api, user: User, request: Request) -> ReviewStatus:
 
 
 def ask_self(api: Api, request: Request) -> ReviewStatus:
-    """Whether the API server would allow a request of whoever ``api`` authenticates as. Raises ApiError."""
+    """Whether the API server would allow a request of the user of ``api``. Raises ApiError."""
     return ReviewStatus.of(api.post(SELF_REVIEWS, request.review(), repeatable=True))

@@ -1,4 +1,4 @@
-"""What Roles on an API server grant."""
+"""The rules of Roles on an API server."""
 
 from http import HTTPStatus
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from agent_identities.rbac import PolicyRule, RoleRef
 from agent_identities.rbac.model import API_GROUP
 
 RBAC = f"/apis/{API_GROUP}/v1"
-"""The path below which Roles and bindings are."""
+"""The path of the RBAC API."""
 
 
 def role_path(role: RoleRef, namespace: str) -> str:
@@ -18,7 +18,7 @@ def role_path(role: RoleRef, namespace: str) -> str:
 
 
 def role_rules(api: Api, role: RoleRef, namespace: str) -> tuple[PolicyRule, ...]:
-    """The rules of a role; none where it does not exist. Raises ApiError."""
+    """The rules of a role; none if it does not exist. Raises ApiError."""
     try:
         found = api.get(role_path(role, namespace))
     except ApiError as error:

@@ -1,1 +1,1 @@
-"""The quarantine job: the rights, the ServiceAccount and the pods of one agent removed from a live cluster."""
+"""The quarantine job: remove the rights, the ServiceAccount and the pods of one agent from a live cluster."""

@@ -1,4 +1,4 @@
-"""The steps of a quarantine, done on the API server: each only on the object as it was planned for."""
+"""Apply the steps of a quarantine. Each step applies only to the version of the object for which it was planned."""
 
 import contextlib
 import json
@@ -23,14 +23,14 @@ _APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The steps that are done, and why others are not."""
+    """The steps that are done, and the failures of the others."""
 
     steps: tuple[Step, ...]
     failures: tuple[Failure, ...]
 
 
 def apply_steps(server: Server, steps: Sequence[Step], target: TargetAccounts) -> Applied:
-    """Do all steps at once. Where the API server is gone meanwhile, the failures say so; see ``server.gone``."""
+    """Apply all steps concurrently. If the API server stops serving, the failures say so; see ``server.gone``."""
     problems = fan_out(lambda step: _try(server, step, target), steps, concurrency=CONCURRENCY, abort=server.api.abort)
     results = list(zip(steps, problems, strict=True))
     return Applied(
@@ -40,12 +40,12 @@ def apply_steps(server: Server, steps: Sequence[Step], target: TargetAccounts) -
 
 
 def _try(server: Server, step: Step, target: TargetAccounts) -> str:
-    """Do one step; why it could not be done, "" if it is."""
+    """Apply one step. Returns the reason why it failed, "" if it is done."""
     if server.gone:
-        return "was not tried: the API server serves no more"
+        return "was not tried: the API server does not serve any more"
     with contextlib.suppress(ServerGoneError):
         return _do(server, step, target)
-    return "nobody answered, so whether it went is not known"
+    return "the API server did not answer, so the object may or may not be removed"
 
 
 def _do(server: Server, step: Step, target: TargetAccounts) -> str:
@@ -69,7 +69,7 @@ def _do(server: Server, step: Step, target: TargetAccounts) -> str:
 
 
 def _planned_again(server: Server, step: Step, target: TargetAccounts) -> Step | None:
-    """The step for what the object has become meanwhile, None where there is nothing left to do. Raises ApiError."""
+    """The step for the current version of the object, None if there is nothing left to do. Raises ApiError."""
     found = server.get(f"{step.collection}/{quote(step.name, safe='')}")
     if found is None:
         return None
@@ -80,12 +80,12 @@ def _planned_again(server: Server, step: Step, target: TargetAccounts) -> Step |
 
 
 def _phrase(status: int) -> str:
-    """What HTTP calls a status."""
+    """The reason phrase of an HTTP status."""
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def _send(api: Api, step: Step) -> Answer:
-    """One request, that counts only for the object as it was planned for."""
+    """Send the request of a step, with the UID and the resourceVersion for which it was planned as preconditions."""
     path = f"{step.collection}/{quote(step.name, safe='')}"
     planned_for = {"uid": step.uid} | ({"resourceVersion": step.version} if step.version else {})
     if step.subjects is not None and step.applied is not None:

@@ -1,4 +1,4 @@
-"""Whom a name means: a ServiceAccount of an agent, or an entry of the values with its instances."""
+"""Find an agent by name: the name of its ServiceAccount, or of an entry of the values with all of its instances."""
 
 import base64
 import binascii
@@ -19,21 +19,22 @@ from agent_identities.kube.client import Api, ApiError
 from agent_identities.quarantine.plan import TargetAccounts
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_HELM = "meta.helm.sh/release-"  # what Helm annotates all that it makes with (helm.sh/helm/v4 pkg/action/validate.go)
+_HELM = "meta.helm.sh/release-"  # annotations of all objects that Helm creates (helm.sh/helm/v4 pkg/action/validate.go)
 _METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-"""A record of Helm may be a megabyte."""
+"""Request only metadata: a release record of Helm can be as large as a megabyte."""
 
 
 class UnknownAgentError(AgentIdentitiesError):
-    """No agent of that name, neither on the cluster nor in the values."""
+    """Neither the cluster nor the values have an agent of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAgent:
-    """The target, its ServiceAccounts as they are (none where they are gone), and the values, None where unknown.
+    """The target, its existing ServiceAccounts, and the values of the release (None if they are unknown).
 
-    ``entry`` is the entry of the values where that was asked for, with all of its instances, else "". ``release`` is in
-    the namespace ``home``, where Helm keeps its record, which need not be the agents'.
+    ``entry`` is the entry of the values if the name is that of an entry, else "". ``release`` is the name of the
+    release. ``home`` is the namespace of the release, where Helm stores its records; it can differ from the agents'
+    namespace.
     """
 
     target: TargetAccounts
@@ -45,7 +46,7 @@ class FoundAgent:
 
     @property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """The labels of each ServiceAccount that is there."""
+        """The labels of each existing ServiceAccount."""
         return {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in self.accounts}
 
 
@@ -54,32 +55,37 @@ def find(
 ) -> FoundAgent:
     """The agent of this name, or the instances of the entry of this name.
 
-    ``namespace`` is the release's; ``values`` are the merged ones where the caller has them. Where neither the values
-    nor the cluster's labels tell, those that Helm keeps of the release do. Raises UnknownAgentError, ApiError.
+    ``namespace`` is the release's; ``values`` are the merged values if the caller has them. If neither the values nor
+    the labels on the cluster have the name, the values in Helm's record of the release are used. Raises
+    UnknownAgentError, ApiError.
     """
     if not _NAME.fullmatch(agent):
-        raise UnknownAgentError(f"{agent!r}: no ServiceAccount can have that name. Name one agent: quarantine triage-2")
-    place = (values or {}).get("namespaceOverride") or namespace
-    accounts = _accounts(api, place, agent)
+        raise UnknownAgentError(
+            f"{agent!r}: not a valid ServiceAccount name. Name an agent: agent-identities quarantine triage-2"
+        )
+    agents_namespace = (values or {}).get("namespaceOverride") or namespace
+    accounts = _accounts(api, agents_namespace, agent)
     names = tuple(each["metadata"]["name"] for each in accounts)
     name, home = _made_by(accounts, release, namespace)
     if accounts and values is None:
-        return FoundAgent(TargetAccounts(place, names), "" if names == (agent,) else agent, accounts, name, home)
+        target = TargetAccounts(agents_namespace, names)
+        return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home)
     if values is None:
         values = stored_values(api, home, name)
     declaration = declare(values, namespace=namespace) if values is not None else None
     declared = _declared(declaration, agent)
     if not names and not declared:
-        raise UnknownAgentError(_unknown(api, agent, place, declaration))
+        raise UnknownAgentError(_unknown(api, agent, agents_namespace, declaration))
     if declaration is not None and declared:
-        place, names = declaration.namespace, tuple(sorted({*names, *declared}))
-        accounts = tuple(item for each in names if (item := _account(api, place, each)) is not None)
+        agents_namespace, names = declaration.namespace, tuple(sorted({*names, *declared}))
+        accounts = tuple(item for each in names if (item := _account(api, agents_namespace, each)) is not None)
         name, home = _made_by(accounts, release, namespace)
-    return FoundAgent(TargetAccounts(place, names), "" if names == (agent,) else agent, accounts, name, home, values)
+    target = TargetAccounts(agents_namespace, names)
+    return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home, values)
 
 
 def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, namespace: str) -> tuple[str, str]:
-    """(release, its namespace): as Helm has noted on an account that the chart made, else as the caller says."""
+    """(release, its namespace), from Helm's annotations of a ServiceAccount of the chart, else from the caller."""
     for account in accounts:
         labels, notes = (account["metadata"].get(field) or {} for field in ("labels", "annotations"))
         made = notes.get(f"{_HELM}name") or labels.get(RELEASE_LABEL)
@@ -89,7 +95,7 @@ def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, names
 
 
 def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], ...]:
-    """The ServiceAccounts whose labels say that they are this agent, or instances of this entry."""
+    """The ServiceAccounts with the label of this agent, or of an instance of this entry."""
     account = _account(api, namespace, agent)
     if account is not None and (account["metadata"].get("labels") or {}).get(AGENT_LABEL) == agent:
         return (account,)
@@ -121,21 +127,21 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
     if declaration is not None:
         known |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
     if not known:
-        return f"{agent}: there is no agent at all in namespace {namespace}. Name the release's with --namespace."
+        return f"{agent}: namespace {namespace} has no agents. Set the namespace of the release with --namespace."
     close = difflib.get_close_matches(agent, sorted(known), n=3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(sorted(known)[:10])}."
-    return f"{agent}: no agent of that name in namespace {namespace}. {hint}"
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Its agents: {', '.join(sorted(known)[:10])}."
+    return f"{agent}: namespace {namespace} has no agent of that name. {hint}"
 
 
 def _records(namespace: str, release: str) -> str:
-    """Where Helm's records of a release are."""
+    """The path of Helm's records of a release."""
     return f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
 
 
 def unfinished(api: Api, namespace: str, release: str) -> str:
-    """What Helm has begun on a release and not ended, in its own word: "pending-upgrade"; "" where there is nothing.
+    """The status of an unfinished Helm operation on a release, such as "pending-upgrade"; "" if there is none.
 
-    Its records carry it as a label, and the newest counts. Raises ApiError where they cannot be read.
+    The status is a label of the newest release record. Raises ApiError if the records cannot be read.
     """
     path = _records(namespace, release)
     answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
@@ -149,9 +155,9 @@ def unfinished(api: Api, namespace: str, release: str) -> str:
 
 
 def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | None:
-    """The values of the newest revision of a release, over the chart's, as Helm keeps them; None if they are not there.
+    """The values of the newest revision of a release, merged with the chart's defaults; None if they cannot be read.
 
-    Helm's Secret driver: JSON, compressed, in base64 (helm.sh/helm/v4 pkg/storage/driver/util.go).
+    The source is Helm's Secret driver: JSON, compressed, in base64 (helm.sh/helm/v4 pkg/storage/driver/util.go).
     """
     try:
         kept = api.list_all(_records(namespace, release))

@@ -23,11 +23,11 @@ def quarantine(
 ) -> "Revocation":
     """Remove every right of an agent, and return once the API server neither allows nor authenticates it.
 
-    ``agent`` is a ServiceAccount, or an entry of the values: all of its instances. ``agents`` are the values of the
-    release, and say its namespace; without them, the labels on the cluster and Helm's record tell. ``release`` is its
-    name, as the labels say if absent. Times in the result count from
-    ``started`` (time.monotonic(), now if absent). With ``dry_run`` nothing is written. Raises ApiError and
-    AgentIdentitiesError when nothing could be done.
+    ``agent`` is the name of a ServiceAccount, or of an entry of the values with all of its instances. ``agents`` are
+    the values of the release, and select its namespace; without them, labels on the cluster and Helm's record are used.
+    ``release`` is the name of the release; the default is the label of the ServiceAccount. Times in the result count
+    from ``started`` (time.monotonic(); the default is now). With ``dry_run`` nothing is written. Raises ApiError and
+    AgentIdentitiesError if nothing could be done.
     """
     from agent_identities.chart.arguments import check_namespace, check_release
     from agent_identities.kube.client import Api

@@ -1,4 +1,4 @@
-"""The change of the values that keeps the target in quarantine."""
+"""The change of the values that makes the quarantine permanent."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +12,21 @@ from agent_identities.quarantine.server import Server
 
 @dataclass(frozen=True, slots=True)
 class LastingChange:
-    """What to add to the values, and what is worth knowing about it."""
+    """The values to add, and notes about them."""
 
     values: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
 def lasting_change(server: Server, found: FoundAgent) -> LastingChange:
-    """For the target, and for instances that are in quarantine already though the values do not say so.
+    """The change for the target, and for instances that are already quarantined but not in the values.
 
-    Once the API server is gone, by what is known without a request. Raises ServerGoneError when it goes meanwhile.
+    If the API server does not serve any more, no request is sent. Raises ServerGoneError if it stops serving.
     """
     entry, names, labels = found.entry, found.target.names, found.labels
     installed = None
     if not server.gone:
-        installed = stored_values(server.api, found.home, found.release)  # only now: may be a megabyte
+        installed = stored_values(server.api, found.home, found.release)  # last, because it can be a megabyte
     values = found.values or installed
     if values is None and entry:
         return LastingChange({"agents": {entry: {"quarantined": True}}})
@@ -38,11 +38,11 @@ def lasting_change(server: Server, found: FoundAgent) -> LastingChange:
             others = missing_instances(server, found.target, others, entries)
         except ApiError as error:
             others = ()
-            notes.append(f"Whether other instances were taken out before could not be seen: {error}")
+            notes.append(f"Could not read whether other instances are already quarantined: {error}")
     change = values_change(values, labels, dict.fromkeys([*names, *others]))
     if values is None and any(isinstance(one["quarantined"], list) for one in change["agents"].values()):
         notes.append(
-            "The values of the release could not be read. If other instances are in quarantine already, add their "
-            "numbers to the list below: a list in a values file replaces the one that is there."
+            "The values of the release could not be read. If other instances are already quarantined, add their "
+            "numbers to the list below: a list in a values file replaces the previous list."
         )
     return LastingChange(change, tuple(notes))

@@ -1,4 +1,4 @@
-"""Whether the target's requests are still allowed and its tokens still authenticated."""
+"""Observe whether the API server still allows the target's requests and authenticates its tokens."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from agent_identities.quarantine.plan import Step, rights
 from agent_identities.quarantine.server import Server
 from agent_identities.rbac import PolicyRule, Request, User
 
-_TOKEN_SECONDS = 600  # the least that the API server issues
+_TOKEN_SECONDS = 600  # the minimum of the API server
 _MOST_RIGHTS = 2_000
 
 
 class Rights:
-    """What the bindings of the target grant, to ask for until it is denied.
+    """The rights that the bindings of the target grant, to review until they are denied.
 
-    One right of each binding is asked for while they are removed, and all rights at the end.
+    While the bindings are removed, one right of each binding is reviewed; at the end, all rights.
     """
 
     def __init__(self, server: Server) -> None:
@@ -43,12 +43,12 @@ class Rights:
             try:
                 with self._server.asking():
                     self._rules[path] = role_rules(self._server.api, step.role, step.namespace)
-            except ApiError:  # the caller may not read the role: then there is nothing to ask
+            except ApiError:  # the caller cannot read the role, so there is nothing to review
                 self._rules[path] = ()
         return self._rules[path]
 
     def is_allowed(self) -> bool:
-        """Whether one of the samples is allowed. Raises ApiError."""
+        """Whether the API server allows one of the samples. Raises ApiError."""
         return any(ask(self._server.api, user, request).allowed for user, request in list(self._samples))
 
     def still_allowed(self) -> list[tuple[User, Request, ReviewStatus]]:
@@ -62,7 +62,7 @@ class Rights:
 
 
 def request_token(server: Server, namespace: str, account: str) -> str:
-    """A token of the target, to see when the API server refuses it; it is never stored.
+    """A token of the target, to observe when the API server refuses it. The token is not stored.
 
     Raises ApiError, ServerGoneError.
     """

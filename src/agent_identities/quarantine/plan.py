@@ -1,7 +1,7 @@
-"""What has to go so that an agent holds nothing: from objects to steps, without a cluster.
+"""Plan which objects to remove, so that an agent has no rights: from objects to steps, without a cluster.
 
-Bindings first, since authorization stops within milliseconds; then the account, with which authentication ends once the
-API server's cache of tokens forgets (10 s); then what runs as it.
+First bindings, because authorization ends within milliseconds. Then the ServiceAccount: authentication ends when the
+entry in the API server's token cache expires (10 s). Then the Deployment and the pods.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,24 +31,24 @@ _BOOTSTRAP_LABEL = "kubernetes.io/bootstrapping"
 
 @dataclass(frozen=True, slots=True)
 class TargetAccounts:
-    """The ServiceAccounts to put out of action: one agent, or all instances of one entry of the values."""
+    """The ServiceAccounts to quarantine: one agent, or all instances of one entry of the values."""
 
     namespace: str
     names: tuple[str, ...]
 
     @property
     def users(self) -> Mapping[str, User]:
-        """By the name that the API server knows each under."""
+        """The users of the ServiceAccounts, by user name."""
         every = (User.service_account(self.namespace, name) for name in self.names)
         return {user.name: user for user in every}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One object to delete; or, with ``subjects``, a binding in which only those are to be left.
+    """An object to delete; with ``subjects``, a binding to patch so that only these subjects are left.
 
-    ``uid`` and ``version`` are those it was planned for. ``note`` says what is particular about it. ``applied`` is what
-    the owner of the subjects applied, where it did: it stays the owner.
+    ``uid`` and ``version`` are those of the object when the step was planned. ``note`` is a remark for the user.
+    ``applied`` is the manifest that the field owner of the subjects applied, if there is an owner; it stays the owner.
     """
 
     kind: str
@@ -64,13 +64,13 @@ class Step:
 
     @property
     def collection(self) -> str:
-        """The path of the objects of its kind, where it is."""
+        """The path of the collection of the object."""
         where = f"/namespaces/{self.namespace}" if self.namespace else ""
         return f"{PREFIXES[self.kind]}{where}/{self.kind.lower()}s"
 
     @property
     def key(self) -> Key:
-        """What names the object."""
+        """The key of the object."""
         path = PREFIXES[self.kind].split("/")
         return Key(path[2] if path[1] == "apis" else "", self.kind, self.namespace, self.name)
 
@@ -79,7 +79,7 @@ class Step:
 
 
 def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
-    """A step for each binding that names the target, however it spells it: whole, or just its subjects."""
+    """A step for each binding with a subject for the target: delete the binding, or remove only these subjects."""
     for binding in bindings:
         metadata = binding["metadata"]
         namespace = metadata.get("namespace", "")
@@ -88,9 +88,9 @@ def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Itera
         if not any(mine):
             continue
         left = tuple(subject for subject, hit in zip(subjects, mine, strict=True) if not hit)
-        spelled = [subject for subject, hit in zip(subjects, mine, strict=True) if hit and subject["kind"] == "User"]
-        notes = [f"{sum(mine)} of {len(subjects)} subjects taken out"] if left else []
-        notes += ["it named the account as a User"] if spelled else []
+        as_user = [subject for subject, hit in zip(subjects, mine, strict=True) if hit and subject["kind"] == "User"]
+        notes = [f"{sum(mine)} of {len(subjects)} subjects removed"] if left else []
+        notes += ["subject of kind User"] if as_user else []
         yield Step(
             kind=str(binding["kind"]),
             namespace=namespace,
@@ -110,7 +110,7 @@ def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Itera
 
 
 def user_of(subject: Manifest, binding_namespace: str) -> str | None:
-    """The name of the user that a subject of a binding stands for; None for groups and for nobody."""
+    """The name of the user that a subject of a binding matches; None for groups and for invalid subjects."""
     found = authenticated_as(
         Subject(subject["kind"], subject["name"], subject.get("namespace") or ""), binding_namespace
     )
@@ -118,7 +118,7 @@ def user_of(subject: Manifest, binding_namespace: str) -> str | None:
 
 
 def shared_rights(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[str]:
-    """Bindings to groups of ServiceAccounts that the target is in: its siblings live by them, so they stay."""
+    """Bindings to groups of ServiceAccounts with the target. They stay, because its siblings need them."""
     groups = {SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}"}
     for binding in bindings:
         metadata = binding["metadata"]
@@ -131,14 +131,14 @@ def shared_rights(bindings: Iterable[Manifest], target: TargetAccounts) -> Itera
 
 
 def account_steps(accounts: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
-    """A step for each of the target's ServiceAccounts that is there, and not on its way out already."""
+    """A step for each existing ServiceAccount of the target that is not being deleted."""
     for account in accounts:
         if account["metadata"]["name"] in target.names and not account["metadata"].get("deletionTimestamp"):
             yield _whole("ServiceAccount", account, "")
 
 
 def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
-    """The target's own Deployments (the chart's: labelled with the agent that they run as), then all of its pods."""
+    """Steps for the target's Deployments (with the label of the agent that they run as), then for all of its pods."""
     mine = []
     for deployment in deployments:
         labels = deployment["metadata"].get("labels") or {}
@@ -152,11 +152,11 @@ def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], ta
 
 
 def _made_by(pod: Manifest, deployments: Iterable[str]) -> str:
-    """What would make the pod anew, were the account still there."""
+    """A note on the controller of the pod, which does not belong to the target's Deployments; "" for none."""
     for owner in pod["metadata"].get("ownerReferences") or ():
         replica_set_of_ours = owner["kind"] == "ReplicaSet" and owner["name"].rpartition("-")[0] in deployments
         if owner.get("controller") and not replica_set_of_ours:
-            return f"made by {owner['kind']} {owner['name']}, which stays, and can start no more without the account"
+            return f"created by {owner['kind']} {owner['name']}, which stays and cannot create pods without the account"
     return ""
 
 
@@ -166,7 +166,7 @@ def _whole(kind: str, item: Manifest, note: str) -> Step:
 
 
 def rights(step: Step, rules: Iterable[PolicyRule]) -> tuple[tuple[User, Request], ...]:
-    """Everything that a binding allows, for its users under no other name: not as members of their groups."""
+    """The requests that a binding allows, for its users only: not for members of groups."""
     granted = [request for rule in rules for request in requests_of(rule, step.namespace)]
     return tuple(
         (User(user), request) for user in step.users for request in granted if not (step.namespace and request.path)
@@ -176,22 +176,24 @@ def rights(step: Step, rules: Iterable[PolicyRule]) -> tuple[tuple[User, Request
 def values_change(
     values: Mapping[str, Any] | None, labels: Mapping[str, Mapping[str, str]], names: Iterable[str]
 ) -> dict[str, Any]:
-    """What to add to the values so that ``names`` stay out: {"agents": {entry: {"quarantined": True or [2]}}}.
+    """The values to add so that ``names`` stay quarantined: {"agents": {entry: {"quarantined": True or [2]}}}.
 
-    By the values where they are known, else by the labels of the ServiceAccounts (name -> its labels). Empty where the
-    values say all of it already.
+    From the values if they are known, else from the labels of the ServiceAccounts (name -> its labels). Empty if the
+    values already have the quarantine.
     """
-    wanted: dict[str, _Out] = {}
+    wanted: dict[str, _Quarantined] = {}
     for name in names:
         entry, number, before, instances = _in_values(values, name) or _by_label(name, labels.get(name, {}))
-        out = wanted.setdefault(entry, _Out(before, instances))
-        out.numbers.add(number)
-    return {"agents": {entry: {"quarantined": out.value} for entry, out in wanted.items() if out.value != out.before}}
+        quarantined = wanted.setdefault(entry, _Quarantined(before, instances))
+        quarantined.numbers.add(number)
+    return {
+        "agents": {entry: {"quarantined": each.value} for entry, each in wanted.items() if each.value != each.before}
+    }
 
 
 @dataclass(slots=True)
-class _Out:
-    """Which instances of an entry are out: those that were ``before``, and ``numbers``; 0 stands for the entry."""
+class _Quarantined:
+    """The quarantined instances of an entry: those of ``before``, and ``numbers``; 0 is the entry itself."""
 
     before: bool | list[int] | None
     instances: int
@@ -206,15 +208,15 @@ class _Out:
 
 
 def _in_values(values: Mapping[str, Any] | None, name: str) -> tuple[str, int, Any, int] | None:
-    """(entry, which of its instances or 0, what is quarantined already, how many instances or 0)."""
+    """(entry, number of the instance or 0, the present value of `quarantined`, number of instances or 0)."""
     for entry, agent in ((values or {}).get("agents") or {}).items():
         agent = agent or {}
-        count, out = agent.get("instances", 0), agent.get("quarantined")
+        count, quarantined = agent.get("instances", 0), agent.get("quarantined")
         numbers = {f"{entry}-{number}": number for number in range(1, count + 1)}
         if name in numbers:
-            return entry, numbers[name], out, count
+            return entry, numbers[name], quarantined, count
         if not count and name == ((agent.get("serviceAccount") or {}).get("name") or entry):
-            return entry, 0, out, 0
+            return entry, 0, quarantined, 0
     return None
 
 

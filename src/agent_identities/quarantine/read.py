@@ -1,4 +1,4 @@
-"""What the cluster has of the target: bindings, ServiceAccounts, workloads."""
+"""Read the objects of the target from the cluster: bindings, ServiceAccounts, workloads."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,16 +20,16 @@ _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The objects that could be read, and why others could not."""
+    """The objects that could be read, and the failures to read others."""
 
     items: tuple[Manifest, ...]
     failures: tuple[Failure, ...] = ()
 
 
 def labelled_bindings(server: Server, target: TargetAccounts, *, skip_unreadable: bool = False) -> Iterator[Manifest]:
-    """The bindings that the chart made for the target: a small answer, whatever the size of the cluster.
+    """The bindings with the label of the target: a small answer in a cluster of any size.
 
-    ``skip_unreadable``: without the kinds that the caller may not list. Raises ApiError otherwise, and ServerGoneError.
+    ``skip_unreadable``: skip kinds that the caller cannot list. Raises ApiError otherwise, and ServerGoneError.
     """
     selector = _agents(target)
     for kind in _BINDINGS:
@@ -41,7 +41,10 @@ def labelled_bindings(server: Server, target: TargetAccounts, *, skip_unreadable
 
 
 def every_binding(server: Server, target: TargetAccounts) -> Found:
-    """All bindings of the cluster: a stray one may be anywhere. Without the right to list all, those at home."""
+    """All bindings of the cluster, because any namespace can have a binding of the target.
+
+    If the caller cannot list them: the bindings in the target's namespace.
+    """
     found: list[Manifest] = []
     failures: list[Failure] = []
     for kind in _BINDINGS:
@@ -73,7 +76,7 @@ def service_accounts(server: Server, target: TargetAccounts) -> Found:
 def missing_instances(
     server: Server, target: TargetAccounts, names: Iterable[str], entries: Iterable[str]
 ) -> tuple[str, ...]:
-    """Those of some instances that have no ServiceAccount: they are in quarantine already.
+    """The instances without a ServiceAccount: they are already quarantined.
 
     Raises ApiError, ServerGoneError.
     """

@@ -1,4 +1,4 @@
-"""What quarantine removed, when that took effect, what is left, and the values that make it last."""
+"""The report of quarantine: removed objects, times, what is left, and the values that make the quarantine permanent."""
 
 import dataclasses
 import shlex
@@ -14,9 +14,9 @@ _SHOWN = ("kind", "namespace", "name", "note")
 def build(result: Revocation) -> Report:
     """The result as a report.
 
-    JSON has, beside the common keys, {"namespace", "serviceAccounts": [name], "dryRun", "removed": [{kind, namespace,
-    name, note}], "left": [text], "seconds": {"bindings", "account", "pods", "lastAllowed", "lastAuthenticated"},
-    "values"}; a time is null where nothing was seen.
+    JSON has, in addition to the common keys, {"namespace", "serviceAccounts": [name], "dryRun", "removed": [{kind,
+    namespace, name, note}], "left": [text], "seconds": {"bindings", "account", "pods", "lastAllowed",
+    "lastAuthenticated"}, "values"}. A time is null if it was not observed.
     """
     return Report(
         command="quarantine",
@@ -36,11 +36,11 @@ def build(result: Revocation) -> Report:
 def _summary(result: Revocation) -> str:
     names = ", ".join(result.target.names)
     if result.left:
-        return f"{names}: not fully quarantined. Run the same command again once the cause above is fixed."
+        return f"{names}: not fully quarantined. Fix the cause above, then run the same command again."
     if result.dry_run:
         return f"{names}: nothing was changed (--dry-run)."
     if not result.steps:
-        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of it."
+        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of this agent."
     return f"{names}: quarantined."
 
 
@@ -62,7 +62,7 @@ def _times(result: Revocation) -> Table:
         ("pods removed", result.done_after.get("pods")),
     )
     rows = tuple(
-        (cell(what), cell("not seen" if seconds is None else f"{seconds:.2f}"))
+        (cell(what), cell("not observed" if seconds is None else f"{seconds:.2f}"))
         for what, seconds in times
         if seconds is not None or what.startswith("last")
     )
@@ -79,12 +79,12 @@ def _blocks(result: Revocation) -> list[Block]:
 
 def _closing(result: Revocation) -> list[str]:
     if not result.values_change["agents"]:
-        return ["The values of the release already have it."]
-    return [f"Saved as quarantine.yaml, for example: {upgrade_command(result)}"]
+        return ["The values of the release already have the quarantine."]
+    return [f"With these values in quarantine.yaml, for example: {upgrade_command(result)}"]
 
 
 def upgrade_command(result: Revocation) -> str:
-    """The upgrade that makes it last, but for the chart, which only the user knows."""
+    """The upgrade that makes the quarantine permanent; CHART is a placeholder, because only the user knows it."""
     command = [
         "helm",
         "upgrade",

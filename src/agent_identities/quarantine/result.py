@@ -1,4 +1,4 @@
-"""What a quarantine removed, what it could not remove, and when it took effect."""
+"""The result of a quarantine: what was removed, what could not be removed, and when the removal took effect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from agent_identities.report.model import Report, Result
 
 
 class FailureKind(StrEnum):
-    """Why something of the target may be left; the id of the finding."""
+    """The reason why something of the target may be left; the id of the finding."""
 
     NOT_REMOVED = "not-removed"
     """The API server did not remove an object."""
@@ -24,14 +24,14 @@ class FailureKind(StrEnum):
     RESTORED = "restored"
     """A removed object exists again."""
     UPGRADE = "upgrade-running"
-    """Helm is at work on the release, and may restore objects."""
+    """A Helm operation on the release is in progress, and may restore objects."""
     SERVER_GONE = "server-gone"
     """The API server does not serve any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the target is not fully quarantined; ``object`` is the object that it is about, None for none."""
+    """The reason why the target is not fully quarantined. ``object`` is the object concerned, None for none."""
 
     kind: FailureKind
     message: str
@@ -43,11 +43,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Revocation(Result):
-    """What was done, what was not, and when it took effect.
+    """The steps that were done, the failures, and the times.
 
-    ``home`` is the namespace of the release. Times are seconds from the command on; ``done_after`` has those at which
-    "bindings", "account" and "pods" were removed. ``last_allowed`` and ``last_authenticated`` are None where no such
-    request was seen, or no end of them. ``values_change`` is what to add to the values so that the quarantine lasts.
+    ``home`` is the namespace of the release. Times are seconds since the start of the command. ``done_after`` has the
+    times when "bindings", "account" and "pods" were removed. ``last_allowed`` and ``last_authenticated`` are None if no
+    such request was observed, or if they did not end. ``values_change`` are the values that make the quarantine
+    permanent.
     """
 
     target: TargetAccounts
@@ -68,7 +69,7 @@ class Revocation(Result):
         return not self.left
 
     def report(self, *, listing: bool = False) -> Report:  # noqa: ARG002  # every step is listed already
-        """The result in words and tables."""
+        """The result as a report."""
         from agent_identities.quarantine.report import build
 
         return build(self)

@@ -1,7 +1,7 @@
-"""Takes an agent's rights, account and pods away on a live cluster, at once, and watches them end.
+"""Remove an agent's rights, ServiceAccount and pods from a live cluster, and observe when the removal takes effect.
 
-One failure does not stop the rest: the result lists what could not be done. A second run changes nothing more. Only
-when the API server itself is gone the run stops, and a second run does the rest.
+After a failure, the run continues: the result lists all failures. A second run changes nothing more. Only if the API
+server does not serve any more, the run stops; a second run completes it.
 """
 
 import time
@@ -21,7 +21,7 @@ from agent_identities.quarantine.server import Server, ServerGoneError
 from agent_identities.quarantine.watch import Watch
 
 _LONGEST_WAIT_SECONDS = 30.0
-_FIRST_ANSWER_SECONDS = 0.2  # what a watch may cost: nothing is removed before it has seen what is to end
+_FIRST_ANSWER_SECONDS = 0.2  # the longest wait for the first observation, before anything is removed
 _CLOUD_ANNOTATIONS = ("eks.amazonaws.com/", "iam.gke.io/", "azure.workload.identity/")
 _KINDS = {
     "bindings": ("RoleBinding", "ClusterRoleBinding"),
@@ -38,15 +38,15 @@ def revoke(
     dry_run: bool = False,
     on_step: Callable[[str], None] = lambda _what: None,
 ) -> Revocation:
-    """Take everything away, and come back when the API server neither allows nor authenticates the target any more.
+    """Remove all objects, and return when the API server neither allows nor authenticates the target any more.
 
-    ``started`` is time.monotonic() when the command began. With ``dry_run`` nothing is written and nothing watched.
+    ``started`` is time.monotonic() at the start of the command. With ``dry_run`` nothing is written or observed.
     """
     return _Run(Server(api), found, started, on_step, dry_run=dry_run).run()
 
 
 class _Run:
-    """The steps of one quarantine in their order, and what came of them."""
+    """The steps of one quarantine in their order, and their results."""
 
     def __init__(
         self, server: Server, found: FoundAgent, started: float, on_step: Callable[[str], None], *, dry_run: bool
@@ -71,14 +71,14 @@ class _Run:
         except ServerGoneError:
             self._fail(
                 FailureKind.SERVER_GONE,
-                f"what is not listed as removed: {self._server.gone} Once the API server serves again, the same "
-                f"command does the rest; with --release {self._found.release} and your values (-f) where the account "
-                "is gone already.",
+                f"all objects that are not listed as removed: {self._server.gone} When the API server serves again, "
+                f"run the same command; if the ServiceAccount is already removed, add --release {self._found.release} "
+                "and your values (-f).",
             )
         self._notes += filter(None, map(_cloud_note, self._found.accounts))
         try:
             change = lasting_change(self._server, self._found)
-        except ServerGoneError:  # only now: what is known without a request
+        except ServerGoneError:  # now without requests
             change = lasting_change(self._server, self._found)
         return Revocation(
             target=self._target,
@@ -106,13 +106,13 @@ class _Run:
                 for watch in (allowed, authenticated):
                     watch.wait_for_first(_FIRST_ANSWER_SECONDS)
                 self._remove_all(labelled, allowed, authenticated)
-        self._on_step("asking whether anything is left")
+        self._on_step("checking whether anything is left")
         self._check_for_an_upgrade()
         self._check_rights()
         self._check_for_restored_objects()
 
     def _remove_all(self, labelled: list[read.Manifest], allowed: Watch, authenticated: Watch) -> None:
-        """Bindings, the account, what runs as it; then wait until nothing is allowed or authenticated any more."""
+        """Remove bindings, the account and the pods; then wait until no request is allowed or authenticated."""
         self._remove_bindings(labelled)
         self._remove_bindings(self._every_binding())
         self._done("bindings")
@@ -121,7 +121,7 @@ class _Run:
         self._remove_account()
         self._done("account")
         gone = len(self._left) == before
-        self._on_step("removing what runs as it")
+        self._on_step("removing the Deployment and the pods")
         self._remove_workloads()
         self._done("pods")
         self._on_step("waiting for the last request that is allowed")
@@ -129,13 +129,13 @@ class _Run:
         self._on_step("waiting for the last request that is authenticated (up to 10 s)")
         self._wait_for_the_end(authenticated, "authenticated", _LONGEST_WAIT_SECONDS if gone else 0)
 
-    # What came of it
+    # Results
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._left.append(Failure(kind, message))
 
     def _not_verified(self, error: ApiError, message: str) -> None:
-        """A check that failed: worth a note where the caller may not ask, a failure otherwise."""
+        """A check that failed: a note if the caller does not have the right, otherwise a failure."""
         if error.status == HTTPStatus.FORBIDDEN:
             self._notes.append(message[0].upper() + message[1:])
         else:
@@ -164,8 +164,8 @@ class _Run:
     def _every_binding(self) -> tuple[read.Manifest, ...]:
         bindings = self._items(read.every_binding(self._server, self._target))
         self._notes += [
-            f"{one} stays: siblings hold it, too. For the target it ends with its tokens."
-            for one in dict.fromkeys(shared_rights(bindings, self._target))
+            f"{binding} stays, because it also grants rights to siblings. The target loses them with its tokens."
+            for binding in dict.fromkeys(shared_rights(bindings, self._target))
         ]
         return bindings
 
@@ -180,7 +180,8 @@ class _Run:
         accounts = self._items(read.service_accounts(self._server, self._target))
         self._apply(list(account_steps(accounts, self._target)))
         self._notes += [
-            f"ServiceAccount {account['metadata']['name']} has finalizers: its tokens live until they are done."
+            f"ServiceAccount {account['metadata']['name']} has finalizers: its tokens are valid until the finalizers "
+            "are removed."
             for account in accounts
             if account["metadata"].get("finalizers")
         ]
@@ -202,11 +203,11 @@ class _Run:
                 name = account["metadata"]["name"]
                 tokens.append(request_token(self._server, self._target.namespace, name))
             except ApiError as error:
-                self._notes.append(f"The end of authentication could not be watched: {error}")
+                self._notes.append(f"The end of authentication was not observed: {error}")
         return tokens
 
     def _wait_for_the_end(self, watch: Watch, what: str, seconds: float) -> None:
-        """Wait for the end that is to come; not at all where something that prevents it was not removed."""
+        """Wait until the requests end; ``seconds`` is 0 if an object that allows them was not removed."""
         watch.wait(seconds)
         self._last[what] = watch.last if watch.over else None
         if watch.error:
@@ -215,29 +216,29 @@ class _Run:
             self._fail(FailureKind.STILL_VALID, f"requests are still {what} after {seconds:.0f} s")
 
     def _check_for_an_upgrade(self) -> None:
-        """An upgrade that is running writes on; `_check_for_restored_objects` finds what it wrote before it ended."""
+        """Check for a running upgrade. `_check_for_restored_objects` finds the objects of an upgrade that ended."""
         release, namespace = self._found.release, self._found.home
         try:
             with self._server.asking():
                 begun = unfinished(self._server.api, namespace, release)
         except ApiError as error:
-            seen = f"whether Helm is at work on release {release}, and gives it all back, could not be seen: {error}"
-            self._not_verified(error, seen)
+            message = f"could not read whether a Helm operation on release {release} is in progress: {error}"
+            self._not_verified(error, message)
             return
         if begun:
             self._fail(
                 FailureKind.UPGRADE,
-                f"Helm is at work on release {release}, or was cut off ({begun}), and an upgrade that goes on gives "
-                f"back what it has not come to yet. Once `helm status {release} -n {namespace}` says no more that it "
-                "is pending, run the same command again.",
+                f"a Helm operation on release {release} is in progress or was interrupted ({begun}). A running upgrade "
+                f"restores the objects that it has not processed yet. When `helm status {release} -n {namespace}` does "
+                "not print a pending status any more, run the same command again.",
             )
 
     def _check_rights(self) -> None:
-        """Every single right once more."""
+        """Review every right once more."""
         try:
             still = self._rights.still_allowed()
         except ApiError as error:
-            self._not_verified(error, f"whether any right is left could not be asked: {error}")
+            self._not_verified(error, f"could not check whether rights are left: {error}")
             return
         for user, request, answer in still:
             where = f" in {request.namespace}" if request.namespace else ""
@@ -245,13 +246,13 @@ class _Run:
             self._fail(FailureKind.STILL_VALID, f"{user.name} may still {request}{where}: {reason}")
 
     def _check_for_restored_objects(self) -> None:
-        """Whether anything that was removed exists again."""
+        """Check whether a removed object exists again."""
         accounts = self._items(read.service_accounts(self._server, self._target))
         bindings: list[Mapping[str, Any]] = []
         try:
             bindings += read.labelled_bindings(self._server, self._target)
         except ApiError as error:
-            self._not_verified(error, f"whether a binding is there again could not be seen: {error}")
+            self._not_verified(error, f"could not read whether a binding exists again: {error}")
         removed = {step.uid for step in self._steps}
         restored = [
             *account_steps(accounts, self._target),
@@ -261,8 +262,8 @@ class _Run:
         self._left += [
             Failure(
                 FailureKind.RESTORED,
-                f"{step} is there again: another client creates it. Change the values where they are kept, then run "
-                "the same command again.",
+                f"{step} exists again: another client creates it. Change the values at their source, then run the same "
+                "command again.",
                 step.key,
             )
             for step in restored
@@ -271,11 +272,11 @@ class _Run:
 
 
 def _cloud_note(account: read.Manifest) -> str:
-    """A warning about the identity in a cloud that an account stands for, "" for none."""
+    """A warning about the cloud identity of a ServiceAccount, "" for none."""
     metadata = account["metadata"]
     if not any(key.startswith(_CLOUD_ANNOTATIONS) for key in metadata.get("annotations") or {}):
         return ""
     return (
-        f"ServiceAccount {metadata['name']} also stands for an identity in the cloud: what it exchanged its tokens for "
-        "there is not ended by this. Disable that identity there, too."
+        f"ServiceAccount {metadata['name']} also has a cloud identity, and its cloud credentials stay valid. Disable "
+        "the identity in the cloud, too."
     )

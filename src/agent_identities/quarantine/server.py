@@ -1,4 +1,4 @@
-"""The API server during a quarantine: one failure does not stop the rest, but a server that is gone does."""
+"""The API server during a quarantine. A failed request does not stop the run; a server that does not serve does."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from agent_identities.kube.client import Api, ApiError
 
 
 class ServerGoneError(Exception):
-    """The API server does not serve any more: every further request would wait as long as the last one."""
+    """The API server does not serve any more: each further request would only time out."""
 
 
 class Server:
@@ -19,11 +19,11 @@ class Server:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.gone = ""
-        """Why it does not serve any more, "" while it does."""
+        """The reason why the API server does not serve any more, "" while it serves."""
         self._checking = threading.Lock()
 
     def check(self, error: ApiError) -> None:
-        """Raise ServerGoneError where a request failed because the API server is gone."""
+        """Raise ServerGoneError if a request failed because the API server does not serve any more."""
         if error.status != 0 and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return
         with self._checking:
@@ -34,7 +34,7 @@ class Server:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """A block of requests. Raises ServerGoneError in place of ApiError where the API server is gone."""
+        """A block of requests. Raises ServerGoneError instead of ApiError if the API server does not serve any more."""
         try:
             yield
         except ApiError as error:
@@ -47,7 +47,7 @@ class Server:
             return [{"kind": kind, **item} for item in self.api.list_all(path)]
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """The object at a path, None where there is none. Raises ApiError, ServerGoneError."""
+        """The object at a path, None if it does not exist. Raises ApiError, ServerGoneError."""
         try:
             with self.asking():
                 return self.api.get(path)

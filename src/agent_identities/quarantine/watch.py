@@ -1,4 +1,4 @@
-"""When something was true for the last time: asked again and again, beside what makes it false."""
+"""Observe the last time at which a probe returns true, in a thread, while another thread makes the probe false."""
 
 import threading
 import time
@@ -10,23 +10,23 @@ from agent_identities.kube.client import ApiError
 
 
 class Watch:
-    """Asks ``probe`` in a thread of its own until it says no, once somebody waits for that. A context manager.
+    """Calls ``probe`` in a thread until it returns false after a call of ``wait``. A context manager.
 
-    ``started`` is what times are counted from (time.monotonic()), ``pause`` the seconds between two questions. The
-    thread ends with the block, whatever ends the block.
+    Times count from ``started`` (time.monotonic()). ``pause`` is the number of seconds between two calls. The thread
+    stops at the end of the block, also after an exception.
     """
 
     def __init__(self, probe: Callable[[], bool], *, started: float, pause: float) -> None:
         self._probe, self._started, self._pause = probe, started, pause
         self._expected = threading.Event()
         self._stop = threading.Event()
-        self._asked = threading.Event()
+        self._observed = threading.Event()
         self.last: float | None = None
-        """Seconds from the start to the last yes, None if there was none."""
+        """Seconds from the start to the last true, None if there was none."""
         self.over: bool = False
-        """Whether it said no after that was to be expected."""
+        """Whether the probe returned false after a call of ``wait``."""
         self.error: str = ""
-        """Why it could not be asked, "" if it could. Nothing was observed from then on."""
+        """The error of the probe, "" if there was none. After an error, nothing is observed."""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -38,31 +38,31 @@ class Watch:
         self._stop.set()
 
     def start(self) -> Self:
-        """Start to ask; for a caller that cannot use a block."""
+        """Start the thread; for a caller that cannot use a block."""
         self._thread.start()
         return self
 
     def wait_for_first(self, seconds: float) -> None:
-        """Until there is a first answer, but no longer than so many seconds."""
-        self._asked.wait(seconds)
+        """Wait for the first result of the probe, at most this number of seconds."""
+        self._observed.wait(seconds)
 
     def wait(self, seconds: float) -> None:
-        """Until it says no, which is to be expected from now on, or cannot be asked; at most so many seconds."""
+        """Wait until the probe returns false or raises an exception, at most this number of seconds."""
         self._expected.set()
         self._thread.join(seconds)
         self._stop.set()
 
     def _run(self) -> None:
         try:
-            self._ask_until_no()
+            self._observe()
         except ApiError as error:
             self.error = str(error)
-        except Exception as error:  # whatever ends the thread, the caller must learn of it
+        except Exception as error:  # the caller must learn of any error that ends the thread
             self.error = f"{type(error).__name__}: {error}"
         finally:
-            self._asked.set()
+            self._observed.set()
 
-    def _ask_until_no(self) -> None:
+    def _observe(self) -> None:
         while not self._stop.is_set():
             expected = self._expected.is_set()
             if self._probe():
@@ -70,5 +70,5 @@ class Watch:
             elif expected:
                 self.over = True
                 return
-            self._asked.set()
+            self._observed.set()
             self._stop.wait(self._pause)

@@ -1,4 +1,4 @@
-"""Kubernetes RBAC in pure Python: the decision, its reasons, escalation, and the catalogue of risky grants."""
+"""Kubernetes RBAC in pure Python: decisions and their reasons, privilege escalation, and the catalogue of risks."""
 
 from agent_identities.rbac.authorizer import Authorizer, Decision, Grant
 from agent_identities.rbac.catalogue import Catalogue, CatalogueError, Match

@@ -1,8 +1,8 @@
-"""The RBAC authorizer: who may do what, and by which bindings.
+"""The RBAC authorizer: whether a user may send a request, and the bindings that allow it.
 
-The decision of k8s.io/kubernetes pkg/registry/rbac/validation/rule.go (VisitRulesFor) and of
-plugin/pkg/auth/authorizer/rbac. The API server stops at the first binding that allows, in random order; here every one
-of them is named.
+The decisions are those of k8s.io/kubernetes pkg/registry/rbac/validation/rule.go (VisitRulesFor) and
+plugin/pkg/auth/authorizer/rbac. The API server reads bindings in random order and stops at the first that allows the
+request. This module returns all of them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +19,9 @@ CLUSTER_WIDE = ""
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One rule that a user holds: by which subject of which binding, to which role, in which namespace.
+    """A rule that a user has, with the binding, its role and its subject, and the namespace.
 
-    `namespace` is empty for a ClusterRoleBinding. `subject` is the binding's first one that the user matches.
+    `namespace` is empty for a ClusterRoleBinding. `subject` is the first subject of the binding that matches the user.
     """
 
     namespace: str
@@ -32,7 +32,7 @@ class Grant:
 
     @property
     def reason(self) -> str:
-        """The text of the API server's audit annotation authorization.k8s.io/reason for a request this grant allows."""
+        """The audit annotation authorization.k8s.io/reason of the API server for a request that this grant allows."""
         return allowed_by(self.binding, self.subject)
 
 
@@ -40,8 +40,8 @@ class Grant:
 class Decision:
     """Whether a request is allowed.
 
-    `by` has one grant for every binding that allows it (empty for system:masters, whom the API server lets pass before
-    RBAC); `dangling` are the bindings of the user that apply, but whose role does not exist.
+    `by` has one grant for every binding that allows the request. It is empty for system:masters, which the API server
+    allows before RBAC. `dangling` are the applicable bindings of the user whose role does not exist.
     """
 
     allowed: bool
@@ -50,7 +50,7 @@ class Decision:
 
 
 class _Bound(NamedTuple):
-    """A binding as one subject reaches it; sorts by binding, then by the position of the subject."""
+    """A binding and the position of the matching subject. Sorts by binding, then by position."""
 
     order: int
     position: int
@@ -66,7 +66,7 @@ _Held = tuple[tuple[_Bound, Role, PolicyRule], ...]
 
 
 class _Reach(NamedTuple):
-    """What one user holds in one namespace: rules by verb, those for any other verb, and what if no rule allows."""
+    """The rules of a user in a namespace, by verb and for all other verbs, and the decision if no rule allows."""
 
     by_verb: dict[str, _Held]
     any_verb: _Held
@@ -86,10 +86,10 @@ def _reach(bounds: Sequence[_Bound]) -> _Reach:
 
 
 class Authorizer:
-    """Decides requests against one policy.
+    """Decides requests for one policy.
 
-    Bindings are indexed by subject: a decision costs what the user holds, not what exists. What a user holds in a
-    namespace is worked out once.
+    Bindings are indexed by subject: the time of a decision depends on the rules of the user, not on the size of the
+    policy. The rules of a user in a namespace are computed once.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -99,7 +99,7 @@ class Authorizer:
         self._by_user: dict[str, _ByNamespace] = {}
         self._by_group: dict[str, _ByNamespace] = {}
         self._reaches: dict[tuple[str, tuple[str, ...], str], _Reach] = {}
-        # ClusterRoleBindings first, as VisitRulesFor does; sorted, so that the order of the input changes nothing.
+        # ClusterRoleBindings first, as in VisitRulesFor. Sorted, so that the result does not depend on the input order.
         for order, binding in enumerate(sorted(policy.bindings, key=lambda b: (b.kind, b.namespace, b.name))):
             role_namespace = binding.namespace if binding.role_ref.kind == "Role" else ""
             role = roles.get((binding.role_ref.kind, role_namespace, binding.role_ref.name))
@@ -117,7 +117,7 @@ class Authorizer:
             index.setdefault(name, {}).setdefault(binding.namespace, []).append(_Bound(order, position, binding, role))
 
     def decide(self, user: User, request: Request) -> Decision:
-        """Decide a request of a user. RoleBindings count only for a resource request in their namespace."""
+        """Decide a request of a user. A RoleBinding applies only to resource requests in its namespace."""
         namespace = CLUSTER_WIDE if request.path else request.namespace
         reach = self._reaches.get((user.name, user.groups, namespace))
         if reach is None:
@@ -133,15 +133,16 @@ class Authorizer:
         return Decision(allowed=True, by=tuple(by), dangling=reach.otherwise.dangling) if by else reach.otherwise
 
     def rules_for(self, user: User, namespace: str) -> tuple[PolicyRule, ...]:
-        """Every rule that counts for `user` in `namespace`: those bound cluster-wide, then those bound there.
+        """Every rule that applies to `user` in `namespace`: first cluster-wide rules, then rules of the namespace.
 
-        With an empty namespace only the former. system:masters has no rules: its rights do not come from RBAC.
+        With an empty namespace, only cluster-wide rules. system:masters has no rules, because its rights do not come
+        from RBAC.
         """
         bounds = self._bound_in(user, namespace)
         return tuple(rule for bound in bounds if bound.role for rule in bound.role.rules)
 
     def grants_for(self, user: User) -> tuple[Grant, ...]:
-        """Every rule that `user` holds anywhere, cluster-wide ones first, then by namespace and binding."""
+        """Every rule of `user` in all namespaces. Cluster-wide rules first, then by namespace and binding."""
         bounds = (bound for held in self._held(user) for bounds in held.values() for bound in bounds)
         return tuple(
             bound.grant(rule, bound.role) for bound in _distinct(bounds) if bound.role for rule in bound.role.rules
@@ -164,7 +165,7 @@ class Authorizer:
 
 
 def _distinct(bounds: Iterable[_Bound]) -> list[_Bound]:
-    """Each binding once, reached by its first matching subject, in the policy's order."""
+    """Each binding once, with its first matching subject, in the order of the policy."""
     first: dict[int, _Bound] = {}
     for bound in sorted(bounds, key=lambda bound: bound[:2]):
         first.setdefault(bound.order, bound)
@@ -172,9 +173,9 @@ def _distinct(bounds: Iterable[_Bound]) -> list[_Bound]:
 
 
 def authenticated_as(subject: Subject, binding_namespace: str) -> tuple[str, str] | None:
-    """The user or group that a subject stands for, or None for one that matches nobody.
+    """The user or group that a subject matches, or None for a subject that matches no user.
 
-    A ServiceAccount without a namespace is one of the binding's namespace, so in a ClusterRoleBinding it is nobody.
+    A ServiceAccount without a namespace is in the namespace of the binding. In a ClusterRoleBinding it matches no user.
     """
     if subject.kind in ("User", "Group"):
         return subject.kind, subject.name

@@ -1,7 +1,7 @@
-"""The risk catalogue: which grants an agent must not hold unless someone declares them.
+"""The risk catalogue: the rules that an agent must not have unless the values accept their risk.
 
-The catalogue is a file of the chart (files/risk-catalogue.json), read by its templates and here; its `about` tells what
-the fields of a pattern mean.
+The catalogue is a file of the chart (files/risk-catalogue.json). The templates and this module read it. Its field
+`about` describes the fields of a pattern.
 """
 
 import json
@@ -47,12 +47,12 @@ _PATTERN_FIELDS = frozenset(
 
 
 class CatalogueError(AgentIdentitiesError):
-    """The risk catalogue cannot be read as one."""
+    """The file is not a valid risk catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A risk, and a rule of the subject that takes part in it (`rule_index` into the list that was asked about)."""
+    """A risk, and a rule of the subject that contributes to it. `rule_index` is its index in the given rules."""
 
     risk: Risk
     rule_index: int
@@ -66,14 +66,14 @@ class _Part(NamedTuple):
 
 
 class Catalogue:
-    """The risks, ready to be asked. Immutable; build it with `load` or `from_manifest`."""
+    """The risks, indexed for queries. Immutable. Create it with `load` or `from_manifest`."""
 
     __slots__ = ("_by_resource", "_subresources", "_unbound", "_vocabulary", "risks")
 
     def __init__(self, risks: Sequence[Risk], vocabulary: Vocabulary) -> None:
         self.risks: tuple[Risk, ...] = tuple(risks)
         self._vocabulary = vocabulary
-        # Patterns by the resource they ask for: a rule is compared with those that can concern it, not with all.
+        # Patterns by resource, so that a rule is compared only with patterns that can match it.
         self._unbound: list[_Part] = []
         self._subresources: list[_Part] = []
         self._by_resource: dict[str, list[_Part]] = {}
@@ -93,7 +93,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the catalogue from its JSON file. Raises CatalogueError, naming the entry, for anything unexpected."""
+        """Read the catalogue from its JSON file. Raises CatalogueError, with the entry, for an invalid catalogue."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -107,7 +107,7 @@ class Catalogue:
 
     @classmethod
     def from_manifest(cls, content: object) -> Self:
-        """Build it from the parsed JSON. Raises CatalogueError, naming the entry."""
+        """Create the catalogue from parsed JSON. Raises CatalogueError, with the entry, for an invalid catalogue."""
         top = _fields(content, "catalogue", {"about", "verbs", "publicURLs", "risks"})
         verbs = _fields(top["verbs"], "verbs", {"api", "special", "specialPrefixes", "nonResource"})
         vocabulary = Vocabulary(
@@ -121,15 +121,15 @@ class Catalogue:
         seen: set[str] = set()
         for risk in risks:
             if risk.id in seen:
-                raise CatalogueError(f"risk {risk.id} stands twice")
+                raise CatalogueError(f"risk {risk.id} is defined twice")
             seen.add(risk.id)
         return cls(risks, vocabulary)
 
     def findings(self, rules: Sequence[PolicyRule], *, cluster_wide: bool, namespace: str) -> tuple[Match, ...]:
-        """The risks in the rules that one subject holds in one place, in the catalogue's order.
+        """The risks of the rules of one subject in one scope, in the order of the catalogue.
 
-        `rules` are all of the subject's rules there, because some risks need two of them. `cluster_wide` tells that
-        they are held through a ClusterRoleBinding; `namespace` is the RoleBinding's otherwise.
+        `rules` must be all rules of the subject in the scope, because some risks need two rules. `cluster_wide`: a
+        ClusterRoleBinding grants the rules. Otherwise, `namespace` is the namespace of the RoleBinding.
         """
         met: dict[tuple[int, int], set[int]] = {}
         for index, rule in enumerate(rules):
@@ -160,53 +160,57 @@ class Catalogue:
         return chain(self._unbound, subresources, *(self._by_resource.get(resource, ()) for resource in resources))
 
 
-def _risk(item: object, place: str) -> Risk:
+def _risk(item: object, location: str) -> Risk:
     if isinstance(item, Mapping) and isinstance(item.get("id"), str):
-        place = f"risk {item['id']}"
+        location = f"risk {item['id']}"
     known = {"id", "severity", "category", "scope", "title", "why", "bad"}
     mode = "all" if isinstance(item, Mapping) and "all" in item else "any"
-    fields = _fields(item, place, known | {mode})
+    fields = _fields(item, location, known | {mode})
     patterns = [
-        _pattern(pattern, f"{place}: {mode}[{index}]", wildcard=fields["category"] == WILDCARD)
-        for index, pattern in enumerate(_list(fields[mode], f"{place}: {mode}"))
+        _pattern(pattern, f"{location}: {mode}[{index}]", wildcard=fields["category"] == WILDCARD)
+        for index, pattern in enumerate(_list(fields[mode], f"{location}: {mode}"))
     ]
     return Risk(
-        id=_text(fields["id"], f"{place}: id"),
-        severity=_one_of(fields["severity"], SEVERITIES, f"{place}: severity"),
-        category=_text(fields["category"], f"{place}: category"),
-        scope=_one_of(fields["scope"], SCOPES, f"{place}: scope"),
-        title=_text(fields["title"], f"{place}: title"),
-        why=_text(fields["why"], f"{place}: why"),
+        id=_text(fields["id"], f"{location}: id"),
+        severity=_one_of(fields["severity"], SEVERITIES, f"{location}: severity"),
+        category=_text(fields["category"], f"{location}: category"),
+        scope=_one_of(fields["scope"], SCOPES, f"{location}: scope"),
+        title=_text(fields["title"], f"{location}: title"),
+        why=_text(fields["why"], f"{location}: why"),
         parts=tuple((pattern,) for pattern in patterns) if mode == "all" else (tuple(patterns),),
-        bad=tuple(_rule(rule, f"{place}: bad[{index}]") for index, rule in enumerate(_list(fields["bad"], place))),
+        bad=tuple(
+            _rule(rule, f"{location}: bad[{index}]") for index, rule in enumerate(_list(fields["bad"], location))
+        ),
     )
 
 
-def _rule(item: object, place: str) -> PolicyRule:
+def _rule(item: object, location: str) -> PolicyRule:
     try:
-        return PolicyRule.from_manifest(_fields(item, place, {"verbs"}, optional=_RULE_FIELDS), place)
+        return PolicyRule.from_manifest(_fields(item, location, {"verbs"}, optional=_RULE_FIELDS), location)
     except PolicyError as error:
         raise CatalogueError(str(error)) from error
 
 
-def _pattern(item: object, place: str, *, wildcard: bool) -> Pattern:
-    fields = _fields(item, place, set(), optional=_PATTERN_FIELDS)
+def _pattern(item: object, location: str, *, wildcard: bool) -> Pattern:
+    fields = _fields(item, location, set(), optional=_PATTERN_FIELDS)
     if not fields:
-        raise CatalogueError(f"{place}: an empty pattern would meet every rule")
+        raise CatalogueError(f"{location}: an empty pattern would match every rule")
     if not wildcard and not fields.keys() & {"verbs", "verbPrefixes"}:
-        raise CatalogueError(f"{place}: a pattern outside category {WILDCARD} needs verbs or verbPrefixes")
+        raise CatalogueError(f"{location}: a pattern outside the category {WILDCARD} needs verbs or verbPrefixes")
 
     def strings(key: str) -> tuple[str, ...]:
-        return _strings(fields[key], f"{place}: {key}") if key in fields else ()
+        return _strings(fields[key], f"{location}: {key}") if key in fields else ()
 
     def flag(key: str, meaning: set[bool]) -> bool | None:
         if key in fields and not (isinstance(fields[key], bool) and fields[key] in meaning):
-            raise CatalogueError(f"{place}: {key}: expected {' or '.join(map(str, meaning))}, found {fields[key]!r}")
+            raise CatalogueError(f"{location}: {key}: expected {' or '.join(map(str, meaning))}, found {fields[key]!r}")
         return fields.get(key)
 
     wildcards = frozenset(strings("wildcards"))
     if unknown := wildcards - WILDCARD_FIELDS:
-        raise CatalogueError(f"{place}: wildcards: unknown {_listed(unknown)}; known are {_listed(WILDCARD_FIELDS)}")
+        raise CatalogueError(
+            f"{location}: wildcards: unknown {_listed(unknown)}. Valid values are {_listed(WILDCARD_FIELDS)}"
+        )
     return Pattern(
         api_groups=strings("apiGroups"),
         resources=strings("resources"),
@@ -221,37 +225,37 @@ def _pattern(item: object, place: str, *, wildcard: bool) -> Pattern:
     )
 
 
-def _fields(item: object, place: str, required: Set[str], *, optional: Set[str] = frozenset()) -> Mapping[str, Any]:
+def _fields(item: object, location: str, required: Set[str], *, optional: Set[str] = frozenset()) -> Mapping[str, Any]:
     if not isinstance(item, Mapping):
-        raise CatalogueError(f"{place}: expected an object, found {item!r}")
+        raise CatalogueError(f"{location}: expected an object, found {item!r}")
     if missing := required - item.keys():
-        raise CatalogueError(f"{place}: missing {_listed(missing)}")
+        raise CatalogueError(f"{location}: missing {_listed(missing)}")
     if unknown := item.keys() - required - optional:
-        raise CatalogueError(f"{place}: unknown {_listed(unknown)}; known are {_listed(required | optional)}")
+        raise CatalogueError(f"{location}: unknown {_listed(unknown)}. Valid fields are {_listed(required | optional)}")
     return item
 
 
-def _list(item: object, place: str) -> Sequence[Any]:
+def _list(item: object, location: str) -> Sequence[Any]:
     if not isinstance(item, list) or not item:
-        raise CatalogueError(f"{place}: expected a list that is not empty, found {item!r}")
+        raise CatalogueError(f"{location}: expected a non-empty list, found {item!r}")
     return item
 
 
-def _strings(item: object, place: str) -> tuple[str, ...]:
-    return tuple(_text(value, place, empty=True) for value in _list(item, place))
+def _strings(item: object, location: str) -> tuple[str, ...]:
+    return tuple(_text(value, location, empty=True) for value in _list(item, location))
 
 
-def _text(item: object, place: str, *, empty: bool = False) -> str:
+def _text(item: object, location: str, *, empty: bool = False) -> str:
     if not isinstance(item, str) or not (item or empty):
-        raise CatalogueError(f"{place}: expected a text, found {item!r}")
+        raise CatalogueError(f"{location}: expected a string, found {item!r}")
     return item
 
 
-def _one_of(item: object, choices: tuple[_Choice, ...], place: str) -> _Choice:
+def _one_of(item: object, choices: tuple[_Choice, ...], location: str) -> _Choice:
     for choice in choices:
         if item == choice:
             return choice
-    raise CatalogueError(f"{place}: expected one of {_listed(choices)}, found {item!r}")
+    raise CatalogueError(f"{location}: expected one of {_listed(choices)}, found {item!r}")
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""What Kubernetes itself grants every ServiceAccount, and the namespaces that every cluster has.
+"""The rules that Kubernetes grants to every ServiceAccount, and the namespaces that every cluster has.
 
 k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go.
 """
@@ -12,8 +12,8 @@ RESOURCES: tuple[PolicyRule, ...] = (
     PolicyRule(("create",), ("authentication.k8s.io",), ("selfsubjectreviews",)),
     PolicyRule(("get", "list", "watch"), ("certificates.k8s.io",), ("clustertrustbundles",)),
 )
-"""By ClusterRole system:basic-user and, since Kubernetes 1.37, system:cluster-trust-bundle-discovery: the latter reads
-public certificates, so it is not a finding on an older cluster either."""
+"""From ClusterRole system:basic-user and, since Kubernetes 1.37, system:cluster-trust-bundle-discovery. The latter
+allows to read public certificates, so it is not a finding on older clusters."""
 
 PUBLIC_URLS = PolicyRule(
     ("get",),
@@ -28,21 +28,21 @@ PUBLIC_URLS = PolicyRule(
         ),
     ),
 )
-"""By ClusterRoles system:discovery, system:public-info-viewer and system:service-account-issuer-discovery."""
+"""From ClusterRoles system:discovery, system:public-info-viewer and system:service-account-issuer-discovery."""
 
 EVERY_SERVICE_ACCOUNT: tuple[PolicyRule, ...] = (*RESOURCES, PUBLIC_URLS)
-"""All rules that every ServiceAccount holds on every cluster."""
+"""All rules that every ServiceAccount has on every cluster."""
 
 NAMESPACES = ("default", "kube-public", "kube-system", "kube-node-lease")
 """The namespaces that every cluster has."""
 
 ABSENT_NAMESPACE = "kube-absent"
-"""A namespace that no cluster has: the prefix kube- is reserved for Kubernetes itself."""
+"""A namespace that no cluster has. The prefix kube- is reserved for Kubernetes."""
 
 
 def ungranted_namespace(granted: Container[str]) -> str:
-    """A namespace where none of these grants holds: one that every cluster has, else one that no cluster has.
+    """A namespace without a grant: if possible a namespace that every cluster has, else one that no cluster has.
 
-    ``granted`` are the namespaces in which something is granted.
+    ``granted`` are the namespaces of the grants.
     """
     return next((name for name in NAMESPACES if name not in granted), ABSENT_NAMESPACE)

@@ -1,7 +1,8 @@
-"""Whether someone may grant rules: only those that their own rules cover.
+"""Privilege escalation: a user can grant only rules that the user's own rules cover.
 
-The semantics of k8s.io/component-helpers auth/rbac/validation (Covers), by which the API server prevents escalation
-when a role or binding is written. The verbs `escalate` and `bind` on the role bypass it; that is for the caller to ask.
+The semantics are those of k8s.io/component-helpers auth/rbac/validation (Covers). With it, the API server prevents
+privilege escalation when a user writes a role or binding. The verbs `escalate` and `bind` on the role bypass this
+check. The caller must check these verbs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +14,9 @@ from agent_identities.rbac.request import Request
 
 
 def covers(owner_rules: Sequence[PolicyRule], servant_rules: Iterable[PolicyRule]) -> tuple[PolicyRule, ...]:
-    """The parts of `servant_rules` that `owner_rules` do not cover, broken down to atoms; empty when all is covered.
+    """The atoms of `servant_rules` that `owner_rules` do not cover. Empty if all atoms are covered.
 
-    Each atom must be covered by a single owner rule.
+    A single owner rule must cover an atom.
     """
     return tuple(
         atom
@@ -26,7 +27,7 @@ def covers(owner_rules: Sequence[PolicyRule], servant_rules: Iterable[PolicyRule
 
 
 def breakdown(rule: PolicyRule) -> Iterator[PolicyRule]:
-    """The atoms of a rule: one verb on one resource (and at most one name), or one verb on one URL."""
+    """The atoms of a rule: one verb on one resource with at most one name, or one verb on one URL."""
     names: list[tuple[str, ...]] = [(name,) for name in rule.resource_names] or [()]
     for group, resource, verb, name in product(rule.api_groups, rule.resources, rule.verbs, names):
         yield PolicyRule((verb,), (group,), (resource,), name)
@@ -35,7 +36,7 @@ def breakdown(rule: PolicyRule) -> Iterator[PolicyRule]:
 
 
 def requests_of(rule: PolicyRule, namespace: str = "") -> Iterator[Request]:
-    """The requests that a rule granted in ``namespace`` spells out, one for each atom; `*` stays as it is."""
+    """The requests that a rule in ``namespace`` allows, one for each atom. `*` is not expanded."""
     for group, item, verb, name in product(rule.api_groups, rule.resources, rule.verbs, rule.resource_names or ("",)):
         resource, _, subresource = item.partition("/")
         yield Request(verb, group, resource, subresource, name, namespace)
@@ -63,5 +64,5 @@ def _covers_resource(owned: tuple[str, ...], resource: str) -> bool:
 
 
 def _covers_names(owned: tuple[str, ...], asked: tuple[str, ...]) -> bool:
-    """An owner limited to names does not cover an atom without one."""
+    """A rule with resource names does not cover an atom without a name."""
     return not owned or (asked != () and all(name in owned for name in asked))

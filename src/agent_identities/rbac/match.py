@@ -11,19 +11,19 @@ ALL = "*"
 
 
 def verb_matches(rule: PolicyRule, verb: str) -> bool:
-    """`*` or equal."""
+    """`*`, or equal."""
     return ALL in rule.verbs or verb in rule.verbs
 
 
 def api_group_matches(rule: PolicyRule, api_group: str) -> bool:
-    """`*` or equal; the core group is the empty text."""
+    """`*`, or equal. The core group is the empty string."""
     return ALL in rule.api_groups or api_group in rule.api_groups
 
 
 def resource_matches(rule: PolicyRule, resource: str, subresource: str) -> bool:
     """`*`, or equal to `resource[/subresource]`, or `*/subresource`.
 
-    `pods/*` is no wildcard, and `pods` does not reach its subresources.
+    `pods/*` is not a wildcard, and `pods` does not match its subresources.
     """
     if ALL in rule.resources:
         return True
@@ -33,27 +33,27 @@ def resource_matches(rule: PolicyRule, resource: str, subresource: str) -> bool:
 
 
 def resource_name_matches(rule: PolicyRule, name: str) -> bool:
-    """No names, or equal to one of them: an empty name in the rule matches requests that carry none."""
+    """The rule has no names, or one of them is equal. An empty name in the rule matches requests without a name."""
     return not rule.resource_names or name in rule.resource_names
 
 
 def non_resource_url_matches(rule: PolicyRule, path: str) -> bool:
-    """Equal, or a prefix before a trailing `*`."""
+    """Equal, or a prefix followed by a trailing `*`."""
     return any(url_covers(url, path) for url in rule.non_resource_urls)
 
 
 def url_covers(url: str, path: str) -> bool:
-    """Whether one nonResourceURL, perhaps with a trailing `*`, reaches `path`."""
+    """Whether a nonResourceURL, with or without a trailing `*`, matches `path`."""
     return url == path or (url.endswith(ALL) and path.startswith(url.rstrip(ALL)))
 
 
 def rule_allows(rule: PolicyRule, request: Request) -> bool:
-    """Whether `rule` allows `request`, wherever it is bound."""
+    """Whether `rule` allows `request`, without its binding."""
     return verb_matches(rule, request.verb) and rule_reaches(rule, request)
 
 
 def rule_reaches(rule: PolicyRule, request: Request) -> bool:
-    """Whether `rule` is about the object or path of `request`, whatever the verbs of the two."""
+    """Whether `rule` matches the object or path of `request`, without the verb."""
     if request.path:
         return non_resource_url_matches(rule, request.path)
     return (

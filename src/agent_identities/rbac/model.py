@@ -1,6 +1,6 @@
-"""Roles, bindings and rules as values, and the set of them that an API server would decide by.
+"""Roles, bindings and rules as values, and a policy: all roles and bindings of an API server.
 
-The shapes follow rbac.authorization.k8s.io/v1 (k8s.io/api/rbac/v1/types.go); lists are tuples, absent lists are empty.
+The types follow rbac.authorization.k8s.io/v1 (k8s.io/api/rbac/v1/types.go). Lists are tuples. An absent list is empty.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ BindingKind = Literal["RoleBinding", "ClusterRoleBinding"]
 
 
 class PolicyError(AgentIdentitiesError):
-    """A role or binding that no API server would accept."""
+    """A role or binding that the API server would reject."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """One rule of a role: every combination of its verbs with its resources (by group and name), or with its URLs."""
+    """A rule of a role: every combination of its verbs with its resources (by group and name) or with its URLs."""
 
     verbs: tuple[str, ...] = ()
     api_groups: tuple[str, ...] = ()
@@ -32,21 +32,21 @@ class PolicyRule:
     non_resource_urls: tuple[str, ...] = ()
 
     @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any], place: str = "rule") -> Self:
-        """Read a rule as it stands in YAML. Unknown fields are ignored, as the API server does by default.
+    def from_manifest(cls, manifest: Mapping[str, Any], location: str = "rule") -> Self:
+        """Read a rule of a manifest. Unknown fields are ignored, as by the API server by default.
 
-        Raises PolicyError, naming `place`, for a field that is not a list of strings.
+        Raises PolicyError, with `location`, for a field that is not a list of strings.
         """
         return cls(
-            verbs=_strings(manifest, "verbs", place),
-            api_groups=_strings(manifest, "apiGroups", place),
-            resources=_strings(manifest, "resources", place),
-            resource_names=_strings(manifest, "resourceNames", place),
-            non_resource_urls=_strings(manifest, "nonResourceURLs", place),
+            verbs=_strings(manifest, "verbs", location),
+            api_groups=_strings(manifest, "apiGroups", location),
+            resources=_strings(manifest, "resources", location),
+            resource_names=_strings(manifest, "resourceNames", location),
+            non_resource_urls=_strings(manifest, "nonResourceURLs", location),
         )
 
     def to_manifest(self) -> dict[str, list[str]]:
-        """The rule as it stands in YAML, without empty lists."""
+        """The rule of a manifest, without empty lists."""
         fields = {
             "apiGroups": self.api_groups,
             "resources": self.resources,
@@ -59,7 +59,7 @@ class PolicyRule:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who a binding is for. `kind` is User, Group or ServiceAccount; only the last has a namespace."""
+    """A subject of a binding. `kind` is User, Group or ServiceAccount. Only a ServiceAccount has a namespace."""
 
     kind: str
     name: str
@@ -68,7 +68,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class RoleRef:
-    """The role that a binding grants: a ClusterRole, or a Role in the binding's own namespace."""
+    """The role that a binding grants: a ClusterRole, or a Role in the namespace of the binding."""
 
     kind: str
     name: str
@@ -76,7 +76,7 @@ class RoleRef:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A Role (with a namespace) or a ClusterRole (without). `rules` are what it grants, aggregation resolved."""
+    """A Role, with a namespace, or a ClusterRole, without. `rules` includes the rules of aggregated ClusterRoles."""
 
     kind: RoleKind
     name: str
@@ -86,7 +86,7 @@ class Role:
     aggregation: tuple[LabelSelector, ...] = ()
 
     def to_manifest(self) -> dict[str, Any]:
-        """The role as it stands in YAML; an aggregated one without rules, which its controller fills in."""
+        """The manifest of the role. An aggregated role has no rules in it, because its controller sets them."""
         manifest = _manifest(self.kind, self.name, self.namespace)
         if self.labels:
             manifest["metadata"]["labels"] = dict(self.labels)
@@ -98,7 +98,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A RoleBinding (grants in its namespace) or a ClusterRoleBinding (grants everywhere, and non-resource URLs)."""
+    """A RoleBinding (grants in its namespace) or a ClusterRoleBinding (grants cluster-wide, with non-resource URLs)."""
 
     kind: BindingKind
     name: str
@@ -107,7 +107,7 @@ class Binding:
     subjects: tuple[Subject, ...] = ()
 
     def to_manifest(self) -> dict[str, Any]:
-        """The binding as it stands in YAML."""
+        """The manifest of the binding."""
         role_ref = {"apiGroup": API_GROUP, "kind": self.role_ref.kind, "name": self.role_ref.name}
         subjects = [
             {"kind": subject.kind, "name": subject.name}
@@ -122,7 +122,7 @@ class Binding:
 class Policy:
     """All roles and bindings of a cluster, or of a set of manifests.
 
-    Raises PolicyError where two objects share one identity, or a namespace is missing where the kind needs one.
+    Raises PolicyError if two objects have the same kind, namespace and name, or if the namespace is wrong for the kind.
     """
 
     roles: tuple[Role, ...] = ()
@@ -132,22 +132,25 @@ class Policy:
         objects: tuple[Role | Binding, ...] = (*self.roles, *self.bindings)
         for item in objects:
             if bool(item.namespace) == item.kind.startswith("Cluster"):
-                problem = "is cluster-scoped, yet has a namespace" if item.namespace else "has no metadata.namespace"
+                problem = "is cluster-scoped, but has a namespace" if item.namespace else "has no metadata.namespace"
                 raise PolicyError(f"{item.kind} {item.name}: {problem}. Correct metadata.namespace.")
         for (kind, namespace, name), count in Counter((o.kind, o.namespace, o.name) for o in objects).items():
             if count > 1:
-                place = f"{namespace}/{name}" if namespace else name
-                raise PolicyError(f"{kind} {place}: defined {count} times; the last one applied would win. Keep one.")
+                location = f"{namespace}/{name}" if namespace else name
+                raise PolicyError(
+                    f"{kind} {location}: defined {count} times. The last applied object would replace the others. "
+                    "Keep one."
+                )
 
     @classmethod
     def from_manifests(cls, manifests: Iterable[Mapping[str, Any]], *, namespace: str = "") -> Self:
-        """Read the RBAC objects among `manifests` and ignore every other kind.
+        """Read the RBAC objects in `manifests` and ignore every other kind.
 
-        `namespace` is the one of Roles and RoleBindings that name none, as with `kubectl apply --namespace`.
-        The rules of a ClusterRole with an aggregationRule are replaced by those of the ClusterRoles it selects
-        among `manifests`, as the clusterrole-aggregation-controller does.
+        `namespace` is the namespace of Roles and RoleBindings without one, as with `kubectl apply --namespace`.
+        The rules of a ClusterRole with an aggregationRule are replaced by the rules of the ClusterRoles in `manifests`
+        that it selects, as by the clusterrole-aggregation-controller.
 
-        Raises PolicyError, naming the object, for what the API server would refuse.
+        Raises PolicyError, with the object, for an object that the API server would reject.
         """
         roles: list[Role] = []
         bindings: list[Binding] = []
@@ -168,10 +171,10 @@ def _manifest(kind: str, name: str, namespace: str) -> dict[str, Any]:
 
 
 def _aggregate(roles: Sequence[Role]) -> tuple[Role, ...]:
-    """Fill aggregated ClusterRoles: selector by selector, roles by name, no rule twice.
+    """Set the rules of aggregated ClusterRoles: in the order of selectors, then of role names, without duplicates.
 
-    As pkg/controller/clusterroleaggregation does. An aggregated role may select another one, even in a cycle: repeated
-    until no role gains a rule. Rules written into an aggregated role count for nothing.
+    As in pkg/controller/clusterroleaggregation. An aggregated role can select another aggregated role, even in a cycle:
+    the loop ends when no role gets a new rule. The rules in the manifest of an aggregated role are ignored.
     """
     cluster_roles = sorted((role for role in roles if role.kind == "ClusterRole"), key=lambda role: role.name)
     selected = {
@@ -197,78 +200,78 @@ def _aggregate(roles: Sequence[Role]) -> tuple[Role, ...]:
 
 def _role(kind: RoleKind, manifest: Mapping[str, Any], default_namespace: str) -> Role:
     name, namespace, metadata = _identity(kind, manifest, default_namespace)
-    place = f"{kind} {name}"
+    location = f"{kind} {name}"
     rules = tuple(
-        PolicyRule.from_manifest(rule, f"{place}: rules[{index}]")
-        for index, rule in enumerate(_objects(manifest, "rules", place))
+        PolicyRule.from_manifest(rule, f"{location}: rules[{index}]")
+        for index, rule in enumerate(_objects(manifest, "rules", location))
     )
     labels = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
-    return Role(kind, name, namespace, rules, labels, _aggregation(kind, manifest, place))
+    return Role(kind, name, namespace, rules, labels, _aggregation(kind, manifest, location))
 
 
-def _aggregation(kind: RoleKind, manifest: Mapping[str, Any], place: str) -> tuple[LabelSelector, ...]:
+def _aggregation(kind: RoleKind, manifest: Mapping[str, Any], location: str) -> tuple[LabelSelector, ...]:
     rule = manifest.get("aggregationRule") if kind == "ClusterRole" else None
     if rule is None:
         return ()
-    if not isinstance(rule, Mapping) or not _objects(rule, "clusterRoleSelectors", place):
+    if not isinstance(rule, Mapping) or not _objects(rule, "clusterRoleSelectors", location):
         raise PolicyError(
-            f"{place}: aggregationRule has no clusterRoleSelectors; the API server refuses it. "
+            f"{location}: aggregationRule has no clusterRoleSelectors, and the API server rejects it. "
             "Add a selector, or remove aggregationRule."
         )
     try:
-        return tuple(LabelSelector.from_manifest(item) for item in _objects(rule, "clusterRoleSelectors", place))
+        return tuple(LabelSelector.from_manifest(item) for item in _objects(rule, "clusterRoleSelectors", location))
     except ValueError as error:
-        raise PolicyError(f"{place}: aggregationRule.clusterRoleSelectors: {error}") from error
+        raise PolicyError(f"{location}: aggregationRule.clusterRoleSelectors: {error}") from error
 
 
 def _binding(kind: BindingKind, manifest: Mapping[str, Any], default_namespace: str) -> Binding:
     name, namespace, _ = _identity(kind, manifest, default_namespace)
-    place = f"{kind} {name}"
+    location = f"{kind} {name}"
     role_ref = manifest.get("roleRef")
     if not isinstance(role_ref, Mapping):
-        raise PolicyError(f"{place}: roleRef is missing. Name the Role or ClusterRole that it grants.")
+        raise PolicyError(f"{location}: roleRef is missing. Set it to the Role or ClusterRole to grant.")
     subjects = tuple(
         Subject(
-            _text(subject, "kind", f"{place}: subjects[{index}]"),
-            _text(subject, "name", f"{place}: subjects[{index}]"),
+            _text(subject, "kind", f"{location}: subjects[{index}]"),
+            _text(subject, "name", f"{location}: subjects[{index}]"),
             str(subject.get("namespace") or ""),
         )
-        for index, subject in enumerate(_objects(manifest, "subjects", place))
+        for index, subject in enumerate(_objects(manifest, "subjects", location))
     )
-    ref = RoleRef(_text(role_ref, "kind", f"{place}: roleRef"), _text(role_ref, "name", f"{place}: roleRef"))
+    ref = RoleRef(_text(role_ref, "kind", f"{location}: roleRef"), _text(role_ref, "name", f"{location}: roleRef"))
     return Binding(kind, name, namespace, ref, subjects)
 
 
 def _identity(kind: str, manifest: Mapping[str, Any], default_namespace: str) -> tuple[str, str, Mapping[str, Any]]:
     metadata = manifest.get("metadata")
     if not isinstance(metadata, Mapping):
-        raise PolicyError(f"{kind}: metadata is missing. Give it a metadata.name.")
+        raise PolicyError(f"{kind}: metadata is missing. Set metadata.name.")
     name = _text(metadata, "name", f"{kind}: metadata")
     if kind.startswith("Cluster"):
         return name, "", metadata
     return name, str(metadata.get("namespace") or default_namespace), metadata
 
 
-def _text(manifest: Mapping[str, Any], key: str, place: str) -> str:
+def _text(manifest: Mapping[str, Any], key: str, location: str) -> str:
     value = manifest.get(key)
     if not isinstance(value, str) or not value:
-        raise PolicyError(f"{place}.{key}: expected a text that is not empty, found {value!r}.")
+        raise PolicyError(f"{location}.{key}: expected a non-empty string, found {value!r}.")
     return value
 
 
-def _strings(manifest: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+def _strings(manifest: Mapping[str, Any], key: str, location: str) -> tuple[str, ...]:
     values = manifest.get(key)
     if values is None:
         return ()
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise PolicyError(f"{place}.{key}: expected a list of strings, found {values!r}. Write it as [a, b].")
+        raise PolicyError(f"{location}.{key}: expected a list of strings, found {values!r}. Example: [a, b].")
     return tuple(values)
 
 
-def _objects(manifest: Mapping[str, Any], key: str, place: str) -> Sequence[Mapping[str, Any]]:
+def _objects(manifest: Mapping[str, Any], key: str, location: str) -> Sequence[Mapping[str, Any]]:
     values = manifest.get(key)
     if values is None:
         return ()
     if not isinstance(values, list | tuple) or not all(isinstance(value, Mapping) for value in values):
-        raise PolicyError(f"{place}: {key} is not a list of objects, but {values!r}.")
+        raise PolicyError(f"{location}: {key}: expected a list of objects, found {values!r}.")
     return values

@@ -1,7 +1,7 @@
-"""The texts by which the RBAC authorizer explains a decision, written and read.
+"""Writes and parses the reasons that the RBAC authorizer gives for its decisions.
 
-k8s.io/kubernetes pkg/registry/rbac/validation/rule.go. SubjectAccessReviews carry them in status.reason, audit events
-in the annotation authorization.k8s.io/reason.
+k8s.io/kubernetes pkg/registry/rbac/validation/rule.go. A SubjectAccessReview has the reason in status.reason, and an
+audit event in the annotation authorization.k8s.io/reason.
 """
 
 import re
@@ -13,7 +13,7 @@ from agent_identities.rbac.model import Binding, RoleRef, Subject
 
 @dataclass(frozen=True, slots=True)
 class GrantedBy:
-    """The binding that a reason names; ``namespace`` is empty for a ClusterRoleBinding."""
+    """The binding in a reason. ``namespace`` is empty for a ClusterRoleBinding."""
 
     kind: str
     namespace: str
@@ -25,16 +25,16 @@ class GrantedBy:
 
     @property
     def to_everyone(self) -> bool:
-        """Whether it is one of those that Kubernetes itself gives every ServiceAccount, such as system:discovery."""
+        """Whether Kubernetes itself grants the binding to every ServiceAccount, as with system:discovery."""
         return self.subject_kind == "Group" and self.name.startswith("system:") and self.role.startswith("system:")
 
     def __str__(self) -> str:
-        """As people name it: RoleBinding team/triage-1:pod-reader-role."""
+        """The kind, the namespace and the name: RoleBinding team/triage-1:pod-reader-role."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
 def allowed_by(binding: Binding, subject: Subject) -> str:
-    """The reason for a request that a binding allows one of its subjects."""
+    """The reason for a request that a binding allows for one of its subjects."""
     ref = binding.role_ref
     bound = f"{binding.name}/{binding.namespace}" if binding.kind == "RoleBinding" else binding.name
     who = subject.name
@@ -47,7 +47,7 @@ def allowed_by(binding: Binding, subject: Subject) -> str:
 
 
 def role_not_found(ref: RoleRef) -> str:
-    """The reason for a denial where a binding refers to a role that does not exist."""
+    """The reason for a denial if a binding refers to a role that does not exist."""
     return f"{ref.kind.lower()}.rbac.authorization.k8s.io {_quote(ref.name)} not found"
 
 
@@ -59,7 +59,7 @@ _GRANTED_BY = re.compile(
 
 @lru_cache(maxsize=10_000)
 def granted_by(reason: str) -> GrantedBy | None:
-    """The binding that a reason names; None where another authorizer decided."""
+    """The binding in a reason. None for the reason of another authorizer."""
     found = _GRANTED_BY.match(reason)
     if found is None:
         return None
@@ -72,7 +72,7 @@ _ESCAPES = {**dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)), "\\": "\\", '
 
 
 def _quote(text: str) -> str:
-    """Go's %q (strconv.Quote): names may hold anything but `/` and `%`, users and groups anything at all."""
+    """Go's %q (strconv.Quote). A name can contain any character except `/` and `%`, a user or group any character."""
     return '"' + "".join(map(_quoted, text)) + '"'
 
 
@@ -88,5 +88,5 @@ def _quoted(character: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    """Go's %q, for the printable texts that names are made of."""
+    """The inverse of Go's %q, for printable characters."""
     return re.sub(r"\\(.)", r"\1", text)

@@ -1,4 +1,4 @@
-"""What the API server authorizes: who asks (User), and for what (Request). k8s.io/apiserver authorizer.Attributes."""
+"""The attributes that the API server authorizes: a User and a Request. k8s.io/apiserver authorizer.Attributes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -15,7 +15,7 @@ _SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated user: its name and every group it is in."""
+    """An authenticated user: its name and its groups."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class User:
 
 
 class ServiceAccount(NamedTuple):
-    """A ServiceAccount by namespace and name; as text ``namespace/name``."""
+    """A ServiceAccount by namespace and name. Its string is ``namespace/name``."""
 
     namespace: str
     name: str
@@ -40,12 +40,12 @@ class ServiceAccount(NamedTuple):
 
     @property
     def username(self) -> str:
-        """The name of the user that its tokens authenticate as: ``system:serviceaccount:NAMESPACE:NAME``."""
+        """The user name of its tokens: ``system:serviceaccount:NAMESPACE:NAME``."""
         return f"{_SERVICE_ACCOUNT_PREFIX}{self.namespace}:{self.name}"
 
     @classmethod
     def of_user(cls, username: str) -> Self | None:
-        """The ServiceAccount with this user name; None for any other user (SplitUsername of k8s.io/apiserver)."""
+        """The ServiceAccount with this user name. None for any other user (SplitUsername of k8s.io/apiserver)."""
         if not username.startswith(_SERVICE_ACCOUNT_PREFIX):
             return None
         namespace, _, name = username[len(_SERVICE_ACCOUNT_PREFIX) :].partition(":")
@@ -53,13 +53,13 @@ class ServiceAccount(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One API request, as RequestInfo reads it from the URL (``request_info``).
+    """An API request, with the fields that RequestInfo reads from the URL (``request_info``).
 
-    `name` is empty for list, watch, create and deletecollection (list and watch carry one only with
-    fieldSelector=metadata.name=...); `namespace` is empty for cluster-scoped resources and for requests across
-    namespaces, but a request for the Namespace `x` itself carries namespace `x`. A request with a `path` is for a
-    non-resource URL; its verb is the HTTP method in lower case. A named tuple, because thousands are made in each run;
-    `_replace` makes a changed copy.
+    `name` is empty for list, watch, create and deletecollection, except for list and watch with
+    fieldSelector=metadata.name=... . `namespace` is empty for cluster-scoped resources and for requests across
+    namespaces. A request for the Namespace `x` has the namespace `x`. A request with a `path` is for a non-resource
+    URL, and its verb is the HTTP method in lower case. The type is a named tuple because a run creates thousands.
+    `_replace` returns a changed copy.
     """
 
     verb: str
@@ -72,7 +72,7 @@ class Request(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Resource, group and subresource, or the path: ``deployments.apps/scale``, ``/metrics``."""
+        """The resource, group and subresource, or the path: ``deployments.apps/scale``, ``/metrics``."""
         if self.path:
             return self.path
         group = f".{self.api_group}" if self.api_group and self.resource != "*" else ""
@@ -80,17 +80,17 @@ class Request(NamedTuple):
 
     @property
     def action(self) -> str:
-        """Verb and target as ``kubectl auth can-i`` takes them, for any name: ``patch deployments.apps/scale``."""
+        """The verb and target, without the name, for ``kubectl auth can-i``: ``patch deployments.apps/scale``."""
         return f"{self.verb} {self.target}"
 
     def __str__(self) -> str:
-        """The action and the name; without the namespace."""
+        """The action and the name, without the namespace."""
         return f"{self.action} named {self.name}" if self.name else self.action
 
     def review(self, user: User | None = None) -> dict[str, Any]:
-        """The SubjectAccessReview that asks whether a user may do it; without one, the SelfSubjectAccessReview.
+        """The SubjectAccessReview of this request for a user. Without a user, the SelfSubjectAccessReview.
 
-        A SubjectAccessReview takes the groups as they are given and adds none (k8s.io/kubernetes
+        The API server uses the groups in a SubjectAccessReview and adds no groups (k8s.io/kubernetes
         pkg/registry/authorization/util/helpers.go).
         """
         spec: dict[str, Any] = {} if user is None else {"user": user.name, "groups": list(user.groups)}

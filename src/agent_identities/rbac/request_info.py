@@ -1,7 +1,7 @@
-"""What the API server authorizes when a request arrives: verb, group, resource, name, namespace, by method and URL.
+"""The verb, group, resource, name and namespace that the API server authorizes, from the method and URL of a request.
 
-The reading of k8s.io/apiserver pkg/endpoints/request/requestinfo.go. It happens before routing: a resource that does
-not exist is authorized all the same, so whoever may not ask gets 403, never 404.
+As in k8s.io/apiserver pkg/endpoints/request/requestinfo.go. The API server authorizes a request before routing, also
+for a resource that does not exist: without permission, the response is 403, not 404.
 """
 
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,7 +22,7 @@ _FALSE = frozenset({"false", "0"})
 
 
 def request_info(method: str, path: str) -> Request:
-    """Read a method and a path, which may carry a query. Raises ValueError for a path that the server cannot read."""
+    """Parse a method and a path with an optional query. Raises ValueError for a path that the API server rejects."""
     url = urlsplit(path)
     plain = unquote(url.path)
     non_resource = Request(method.lower(), path=plain)
@@ -35,7 +35,7 @@ def request_info(method: str, path: str) -> Request:
     verb = _VERBS.get(method.upper(), "")
     if parts[0] in _VERBS_IN_PATH:
         if len(parts) == 1:
-            raise ValueError(f"{method} {path}: nothing stands behind /{parts[0]}/")
+            raise ValueError(f"{method} {path}: the path ends after /{parts[0]}/")
         verb, parts = parts[0], parts[1:]
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 1:
@@ -53,7 +53,7 @@ def request_info(method: str, path: str) -> Request:
 
 
 def _list_or_watch(query: str) -> tuple[str, str]:
-    """The verb, and the name that a field selector asks for."""
+    """The verb, and the name in the field selector."""
     fields = parse_qs(query, keep_blank_values=True)
     watch = "watch" in fields and fields["watch"][0].lower() not in _FALSE
     wanted = ""

@@ -1,4 +1,4 @@
-"""Risks: what they are, and whether one rule of a subject meets one of their patterns."""
+"""Risks and their patterns, and whether a rule of a subject matches a pattern."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,14 @@ Scope = Literal["any", "cluster"]
 SCOPES: tuple[Scope, ...] = ("any", "cluster")
 
 WILDCARD = "wildcard"
-"""The category of risks that lie in how a rule is written, whatever it reaches."""
+"""The category of risks of wildcards in a rule, independent of the resources that the rule matches."""
 
 WILDCARD_FIELDS = frozenset({"apiGroups", "resources", "subresources", "verbs", "nonResourceURLs"})
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the patterns are measured by: the verbs that Kubernetes knows, and the URLs that anyone may read."""
+    """The verbs that Kubernetes defines, and the URLs that every user can read."""
 
     api_verbs: frozenset[str]
     special_verbs: frozenset[str]
@@ -29,7 +29,7 @@ class Vocabulary:
     public_urls: tuple[str, ...]
 
     def knows(self, verb: str, rule: PolicyRule) -> bool:
-        """Whether `verb` means anything in `rule`: the verbs of URLs are HTTP methods."""
+        """Whether `verb` is defined for `rule`. The verbs of URLs are HTTP methods."""
         if verb == ALL:
             return True
         if rule.non_resource_urls:
@@ -39,7 +39,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A rule of a subject, prepared for matching, and where it is granted."""
+    """A rule of a subject, prepared for matching, with the scope of its grant."""
 
     rule: PolicyRule
     verbs: frozenset[str]
@@ -50,7 +50,7 @@ class Reach:
 
 
 def reach_of(rule: PolicyRule, vocabulary: Vocabulary, *, cluster_wide: bool, namespace: str) -> Reach:
-    """Prepare a rule for patterns of category wildcard."""
+    """Prepare a rule for matching."""
     return Reach(
         rule=rule,
         verbs=frozenset(rule.verbs),
@@ -62,10 +62,10 @@ def reach_of(rule: PolicyRule, vocabulary: Vocabulary, *, cluster_wide: bool, na
 
 
 def counted_verbs(rule: PolicyRule, vocabulary: Vocabulary) -> frozenset[str]:
-    """The verbs of a rule that count for patterns beyond category wildcard.
+    """The verbs of a rule for patterns outside the category wildcard.
 
-    Where the resources hold `*`, the wildcard risks already tell what the API verbs reach; they say nothing about verbs
-    like impersonate, bind or approve, which reach just the resources that know them.
+    If the resources contain `*`, the wildcard risks already include the API verbs. They do not include verbs such as
+    impersonate, bind or approve, which are defined for certain resources only.
     """
     verbs = frozenset(rule.verbs)
     return verbs - vocabulary.api_verbs - {ALL} if ALL in rule.resources else verbs
@@ -73,10 +73,11 @@ def counted_verbs(rule: PolicyRule, vocabulary: Vocabulary) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a rule must reach; an empty field asks nothing.
+    """The conditions for a rule. An empty field is not a condition.
 
-    `named`: has resourceNames, or has none. `whole_resource`: reaches a resource that is no subresource.
-    `namespaces`: granted in one of these, or cluster-wide. The other fields are those of the catalogue.
+    `named`: the rule has resourceNames, or has none. `whole_resource`: the rule matches a resource that is not a
+    subresource. `namespaces`: the rule is granted in one of these namespaces, or cluster-wide. The other fields are
+    those of the catalogue.
     """
 
     api_groups: tuple[str, ...] = ()
@@ -91,7 +92,7 @@ class Pattern:
     unknown_verb: bool = False
 
     def matches(self, reach: Reach, verbs: frozenset[str]) -> bool:
-        """Whether the rule meets every field, by those of its verbs that count."""
+        """Whether the rule meets every condition. `verbs` are the verbs of the rule to consider."""
         rule = reach.rule
         return (
             self.wildcards <= reach.wildcards
@@ -109,10 +110,10 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """One entry of the catalogue.
+    """An entry of the catalogue.
 
-    `parts` must all be met, each by one of its patterns, over the rules of one subject. `scope` is cluster where only a
-    ClusterRoleBinding makes the grant effective. `bad` is the least list of rules that fires.
+    A subject has the risk if, for each part in `parts`, one of its rules matches a pattern of the part. `scope` is
+    cluster if the rule is effective only with a ClusterRoleBinding. `bad` is a minimal list of rules with this risk.
     """
 
     id: str
@@ -126,10 +127,10 @@ class Risk:
 
 
 def resource_item_reached(granted: str, item: str) -> bool:
-    """Whether a resource of a rule reaches an item of a pattern.
+    """Whether a resource of a rule matches an item of a pattern.
 
-    In the rule `*/exec` is exec of any resource, as in RBAC; in the item `*/scale` is scale of any resource and
-    `userextras/*` any subresource of userextras.
+    In the rule, `*/exec` is exec of any resource, as in RBAC. In the item, `*/scale` is scale of any resource, and
+    `userextras/*` is any subresource of userextras.
     """
     if granted in (item, ALL):
         return True

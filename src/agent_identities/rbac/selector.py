@@ -1,4 +1,4 @@
-"""Label selectors (k8s.io/apimachinery metav1.LabelSelector), as far as aggregationRule uses them."""
+"""Label selectors (k8s.io/apimachinery metav1.LabelSelector) of an aggregationRule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 @dataclass(frozen=True, slots=True)
 class LabelRequirement:
-    """One condition on one label."""
+    """A condition on a label."""
 
     key: str
     operator: str
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether `labels` meet the condition; an absent label meets NotIn (labels.Requirement.Matches)."""
+        """Whether `labels` meet the condition. An absent label meets NotIn (labels.Requirement.Matches)."""
         match self.operator:
             case "In":
                 return labels.get(self.key) in self.values
@@ -30,13 +30,13 @@ class LabelRequirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All its requirements must hold; without any it selects everything."""
+    """Selects objects that meet all requirements. Without a requirement, it selects every object."""
 
     requirements: tuple[LabelRequirement, ...] = ()
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Self:
-        """Read matchLabels and matchExpressions. Raises ValueError for what the API server would refuse."""
+        """Read matchLabels and matchExpressions. Raises ValueError for a selector that the API server would reject."""
         labels = (
             LabelRequirement(str(key), "In", (str(value),))
             for key, value in (manifest.get("matchLabels") or {}).items()
@@ -44,7 +44,7 @@ class LabelSelector:
         return cls((*labels, *(_requirement(item) for item in manifest.get("matchExpressions") or ())))
 
     def to_manifest(self) -> dict[str, Any]:
-        """The selector as it stands in YAML, each requirement a matchExpression."""
+        """The selector of a manifest, with a matchExpression for each requirement."""
         return {
             "matchExpressions": [
                 {"key": each.key, "operator": each.operator} | ({"values": list(each.values)} if each.values else {})
@@ -53,7 +53,7 @@ class LabelSelector:
         }
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Whether the selector selects an object with these labels."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
@@ -62,7 +62,8 @@ def _requirement(manifest: Mapping[str, Any]) -> LabelRequirement:
     if not isinstance(key, str) or not key:
         raise ValueError("a matchExpression has no key")
     if operator not in OPERATORS:
-        raise ValueError(f"operator {operator!r} of label {key} is not one of {', '.join(OPERATORS)}")
+        raise ValueError(f"operator {operator!r} of label {key}: expected one of {', '.join(OPERATORS)}")
     if bool(values) != (operator in ("In", "NotIn")):
-        raise ValueError(f"operator {operator} of label {key} needs {'no' if values else 'some'} values")
+        requires = "must not have values" if values else "requires values"
+        raise ValueError(f"operator {operator} of label {key} {requires}")
     return LabelRequirement(key, operator, values)

@@ -1,4 +1,4 @@
-"""The one model of what a job reports: tables, findings, notes and a summary. Each format is one file of formats/."""
+"""The model of a job's report: tables, findings, notes and a summary. Each format is one module in formats/."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """An error breaks a promise of the values; a warning is declared, and worth a look."""
+    """An error is a difference from the values; a warning is declared, and should be reviewed."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a job looks for: ``title`` is the promise, ``why`` the harm when it is broken, ``id`` its stable name."""
+    """What a job checks: ``title`` is the rule, ``why`` the damage if it is broken, ``id`` its stable name."""
 
     id: str
     title: str
@@ -31,10 +31,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a finding is, as data.
+    """The location of a finding, as data.
 
     ``object`` is the Kubernetes object, ``field`` a path in it (``rules[0].verbs``), ``values`` a path in the values
-    (``tiers.reader.rules[0]``), ``source`` the template that rendered the object. Each is empty where it is not known.
+    (``tiers.reader.rules[0]``), ``source`` the template that rendered the object. Unknown parts are empty.
     """
 
     object: "Key | None" = None
@@ -49,10 +49,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or worth a look.
+    """An error or a warning.
 
-    ``rule`` is the id of a `Rule`, ``message`` one full sentence, ``details`` what was observed, ``remediation`` what
-    to do; a line each.
+    ``rule`` is the id of a `Rule`; ``message`` is a full sentence; ``details`` are lines with observations;
+    ``remediation`` are lines with actions for the user.
     """
 
     rule: str
@@ -64,7 +64,7 @@ class Finding:
 
 
 class Style(Enum):
-    """What a piece of text means; a format chooses the colour or the emphasis."""
+    """The meaning of a text; a format chooses the colour or the emphasis."""
 
     PLAIN = ""
     STRONG = "bold"
@@ -76,18 +76,18 @@ class Style(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text of one style."""
+    """A text with one style."""
 
     text: str
     style: Style = Style.PLAIN
 
 
 Cell = tuple[tuple[Span, ...], ...]
-"""The lines of one field of a table; the spans of a line are shown with a blank between them."""
+"""The lines of one field of a table; the spans of a line are separated by a blank."""
 
 
 def cell(text: str, style: Style = Style.PLAIN) -> Cell:
-    """A field with one span a line."""
+    """A field with one span for each line."""
     return tuple((Span(line, style),) for line in text.split("\n"))
 
 
@@ -102,7 +102,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of as many fields as there are columns. ``narrow`` is shown instead where the terminal is too narrow."""
+    """Rows with one field for each column. ``narrow`` is shown instead if the terminal is too narrow."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -111,7 +111,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Text to keep as it is: YAML to paste, a diff. ``language`` is Markdown's word for it, ``title`` may be empty."""
+    """A preformatted text: YAML to paste, a diff. ``language`` is its name in Markdown, ``title`` may be empty."""
 
     language: str
     text: str
@@ -120,11 +120,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one run of a job says.
+    """The report of one run of a job.
 
-    ``about`` names what was looked at, ``rules`` what was looked for, ``listing`` every single answer where that was
-    asked for, ``closing`` sentences that come after the findings, ``data`` the job's own part of the JSON (its keys are
-    not those of `formats.json`).
+    ``about`` names the object of the run, such as the cluster; ``rules`` are the checked rules; ``listing`` has every
+    answer (with ``--all``); ``closing`` are sentences after the findings; ``data`` is the job's own part of the JSON,
+    whose keys must differ from those of `formats.json`.
     """
 
     command: str
@@ -143,7 +143,7 @@ class Report:
 
 
 class FindingsError(AgentIdentitiesError):
-    """A result that is not clean; ``findings`` are its errors."""
+    """A result with errors; ``findings`` are the errors."""
 
     def __init__(self, message: str, findings: Sequence[Finding]) -> None:
         super().__init__(message)
@@ -151,26 +151,26 @@ class FindingsError(AgentIdentitiesError):
 
 
 class Result(ABC):
-    """What a job found. Results are frozen; ``ok`` says whether everything is as declared."""
+    """The result of a job. Results are frozen."""
 
     __slots__ = ()
 
     @abstractmethod
     def report(self, *, listing: bool = False) -> Report:
-        """The result in words and tables; ``listing`` adds every single answer."""
+        """The result as a report; ``listing`` adds every answer."""
 
     @property
     @abstractmethod
     def ok(self) -> bool:
-        """Whether everything is as declared. The command exits with 1 where it is not."""
+        """Whether everything is as declared. If not, the command exits with 1."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong or worth a look, errors first."""
+        """Errors, then warnings."""
         return self.report().findings
 
     def raise_for_findings(self) -> None:
-        """Raise FindingsError, with every error in a line, unless the result is ok."""
+        """Raise FindingsError with a line for each error, unless the result is ok."""
         if self.ok:
             return
         report = self.report()
@@ -179,15 +179,15 @@ class Result(ABC):
         raise FindingsError(f"{report.summary}{lines}", errors)
 
     def to_json(self, *, listing: bool = False) -> str:
-        """The result for machines; the keys that all jobs share are those of `formats.json`."""
+        """The result as JSON; see `formats.json` for the keys that all jobs share."""
         return self._in("json", listing=listing)
 
     def to_markdown(self, *, listing: bool = False) -> str:
-        """The result for a pull request or a CI summary."""
+        """The result as Markdown, for a pull request or a CI summary."""
         return self._in("markdown", listing=listing)
 
     def to_text(self, *, listing: bool = False) -> str:
-        """The result as the command prints it to a file."""
+        """The result as text, as the command writes it to a file."""
         return self._in("text", listing=listing)
 
     def _in(self, name: str, *, listing: bool) -> str:
@@ -199,5 +199,5 @@ class Result(ABC):
 
 
 def many(number: int, noun: str, nouns: str = "") -> str:
-    """``1 agent``, ``2,000 agents``; ``nouns`` is the plural where it is not the noun and an s."""
+    """``1 agent``, ``2,000 agents``; ``nouns`` is the plural if it is irregular."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

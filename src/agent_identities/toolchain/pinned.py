@@ -1,4 +1,4 @@
-"""Which binaries there are, and the pinned Go module that each is built from."""
+"""The binaries of the toolchain, and the pinned Go module of each binary."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from agent_identities.bundled import toolchain_path
 from agent_identities.errors import ToolchainError
 
 DEFAULT_KUBERNETES: Final = "1.36"
-"""The Kubernetes minor that is used unless another is asked for; its patch stands in go.mod."""
+"""The default Kubernetes minor version. The patch version is in go.mod."""
 
 _KUBERNETES_STAMPS = (
     "k8s.io/component-base/version.gitVersion=v{version}",
@@ -25,9 +25,9 @@ _KUBERNETES_STAMPS = (
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A binary that can be started.
+    """An executable binary.
 
-    `origin` is where it came from: "TEST_ASSET_ETCD" (or another), "KUBEBUILDER_ASSETS", "PATH", "built", "downloaded".
+    `origin` is its source: the name of a TEST_ASSET_* variable, "KUBEBUILDER_ASSETS", "PATH", "built" or "downloaded".
     """
 
     name: str
@@ -38,7 +38,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One binary as ci/toolchain pins it. `version` and `go` (the least Go version) are without "v" and "go"."""
+    """A binary that ci/toolchain pins. `version` and `go` (the minimum Go version) are without "v" and "go"."""
 
     name: str
     folder: Path
@@ -50,15 +50,16 @@ class Component:
 
     @property
     def title(self) -> str:
-        """Name and version, for messages."""
+        """The name and the version, for messages."""
         return f"{self.name} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """`seconds`: a cold build on 2 cores, after the recipes above it.
+    """`seconds`: the duration of a cold build on 2 cores, after the recipes above it.
 
-    `module` says that the program is our own, in the folder itself; the version is then that of this module.
+    `module` is set if the program is part of this project, with its source in the folder. Its version is the version
+    of this module.
     """
 
     folder: str
@@ -68,7 +69,7 @@ class _Recipe:
 
 
 _HELM_4_STAMPS = ("helm.sh/helm/v4/internal/version.version=v{versions[helm.sh/helm/v4]}",)
-# As Helm's Makefile does: without the last four, Helm 3 takes Kubernetes for 1.20 when it has no cluster.
+# As in Helm's Makefile. Without the last four, Helm 3 assumes Kubernetes 1.20 when it does not connect to a cluster.
 _HELM_3_STAMPS = (
     "helm.sh/helm/v3/internal/version.version=v{versions[helm.sh/helm/v3]}",
     "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
@@ -94,30 +95,31 @@ _OUR_RECIPES: Final[Mapping[str, _Recipe]] = MappingProxyType(
 )
 
 _SAME: Final[Mapping[str, str]] = MappingProxyType({"helm-4": "helm"})
-"""Names with the recipe of another: "helm" is any usable Helm where one is found, and Helm 4 where one is built."""
+"""Names with the recipe of another name. "helm" is any supported Helm that is found, and Helm 4 if it is built."""
 
 NAMES: Final = tuple(_RECIPES)
-"""Every binary of others' that `provide` knows, beside "helm-4", which is only for comparing the two Helms."""
+"""The binaries of other projects, without "helm-4", which only the comparison of the two Helm versions uses."""
 
 OUR_NAMES: Final = tuple(_OUR_RECIPES)
-"""Every binary that `provide` only ever builds, the first time it is asked for: nobody else has it."""
+"""The binaries of this project. `provide` always builds them."""
 
 
 def kubernetes_minors() -> tuple[str, ...]:
-    """The Kubernetes minors that have a pinned module, oldest first: ("1.36", "1.37")."""
+    """The Kubernetes minor versions that have a pinned module, oldest first: ("1.36", "1.37")."""
     found = (path.parent.name.removeprefix("kubernetes-") for path in toolchain_path().glob("kubernetes-*/go.mod"))
     return tuple(sorted(found, key=Version))
 
 
 def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
-    """What go.mod pins for binary `name`.
+    """The pinned module of binary `name`, from its go.mod.
 
-    Raises ToolchainError: no such binary, no pinned module for that Kubernetes minor, or a go.mod that lacks a part.
+    Raises ToolchainError: the binary is unknown, no module is pinned for that Kubernetes minor version, or the go.mod
+    is incomplete.
     """
     name = _SAME.get(name, name)
     recipe = _RECIPES.get(name) or _OUR_RECIPES.get(name)
     if recipe is None:
-        raise ToolchainError(f"{name}: no such binary in the toolchain. Known are {', '.join(NAMES + OUR_NAMES)}.")
+        raise ToolchainError(f"{name}: not a binary of the toolchain. Its binaries are {', '.join(NAMES + OUR_NAMES)}.")
     folder = toolchain_path() / recipe.folder.format(kubernetes=kubernetes)
     try:
         text = (folder / "go.mod").read_text(encoding="utf-8")
@@ -130,7 +132,9 @@ def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
         module = max((path for path in required if f"{package}/".startswith(f"{path}/")), key=len, default="")
     go = re.search(r"^go (\S+)$", text, re.M)
     if module not in required or not go:
-        raise ToolchainError(f"{folder / 'go.mod'}: no version of {package}, or no go line. Run `go mod tidy` there.")
+        raise ToolchainError(
+            f"{folder / 'go.mod'}: has no version of {package}, or no go line. Run `go mod tidy` in that folder."
+        )
     major, minor = required[module].split(".")[:2]
     client_minor = required.get("k8s.io/client-go", "0.0").split(".")[1]
     stamps = (
@@ -142,16 +146,16 @@ def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
 
 
 def _only(name: str, packages: list[str], folder: Path) -> str:
-    """The package of a go.mod's `tool` directive that is called `name`, or its only one."""
+    """The package called `name` in the `tool` directive of a go.mod, or the only package."""
     named = [package for package in packages if package.rsplit("/", 1)[-1] == name] or packages
     if len(named) != 1:
-        raise ToolchainError(f"{folder / 'go.mod'}: its tool directive does not name one package for {name}.")
+        raise ToolchainError(f"{folder / 'go.mod'}: its tool directive must have exactly one package for {name}.")
     return named[0]
 
 
 def _not_pinned(name: str, kubernetes: str, folder: Path) -> str:
     return (
-        f"{folder / 'go.mod'}: not there, so {name} cannot be built for Kubernetes {kubernetes}. "
-        f"Pinned are {', '.join(kubernetes_minors())}; or name a binary of your own by "
-        f"TEST_ASSET_{name.upper().replace('-', '_')}."
+        f"{folder / 'go.mod'}: not found, so {name} cannot be built for Kubernetes {kubernetes}. Use one of the pinned "
+        f"versions ({', '.join(kubernetes_minors())}), or set TEST_ASSET_{name.upper().replace('-', '_')} to the path "
+        "of a binary."
     )

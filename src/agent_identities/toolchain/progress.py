@@ -1,4 +1,4 @@
-"""What a person sees while binaries are built or downloaded: bars on a terminal, a line now and then elsewhere."""
+"""Progress of builds and downloads: bars on a terminal, and otherwise lines at intervals."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-_EVERY = 30.0  # seconds between lines where there is no terminal: enough to see life in a CI log
+_INTERVAL = 30.0  # seconds between progress lines if stderr is not a terminal, as in a CI log
 
 
 class Display:
-    """Shows the steps on stderr, one binary at a time; silent if `enabled` is false."""
+    """Shows the steps on stderr, one binary at a time. Shows nothing if `enabled` is false."""
 
     def __init__(self, *, enabled: bool) -> None:
         console = Console(stderr=True)
@@ -27,8 +27,8 @@ class Display:
             disable=not enabled or self._lines,
         )
         self._task: TaskID | None = None
-        self._title = self._noted = ""
-        self._started = self._said = time.monotonic()
+        self._title = self._last_note = ""
+        self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -40,32 +40,32 @@ class Display:
         self._bars.stop()
 
     def begin(self, title: str, note: str) -> None:
-        """Start the step `title`, such as "etcd 3.6.16"; `note` says what is being done."""
-        self._title, self._noted = title, note
-        self._started = self._said = time.monotonic()
+        """Start the step `title`, such as "etcd 3.6.16". `note` describes the current action."""
+        self._title, self._last_note = title, note
+        self._started = self._printed = time.monotonic()
         self._task = self._bars.add_task(title, total=None, note=note)
         self._line(note)
 
     def note(self, note: str) -> None:
-        """Say what is being done now, once."""
-        if note != self._noted:
-            self._noted = note
+        """Show the current action, once."""
+        if note != self._last_note:
+            self._last_note = note
             self._update(note)
             self._line(note)
 
     def count(self, done: int, total: int, what: str) -> None:
-        """`done` of `total` `what` are done."""
+        """Show that `done` of `total` are done. `what` is the unit."""
         self._update(f"{done} of {total} {what}", done, total)
-        if time.monotonic() - self._said >= _EVERY:
+        if time.monotonic() - self._printed >= _INTERVAL:
             self._line(f"{done} of {total} {what} after {time.monotonic() - self._started:.0f} s")
 
     def end(self, note: str) -> None:
-        """The step is done."""
+        """End the step."""
         self._update(note, 1, 1)
         self._line(f"{note} in {time.monotonic() - self._started:.0f} s")
 
     def say(self, text: str) -> None:
-        """A line that belongs to no step."""
+        """Show a line outside a step."""
         if self._lines:
             print(text, file=sys.stderr, flush=True)
         elif not self._bars.disable:
@@ -76,6 +76,6 @@ class Display:
             self._bars.update(self._task, note=note, completed=done, total=total)
 
     def _line(self, text: str) -> None:
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
         if self._lines:
             self.say(f"{self._title}: {text}")

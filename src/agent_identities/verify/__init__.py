@@ -1,1 +1,1 @@
-"""The verify job: what an API server lets each agent do, compared with the values."""
+"""The verify job: compare what an API server allows each agent with what the values declare."""

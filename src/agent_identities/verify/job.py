@@ -1,4 +1,4 @@
-"""The verify job: ask an API server what every agent may do, and compare every answer with the values."""
+"""The verify job: ask an API server what each agent may do, and compare each answer with the values."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ def verify(
     concurrency: int = 16,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> "Matrix":
-    """Ask the API server about every declared permission and every dangerous one, for each agent. Nothing is written.
+    """Ask the API server about every declared permission and every dangerous permission, for each agent. Read-only.
 
-    ``concurrency`` is the number of requests in flight; ``on_progress`` gets (answers, questions). Raises ApiError when
-    a question gets no answer.
+    ``concurrency`` is the number of requests in flight. ``on_progress`` receives (answers, questions). Raises ApiError
+    if the API server does not answer a question.
     """
     from agent_identities.kube.client import Api
     from agent_identities.verify.run import verify as ask

@@ -1,4 +1,4 @@
-"""The access matrix: what an API server answers about every identity, beside what the values declare."""
+"""The access matrix: the answers of an API server about every identity, and what the values declare."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,10 @@ from agent_identities.verify.questions import Questions
 
 @dataclass(frozen=True, slots=True)
 class AccessCell:
-    """One answer: what the values declare, what the API server says, and its reason, "" where it gives none."""
+    """One answer: whether the values declare the request, whether the API server allows it, and the server's reason.
+
+    ``reason`` is "" if the API server gives no reason.
+    """
 
     identity: Identity
     request: Request
@@ -20,16 +23,16 @@ class AccessCell:
     reason: str = ""
 
     @property
-    def surprising(self) -> bool:
-        """Whether the cluster differs from the values."""
+    def differs(self) -> bool:
+        """Whether the answer differs from the values."""
         return self.expected != self.allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix(Result):
-    """Every identity against every request that is asked about, on one API server.
+    """The answers of one API server for every identity and every request.
 
-    ``absent`` are declared identities without a ServiceAccount; nothing is asked about them. ``seconds``: time spent.
+    ``absent`` are declared identities without a ServiceAccount; they have no cells. ``seconds`` is the duration.
     """
 
     server: str
@@ -41,26 +44,26 @@ class Matrix(Result):
     seconds: float = 0.0
 
     def report(self, *, listing: bool = False) -> Report:
-        """The matrix in words and tables; ``listing`` adds every answer."""
+        """The matrix as a report; ``listing`` adds every answer."""
         from agent_identities.verify.report import build
 
         return build(self, listing=listing)
 
     @property
-    def surprises(self) -> tuple[AccessCell, ...]:
-        """The cells where the cluster differs from the values."""
-        return tuple(cell for cell in self.cells if cell.surprising)
+    def differences(self) -> tuple[AccessCell, ...]:
+        """The cells whose answer differs from the values."""
+        return tuple(cell for cell in self.cells if cell.differs)
 
     @property
     def ok(self) -> bool:
-        """Whether the cluster is as the values say."""
-        return not self.absent and not self.undeclared and not any(cell.surprising for cell in self.cells)
+        """Whether the cluster is as the values declare."""
+        return not self.absent and not self.undeclared and not any(cell.differs for cell in self.cells)
 
     @property
     def requests(self) -> int:
-        """How many different requests were asked about."""
+        """The number of different requests."""
         return len({cell.request for cell in self.cells})
 
     def count(self, *, expected: bool, allowed: bool) -> int:
-        """How many cells expect the one and got the other."""
+        """The number of cells with this expectation and this answer."""
         return sum(cell.expected == expected and cell.allowed == allowed for cell in self.cells)

@@ -1,4 +1,4 @@
-"""What to ask an API server about the identities of a declaration, and which answer the declaration expects."""
+"""The questions to an API server about the identities of a declaration, and the expected answers."""
 
 import json
 from collections import Counter
@@ -20,14 +20,14 @@ _SIBLINGS = 2
 
 @dataclass(frozen=True, slots=True)
 class DangerousRequest:
-    """An entry of dangerous.json: a request in no namespace yet, the risk of the catalogue, and whether it has none."""
+    """An entry of dangerous.json: a request without a namespace, its risk in the catalogue, and its scope."""
 
     request: Request
     risk: str
     cluster_scoped: bool
 
     def within(self, namespace: str) -> Request:
-        """The request to ask about, for a release in this namespace."""
+        """The request for a release in this namespace."""
         if self.cluster_scoped:
             return self.request
         name = namespace if self.request.resource == "namespaces" else ""
@@ -36,7 +36,7 @@ class DangerousRequest:
 
 @cache
 def dangerous_entries() -> tuple[DangerousRequest, ...]:
-    """The entries of dangerous.json, in its order."""
+    """The entries of dangerous.json, in the order of the file."""
     text = files("agent_identities.verify").joinpath("dangerous.json").read_text(encoding="utf-8")
     return tuple(
         DangerousRequest(
@@ -55,13 +55,13 @@ def dangerous_requests(namespace: str) -> tuple[Request, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What the identities of a declaration are asked.
+    """The requests to ask the API server about, for the identities of a declaration.
 
-    ``mentioned``: every verb on every resource of every tier, in the namespaces where a tier is granted; by name where
-    a rule names objects, and then without a name, too; and all verbs that write, on each resource that a tier mentions.
-    ``elsewhere``: what the tiers mention, in a namespace where nothing is granted; by name alone where a rule names
-    objects, since whoever may do it to all of them may do it to that one.
-    ``dangerous``: those of dangerous.json, in the release's namespace.
+    ``mentioned``: every verb on every resource of every tier, in the namespaces where the tier is granted. If a rule
+    has resourceNames: with each name, and without a name. For each resource of a tier also all write verbs.
+    ``elsewhere``: the same permissions in a namespace where no tier is granted. If a rule has resourceNames: only with
+    a name, because a user with the permission for all objects also has it for that object.
+    ``dangerous``: the requests of dangerous.json, in the release's namespace.
     """
 
     mentioned: tuple[Request, ...]
@@ -69,19 +69,19 @@ class Questions:
     dangerous: tuple[Request, ...]
 
     def of(self, identity: Identity) -> tuple[Request, ...]:
-        """What this one is asked, each once: all of it, and what it holds by rules of its own."""
+        """All requests for this identity, also those of the rules for its own objects, without duplicates."""
         own = (each for grant in identity.grants for each in _asked(grant.rules, grant.namespace))
         return tuple(dict.fromkeys(chain(self.mentioned, own, self.elsewhere, self.dangerous)))
 
 
 def questions(declaration: Declaration) -> Questions:
-    """What to ask about a declaration's identities."""
+    """The questions about the identities of a declaration."""
     home = declaration.namespace
     granted = declaration.granted_namespaces
-    rules_in = {place: _rules_granted(declaration, place) for place in granted}
+    rules_in = {namespace: _rules_granted(declaration, namespace) for namespace in granted}
     shared = (rule for rules in declaration.tiers.values() for rule in rules if not _of_each_agent(rule))
     rules_in[home] = tuple(dict.fromkeys((*shared, *rules_in[home])))
-    mentioned = [each for place, rules in rules_in.items() for each in _asked(rules, place)]
+    mentioned = [each for namespace, rules in rules_in.items() for each in _asked(rules, namespace)]
     elsewhere = tuple(_atoms(rules_in[home], declaration.ungranted_namespace))
     named = {each._replace(name="") for each in elsewhere if each.name}
     return Questions(
@@ -92,10 +92,10 @@ def questions(declaration: Declaration) -> Questions:
 
 
 def _rules_granted(declaration: Declaration, namespace: str) -> tuple[PolicyRule, ...]:
-    """What is granted in a namespace; of a tier on each agent's own objects only the first two agents' rules.
+    """The rules granted in a namespace. Of a tier with rules for each agent's own objects: only those of two agents.
 
-    All are asked about those two, and each about its own (``Questions.of``): every agent about every other's objects
-    would be a question for each pair of agents.
+    Every agent is asked about the objects of these two agents, and about its own objects (``Questions.of``). Otherwise
+    the number of questions would grow with the square of the number of agents.
     """
     rules: dict[PolicyRule, None] = {}
     own: Counter[str] = Counter()
@@ -125,7 +125,7 @@ def _asked(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Request]:
 
 
 def _atoms(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Request]:
-    """The single requests of the rules; the verb ``*`` also verb by verb, so that a smaller surprise shows, too."""
+    """The single requests of the rules. The verb ``*`` is also asked verb by verb, to find smaller differences."""
     for rule in rules:
         verbs = chain.from_iterable((verb, *VERBS) if verb == ALL else (verb,) for verb in rule.verbs)
         spelled = replace(rule, verbs=tuple(dict.fromkeys(verbs)), non_resource_urls=())
@@ -133,7 +133,7 @@ def _atoms(rules: Iterable[PolicyRule], namespace: str) -> Iterator[Request]:
 
 
 def expected(identity: Identity, request: Request) -> bool:
-    """Whether the values declare it, or Kubernetes gives it to every ServiceAccount."""
+    """Whether the values declare the request, or Kubernetes allows it to every ServiceAccount."""
     declared = identity.rules_in(EVERYWHERE)
     if request.namespace:
         declared += identity.rules_in(request.namespace)

@@ -1,12 +1,12 @@
-"""What verify found: the access matrix, and where the cluster differs from the values."""
+"""The report of verify: the access matrix, and the differences between the cluster and the values."""
 
 from collections.abc import Sequence
 
 from agent_identities.report.model import Cell, Column, Report, Span, Style, Table, cell, many
 from agent_identities.report.words import ABBREVIATIONS, ACTING
+from agent_identities.verify.differences import differences
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.rows import NOTHING, AccessRow, Lines, Mark, Part, table
-from agent_identities.verify.surprises import surprises
 
 _WIDEST_LABEL = 24
 
@@ -14,15 +14,15 @@ _STYLES = {
     Mark.DECLARED: Style.GOOD,
     Mark.DENIED: Style.MUTED,
     Mark.NOTABLE: Style.NOTABLE,
-    Mark.SURPRISE: Style.BAD,
+    Mark.DIFFERENCE: Style.BAD,
 }
 
 
 def build(matrix: Matrix, *, listing: bool = False) -> Report:
     """The matrix as a report; ``listing`` adds every answer.
 
-    JSON has, beside the common keys, {"server", "namespace", "seconds", "counts": {...}, "absent": [name],
-    "undeclared": [{namespace, name, release}], "surprises": [cell], "cells": [cell]}; a cell is
+    JSON has, in addition to the common keys, {"server", "namespace", "seconds", "counts": {...}, "absent": [name],
+    "undeclared": [{namespace, name, release}], "differences": [cell], "cells": [cell]}; a cell is
     {"agent", "namespace" (the ServiceAccount's), "entry", "permission" (as text),
     "request": {verb, apiGroup, resource, subresource, name, namespace}, "expected", "allowed", "reason"}.
     """
@@ -33,7 +33,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
         about=f"Namespace {matrix.declaration.namespace} on {matrix.server}",
         tables=(_table(matrix),),
         legend=_legend(matrix),
-        findings=tuple(surprises(matrix)),
+        findings=tuple(differences(matrix)),
         listing=_listing(matrix) if listing else None,
         data=_data(matrix),
     )
@@ -41,14 +41,14 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
 
 def summary(matrix: Matrix) -> str:
     """The counts in one line."""
-    wrong = len(matrix.surprises) + len(matrix.absent) + len(matrix.undeclared)
+    found = len(matrix.differences) + len(matrix.absent) + len(matrix.undeclared)
     parts = (
         f"{many(len(matrix.declaration.agents), 'agent')} and {matrix.declaration.proxy.name}",
         many(matrix.requests, "permission"),
         f"{many(len(matrix.cells), 'answer')} in {matrix.seconds:.1f} s",
         f"{matrix.count(expected=True, allowed=True):,} allowed as declared",
         f"{matrix.count(expected=False, allowed=False):,} denied as declared",
-        many(wrong, "surprise") if wrong else "no surprise",
+        many(found, "difference") if found else "no differences",
     )
     return " · ".join(parts)
 
@@ -72,7 +72,7 @@ def _data(matrix: Matrix) -> dict[str, object]:
         "undeclared": [
             {"namespace": one.namespace, "name": one.name, "release": one.release} for one in matrix.undeclared
         ],
-        "surprises": [_json_cell(each) for each in matrix.surprises],
+        "differences": [_json_cell(each) for each in matrix.differences],
         "cells": [_json_cell(each) for each in matrix.cells],
     }
 
@@ -102,7 +102,7 @@ def _json_cell(cell: AccessCell) -> dict[str, object]:
 
 
 def _table(matrix: Matrix) -> Table:
-    """One column a resource; the narrow form has one column for all of them."""
+    """One column for each resource; the narrow form has one column for all resources."""
     made = table(matrix)
     tail = (Column("elsewhere"), Column("dangerous"))
     return Table(
@@ -127,7 +127,7 @@ def _table(matrix: Matrix) -> Table:
 
 
 def _label(row: AccessRow) -> Cell:
-    """The agents of a row, on more than one line where the text is long."""
+    """The agents of a row, on more than one line if the text is long."""
     text = row.label if len(row.label) <= _WIDEST_LABEL else row.label.replace(" (", "\n(")
     return cell(f"{text}\nno ServiceAccount", Style.BAD) if row.absent else cell(text)
 
@@ -137,12 +137,12 @@ def _field(lines: Lines) -> Cell:
 
 
 def _listed(columns: Sequence[str], row: AccessRow) -> Lines:
-    """All columns of a row in one: ``read pods, services``."""
+    """All columns of a row in one column: ``read pods, services``."""
     alike: dict[tuple[tuple[Part, ...], tuple[Part, ...]], list[str]] = {}
     for column, lines in zip(columns, row.fields, strict=False):
         for line in lines:
             name = tuple(part for part in line if part.is_name)
-            for mark in (Mark.DECLARED, Mark.SURPRISE):
+            for mark in (Mark.DECLARED, Mark.DIFFERENCE):
                 if verbs := tuple(part for part in line if part.mark is mark and not part.is_name):
                     alike.setdefault((verbs, name), []).append(column)
     listed = tuple((*verbs, Part(", ".join(targets), verbs[0].mark), *name) for (verbs, name), targets in alike.items())
@@ -150,20 +150,19 @@ def _listed(columns: Sequence[str], row: AccessRow) -> Lines:
 
 
 def _legend(matrix: Matrix) -> str:
-    away = sorted({each.namespace for each in matrix.questions.elsewhere})
     words = {
         **{word: " ".join(verbs) for word, verbs in ABBREVIATIONS.items()},
-        **({f"{ACTING}verb": "the proxy, as a proxied agent"} if _acts(matrix) else {}),
+        **({f"{ACTING}verb": "allowed to the proxy when it impersonates a proxied agent"} if _acts(matrix) else {}),
         "+verb": "allowed, not declared",
         "-verb": "declared, but denied",
-        "elsewhere": f"in namespace {', '.join(away)}",
+        "elsewhere": "in other namespaces",
         "dangerous": "secrets, pods/exec, impersonate, …",
     }
     return " · ".join(f"{word} = {meaning}" for word, meaning in words.items())
 
 
 def _acts(matrix: Matrix) -> bool:
-    """Whether the proxy may act as an agent, by constrained impersonation."""
+    """Whether the proxy may impersonate an agent (constrained impersonation)."""
     return any(cell.request.verb.startswith("impersonate-on:") for cell in matrix.cells if cell.allowed)
 
 
@@ -185,4 +184,4 @@ def _texts(each: AccessCell) -> tuple[str, ...]:
 
 
 def _style(each: AccessCell) -> Style:
-    return _STYLES[Mark.SURPRISE if each.surprising else Mark.DECLARED if each.allowed else Mark.DENIED]
+    return _STYLES[Mark.DIFFERENCE if each.differs else Mark.DECLARED if each.allowed else Mark.DENIED]

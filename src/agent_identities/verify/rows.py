@@ -1,4 +1,4 @@
-"""The rows of the access matrix: one an agent, with agents that look alike folded into one."""
+"""The rows of the access matrix: one row for each agent; agents with the same answers share a row."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from agent_identities.report.words import abbreviate
 from agent_identities.verify.matrix import AccessCell, Matrix
 
 MOST_ROWS = 24
-"""More rows than this, and agents of different entries of the values are folded together, too."""
+"""In a table with more rows, agents of different entries of the values share rows, too."""
 
 QUARANTINED = "quarantined"
 
@@ -24,17 +24,17 @@ _Column = tuple[str, str, str]
 
 
 class Mark(Enum):
-    """What a part of the table says."""
+    """The meaning of a part of the table."""
 
     DECLARED = auto()
     DENIED = auto()
     NOTABLE = auto()
-    SURPRISE = auto()
+    DIFFERENCE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of text and what it says; ``is_name``: the object that the verbs before it are for."""
+    """A text and its meaning. ``is_name``: the text is the name of the object that the verbs before it apply to."""
 
     text: str
     mark: Mark
@@ -44,12 +44,12 @@ class Part:
 NOTHING = (Part("·", Mark.DENIED),)
 
 Lines = tuple[tuple[Part, ...], ...]
-"""What stands in one field of the table, line by line."""
+"""The lines of one field of the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRow:
-    """Agents that the API server answers alike. ``fields``: one a column of `AccessTable`, none for absent agents."""
+    """Agents with the same answers. ``fields``: one for each column of `AccessTable`, none for absent agents."""
 
     identities: tuple[Identity, ...]
     absent: bool
@@ -59,7 +59,7 @@ class AccessRow:
 
     @property
     def label(self) -> str:
-        """Who it is about: ``triage-1 … triage-3 (3 agents)``."""
+        """The agents of the row: ``triage-1 … triage-3 (3 agents)``."""
         names = label([one.name for one in self.identities])
         return f"{names} ({QUARANTINED})" if self.identities[0].quarantined else names
 
@@ -73,7 +73,7 @@ class AccessTable:
 
 
 def table(matrix: Matrix) -> AccessTable:
-    """The matrix in rows; the proxy first, then the agents in the order of the values."""
+    """The matrix as rows: first the proxy, then the agents in the order of the values."""
     home = matrix.declaration.namespace
     columns = {_column(each): each.target for each in matrix.questions.mentioned if each.namespace == home}
     by_identity: dict[Identity, list[AccessCell]] = {one: [] for one in matrix.declaration.identities}
@@ -112,7 +112,7 @@ def _column(permission: Request) -> _Column:
 def _fold(rows: Iterable[AccessRow], *, across_entries: bool) -> list[AccessRow]:
     alike: dict[object, list[AccessRow]] = {}
     for number, row in enumerate(rows):
-        proxy = number == 0  # stays alone: it is no agent
+        proxy = number == 0  # it is not an agent, and shares no row
         key = (
             proxy,
             "" if across_entries else row.identities[0].entry,
@@ -145,7 +145,7 @@ def _fields(cells: Sequence[AccessCell], home: str, columns: Iterable[_Column]) 
 
 
 def _field(cells: Sequence[AccessCell]) -> Lines:
-    """The verbs on one resource: first those on all its objects, then object by object what goes beyond."""
+    """The verbs on one resource: first those for all objects, then those for single objects."""
     general = {cell.request.verb: cell for cell in cells if not cell.request.name}
     lines = [_verbs(list(general.values()))]
     by_name: dict[str, list[AccessCell]] = {}
@@ -159,7 +159,7 @@ def _field(cells: Sequence[AccessCell]) -> Lines:
 
 
 def _implied(cell: AccessCell, general: AccessCell | None) -> bool:
-    """Whether the answer for all objects says it already."""
+    """Whether the answer for all objects is the same as for this object."""
     return general is not None and (general.allowed, general.expected) == (cell.allowed, cell.expected)
 
 
@@ -169,19 +169,22 @@ def _verbs(cells: Sequence[AccessCell]) -> tuple[Part, ...]:
     less = [cell.request.verb for cell in cells if not cell.allowed and cell.expected]
     return (
         *(Part(verb, Mark.DECLARED) for verb in abbreviate(declared)),
-        *(Part(f"+{verb}", Mark.SURPRISE) for verb in abbreviate(more)),
-        *(Part(f"-{verb}", Mark.SURPRISE) for verb in abbreviate(less)),
+        *(Part(f"+{verb}", Mark.DIFFERENCE) for verb in abbreviate(more)),
+        *(Part(f"-{verb}", Mark.DIFFERENCE) for verb in abbreviate(less)),
     )
 
 
 def _count(cells: Sequence[AccessCell], allowed: Mark) -> Lines:
-    """How many of them are allowed; what surprises is named, and where ``allowed`` is NOTABLE all that is allowed."""
+    """The number of allowed requests, and the names of the requests that differ from the values.
+
+    If ``allowed`` is NOTABLE, also the names of all other allowed requests.
+    """
     granted = sum(cell.allowed for cell in cells)
-    surprising = any(cell.surprising for cell in cells)
+    differs = any(cell.differs for cell in cells)
     named: dict[tuple[str, Mark, str], list[str]] = {}
     for cell in cells:
-        if cell.surprising:
-            key = ("+" if cell.allowed else "-", Mark.SURPRISE, cell.request.target)
+        if cell.differs:
+            key = ("+" if cell.allowed else "-", Mark.DIFFERENCE, cell.request.target)
         elif cell.allowed and allowed is Mark.NOTABLE:
             key = ("", allowed, cell.request.target)
         else:
@@ -189,16 +192,16 @@ def _count(cells: Sequence[AccessCell], allowed: Mark) -> Lines:
         named.setdefault(key, []).append(cell.request.verb)
     parts = [
         Part(f"{sign}{' '.join(abbreviate(verbs))} {target}", mark)
-        for (sign, mark, target), verbs in sorted(named.items(), key=lambda item: item[0][1] is not Mark.SURPRISE)
+        for (sign, mark, target), verbs in sorted(named.items(), key=lambda item: item[0][1] is not Mark.DIFFERENCE)
     ]
     if len(parts) > _MOST_NAMED:
-        parts[_MOST_NAMED:] = [Part(f"and {len(parts) - _MOST_NAMED} more", Mark.SURPRISE if surprising else allowed)]
-    mark = Mark.SURPRISE if surprising else allowed if granted else Mark.DENIED
+        parts[_MOST_NAMED:] = [Part(f"and {len(parts) - _MOST_NAMED} more", Mark.DIFFERENCE if differs else allowed)]
+    mark = Mark.DIFFERENCE if differs else allowed if granted else Mark.DENIED
     return tuple((part,) for part in (Part(f"{granted}/{len(cells)}", mark), *parts))
 
 
 def label(names: Sequence[str], noun: str = "agents") -> str:
-    """Names in short: numbered ones as a range, no more than a few; ``noun`` is what they are, in the plural."""
+    """A short text for names: ranges of numbered names, and at most three of them. ``noun`` is a plural."""
     ranges = list(_ranges(names))
     shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
     return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown

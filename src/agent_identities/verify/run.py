@@ -1,6 +1,6 @@
-"""Asks a live API server what every identity may do, by SubjectAccessReview, and compares with the declaration.
+"""Send SubjectAccessReviews for every identity to an API server, and compare the answers with the declaration.
 
-Each identity is asked about with the groups that a ServiceAccount's token really has: a SubjectAccessReview adds none.
+Each review lists the groups of a ServiceAccount token, because the API server adds no groups to a review.
 """
 
 import time
@@ -26,9 +26,9 @@ def verify(
     concurrency: int = DEFAULT_CONCURRENCY,
     on_progress: Progress = no_progress,
 ) -> Matrix:
-    """Ask an API server about every identity; nothing is written. Raises ApiError when any question gets no answer.
+    """Ask an API server about every identity. Read-only. Raises ApiError if the API server does not answer a question.
 
-    A surprise is asked again a second later and only then believed: API servers learn of new bindings with some delay.
+    Answers that differ are asked for again after a second, because API servers observe new bindings with a delay.
     """
     started = time.monotonic()
     accounts = service_accounts(api, declaration)
@@ -42,17 +42,17 @@ def verify(
     ]
     answer = partial(_answered, api)
     cells = fan_out(answer, cells, concurrency=concurrency, on_progress=on_progress, abort=api.abort)
-    doubtful = [index for index, cell in enumerate(cells) if cell.surprising]
-    if doubtful:
+    differing = [index for index, cell in enumerate(cells) if cell.differs]
+    if differing:
         time.sleep(_LAG_SECONDS)
         again = fan_out(
             answer,
-            [cells[index] for index in doubtful],
+            [cells[index] for index in differing],
             concurrency=concurrency,
             abort=api.abort,
             on_progress=lambda done, total: on_progress(len(cells) + done, len(cells) + total),
         )
-        for index, cell in zip(doubtful, again, strict=True):
+        for index, cell in zip(differing, again, strict=True):
             cells[index] = cell
     active = (declaration.proxy, *declaration.agents)
     return Matrix(
@@ -74,6 +74,6 @@ def _answered(api: Api, cell: AccessCell) -> AccessCell:
         where = f" in {request.namespace}" if request.namespace else ""
         raise ApiError(
             f"{api.server}: cannot decide whether {user.name} may {request}{where}: "
-            f"{status.evaluation_error}. Fix that authorizer of the API server, then ask again."
+            f"{status.evaluation_error}. Fix that authorizer of the API server, then run the command again."
         )
     return replace(cell, allowed=status.allowed, reason=status.reason)

@@ -53,7 +53,7 @@ def catalogue() -> Catalogue:
 
 
 def of_a_busy_agent(catalogue: Catalogue) -> tuple[AttackRequest, ...]:
-    """All requests where everything is there to be found against."""
+    """All requests of an agent and of the proxy, in a fleet with pods, tiers and a proxied agent."""
     agents = {"a": {"tiers": ["notes", "scale"]}, "b": {"tiers": ["notes"]}, "c": {"access": "proxied"}}
     busy = declaration(agents, notes=NOTES, scale=SCALE)
     pods = {"a": "a-pod", "b": "b-pod"}
@@ -65,34 +65,34 @@ def of_a_busy_agent(catalogue: Catalogue) -> tuple[AttackRequest, ...]:
 # ---- the file
 
 
-def test_no_two_requests_have_the_same_name() -> None:
+def test_the_ids_of_requests_are_unique() -> None:
     assert Counter(entry["id"] for entry in (*entries(), *sibling_entries())).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("entry", LISTED.values(), ids=LISTED.keys())
-def test_a_request_needs_what_it_says(entry: dict[str, Any]) -> None:
+def test_a_request_needs_the_right_of_its_entry(entry: dict[str, Any]) -> None:
     assert request_info(entry["method"], entry["path"]).action == entry["needs"]
 
 
 @pytest.mark.parametrize("entry", LISTED.values(), ids=LISTED.keys())
-def test_a_request_has_only_fields_that_are_read(entry: dict[str, Any]) -> None:
+def test_an_entry_has_only_known_fields(entry: dict[str, Any]) -> None:
     known = {"id", "method", "path", "headers", "contentType", "body", "needs", "rule", "control", "token", "why"}
     assert entry.keys() <= known
     assert entry.keys() >= {"id", "method", "path", "needs", "why"}
 
 
-def test_every_rule_that_a_request_names_is_one_of_the_catalogue(catalogue: Catalogue) -> None:
+def test_every_rule_of_a_request_is_in_the_catalogue(catalogue: Catalogue) -> None:
     named = {entry["rule"] for entry in LISTED.values() if "rule" in entry}
     assert named <= {risk.id for risk in catalogue.risks}
     assert named
 
 
-def test_there_are_positive_controls_and_requests_with_bad_tokens() -> None:
+def test_there_are_positive_controls_and_requests_with_invalid_tokens() -> None:
     assert {entry.get("control") for entry in entries()} == {None, "rules", "identity"}
     assert {entry.get("token") for entry in entries()} == {None, "other-audience", "deleted-account"}
 
 
-def test_no_placeholder_is_left(catalogue: Catalogue) -> None:
+def test_all_placeholders_are_replaced(catalogue: Catalogue) -> None:
     for request in of_a_busy_agent(catalogue):
         assert not re.search(r"\{[A-Za-z]+\}", f"{request.path} {request.body} {request.headers}"), request
 
@@ -110,7 +110,7 @@ REVIEWS = {"selfsubjectrulesreviews", "selfsubjectreviews", "selfsubjectaccessre
 NO_DRY_RUN = {("pods", "exec"), ("pods", "portforward"), ("nodes", "proxy")}
 
 
-def test_what_writes_is_a_dry_run_or_aims_at_what_is_not_there(catalogue: Catalogue) -> None:
+def test_requests_that_write_are_dry_runs_or_name_absent_objects(catalogue: Catalogue) -> None:
     verbs = set()
     for request, info in writes(catalogue):
         if info.resource in REVIEWS:
@@ -124,7 +124,7 @@ def test_what_writes_is_a_dry_run_or_aims_at_what_is_not_there(catalogue: Catalo
     assert verbs >= {"create", "update", "patch", "delete", "deletecollection"}
 
 
-def test_what_runs_or_forwards_something_aims_at_what_is_not_there(catalogue: Catalogue) -> None:
+def test_exec_attach_and_port_forward_name_absent_pods(catalogue: Catalogue) -> None:
     tried = [
         request
         for request in of_a_busy_agent(catalogue)
@@ -134,7 +134,7 @@ def test_what_runs_or_forwards_something_aims_at_what_is_not_there(catalogue: Ca
     assert {request.needs.name for request in tried} == {ABSENT}
 
 
-def test_a_body_of_a_deletion_repeats_the_dry_run_since_the_server_then_ignores_the_query(
+def test_the_body_of_a_deletion_has_the_dry_run_because_the_server_ignores_the_query(
     catalogue: Catalogue,
 ) -> None:
     deletions = [request for request, _ in writes(catalogue) if request.method == "DELETE"]
@@ -148,7 +148,7 @@ def test_a_body_of_a_deletion_repeats_the_dry_run_since_the_server_then_ignores_
     assert {request.needs.verb for request in deletions} == {"delete", "deletecollection"}
 
 
-def test_a_deletion_of_many_selects_none(catalogue: Catalogue) -> None:
+def test_a_delete_collection_request_selects_no_object(catalogue: Catalogue) -> None:
     many = [request for request, info in writes(catalogue) if info.verb == "deletecollection"]
     assert many
     for request in many:
@@ -156,9 +156,9 @@ def test_a_deletion_of_many_selects_none(catalogue: Catalogue) -> None:
         assert selector == ["agent-identities/nothing=nothing"], request
 
 
-def test_a_request_is_tried_against_a_sibling_and_never_against_itself(catalogue: Catalogue) -> None:
-    sideways = [request for request in of_a_busy_agent(catalogue) if request.id.startswith("sibling-")]
-    assert {request.target for request in sideways} == {"a", "b", "c", "agent-proxy"}
+def test_an_agent_attacks_its_siblings_and_never_itself(catalogue: Catalogue) -> None:
+    against = [request for request in of_a_busy_agent(catalogue) if request.id.startswith("sibling-")]
+    assert {request.target for request in against} == {"a", "b", "c", "agent-proxy"}
     two = declaration()
     assert {m.target for m in attack_requests(attacker(two), catalogue, {}) if m.id == "sibling-token"} == {
         "agent-proxy",
@@ -177,7 +177,7 @@ RESOURCES = (("", "pods"), ("apps", "deployments"), ("", "namespaces"), ("exampl
     ("verb", "resource", "subresource", "name", "namespace"),
     list(product(VERBS, RESOURCES, ("", "status"), ("", "x"), ("", HOME))),
 )
-def test_the_request_for_a_right_needs_just_that_right(
+def test_the_request_for_a_right_needs_exactly_that_right(
     verb: str, resource: tuple[str, str], subresource: str, name: str, namespace: str
 ) -> None:
     group, kind = resource
@@ -196,12 +196,12 @@ def test_the_request_for_a_right_needs_just_that_right(
     )
 
 
-def test_a_right_to_a_url_is_tried_there() -> None:
+def test_the_request_for_a_non_resource_url_is_sent_to_the_url() -> None:
     request = request_using(Request("get", path="/metrics"), id="x", why="y")
     assert (request.method, request.path) == ("GET", "/metrics")
 
 
-def test_a_question_asks_about_the_right() -> None:
+def test_a_review_contains_the_right() -> None:
     request = request_using(Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME), id="x", why="y")
     assert json.loads(request.body)["spec"]["resourceAttributes"] == {
         "verb": "bind",
@@ -214,8 +214,8 @@ def test_a_question_asks_about_the_right() -> None:
 # ---- what is generated
 
 
-def test_every_rule_of_every_risk_has_a_request_that_it_alone_would_let_pass(catalogue: Catalogue) -> None:
-    """The live test proves the same with real rights; this one tells at once which risk a change has lost."""
+def test_every_rule_of_every_risk_allows_a_request(catalogue: Catalogue) -> None:
+    """The cluster test proves the same with real rights; this test names the risk without a cluster."""
     requests = [*listed_requests(attacker(declaration())), *requests_of_catalogue(catalogue, HOME)]
     missed = [
         (risk.id, rule)
@@ -226,7 +226,7 @@ def test_every_rule_of_every_risk_has_a_request_that_it_alone_would_let_pass(cat
     assert missed == []
 
 
-def test_what_an_agent_may_do_is_tried_in_another_namespace() -> None:
+def test_the_rights_of_an_agent_are_tried_in_another_namespace() -> None:
     a = attacker(declaration({"a": {"tiers": ["scale"]}}, scale=SCALE))
     found = [
         request for request in attack_requests(a, Catalogue([], _vocabulary()), {}) if request.id == "other-namespace"
@@ -239,12 +239,12 @@ def _vocabulary() -> Any:
     return Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")._vocabulary
 
 
-def test_the_other_namespace_is_one_where_nothing_is_granted() -> None:
+def test_in_the_other_namespace_no_rights_are_granted() -> None:
     assert declaration().ungranted_namespace == "default"
     assert declaration({"a": {"namespaces": {"default": ["scale"]}}}, scale=SCALE).ungranted_namespace == "kube-public"
 
 
-def test_a_siblings_own_objects_are_tried_with_its_own_verbs() -> None:
+def test_the_rights_of_a_sibling_are_tried_on_its_own_objects() -> None:
     two = declaration({"a": {"tiers": ["notes"]}, "b": {"tiers": ["notes"]}}, notes=NOTES)
     sibling = next(one for one in two.agents if one.name == "b")
     own = [
@@ -253,7 +253,7 @@ def test_a_siblings_own_objects_are_tried_with_its_own_verbs() -> None:
     assert {(request.needs.verb, request.needs.name) for request in own} == {("get", "b-state"), ("update", "b-state")}
 
 
-def test_a_siblings_pod_is_attacked_by_its_name() -> None:
+def test_the_pod_of_a_sibling_is_attacked_by_its_name() -> None:
     two = declaration()
     requests = list(requests_against_sibling(attacker(two), two.agents[1], "b-7f9c"))
     assert {request.needs.name for request in requests if request.id in ("sibling-pod-patch", "sibling-pod-log")} == {
@@ -261,7 +261,7 @@ def test_a_siblings_pod_is_attacked_by_its_name() -> None:
     }
 
 
-def test_the_proxy_tries_everything_as_each_agent_it_acts_for(catalogue: Catalogue) -> None:
+def test_the_proxy_sends_the_requests_as_each_proxied_agent(catalogue: Catalogue) -> None:
     mixed = declaration({"a": {}, "c": {"access": "proxied"}})
     through = [
         request
@@ -281,20 +281,20 @@ def test_the_proxy_tries_everything_as_each_agent_it_acts_for(catalogue: Catalog
     ]
 
 
-def test_in_a_small_fleet_every_pair_is_played() -> None:
+def test_in_a_small_fleet_every_pair_of_siblings_is_tried() -> None:
     fleet = declaration({f"a{number:03}": {} for number in range(ALL_PAIRS_UP_TO - 1)}).identities
     assert len(fleet) == ALL_PAIRS_UP_TO
     assert all(set(siblings_of(one, fleet)) == set(fleet) - {one} for one in fleet)
 
 
-def test_in_a_large_fleet_everyone_attacks_and_is_attacked_by_as_many() -> None:
+def test_in_a_large_fleet_each_agent_attacks_the_same_number_of_siblings() -> None:
     fleet = declaration({f"a{number:03}": {} for number in range(100)}).identities
     attacked = Counter(sibling.name for one in fleet for sibling in siblings_of(one, fleet))
     assert set(attacked.values()) == {SIBLINGS}
     assert len(attacked) == len(fleet)
 
 
-def test_nothing_is_generated_that_a_listed_request_has_tried_already(catalogue: Catalogue) -> None:
+def test_no_generated_request_repeats_a_listed_request(catalogue: Catalogue) -> None:
     requests = attack_requests(attacker(declaration()), catalogue, {})
     generated = Counter((m.needs, m.asks is None) for m in requests if m.id.startswith("risk-"))
     listed = {(m.needs, m.asks is None) for m in requests if m.token is TokenKind.OWN and not m.id.startswith("risk-")}

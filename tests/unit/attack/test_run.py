@@ -1,4 +1,4 @@
-"""What a run as a whole proves. What its requests meet on a real API server stands in tests/cluster/test_attack.py."""
+"""The result of a run. The requests on a real API server are tested in tests/cluster/test_attack.py."""
 
 from pathlib import Path
 
@@ -36,10 +36,10 @@ def requests(declaration: Declaration, identity: Identity) -> dict[str, AttackRe
     }
 
 
-def run(declaration: Declaration, standing: TokenStatus = TokenStatus.READY, **ends: Outcome) -> Attack:
-    """A run by two agents in which all went well, but for the requests of the first that are named."""
+def run(declaration: Declaration, token_status: TokenStatus = TokenStatus.READY, **ends: Outcome) -> Attack:
+    """A run of two agents without findings, except for the outcomes of the named requests of the first agent."""
     one, other = declaration.agents[:2]
-    holders = (Holder(one, standing), Holder(other, TokenStatus.READY))
+    holders = (Holder(one, token_status), Holder(other, TokenStatus.READY))
     attempts = [
         Attempt(who, request, Verdict(Outcome.EVERYONE if request.control else Outcome.RBAC))
         for who in (one, other)
@@ -55,14 +55,12 @@ def run(declaration: Declaration, standing: TokenStatus = TokenStatus.READY, **e
 
 
 @pytest.mark.parametrize("outcome", sorted(GOOD))
-def test_what_was_stopped_or_declared_is_a_pass(declaration: Declaration, outcome: Outcome) -> None:
+def test_a_run_passes_if_requests_are_refused_or_declared(declaration: Declaration, outcome: Outcome) -> None:
     assert run(declaration, secret_list=outcome).ok
 
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - GOOD))
-def test_an_unexpected_success_is_none_and_neither_is_what_was_not_sent(
-    declaration: Declaration, outcome: Outcome
-) -> None:
+def test_a_run_does_not_pass_if_a_request_succeeds_or_is_not_sent(declaration: Declaration, outcome: Outcome) -> None:
     found = run(declaration, secret_list=outcome)
     assert not found.ok
     assert not found.inconclusive
@@ -70,30 +68,30 @@ def test_an_unexpected_success_is_none_and_neither_is_what_was_not_sent(
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.RBAC, Outcome.GUARD])
-def test_a_positive_control_that_fails_makes_the_run_void(declaration: Declaration, outcome: Outcome) -> None:
+def test_a_failed_positive_control_makes_the_run_inconclusive(declaration: Declaration, outcome: Outcome) -> None:
     found = run(declaration, own_name=outcome)
     assert found.inconclusive
     assert not found.ok
 
 
-def test_a_control_that_finds_something_has_succeeded(declaration: Declaration) -> None:
+def test_a_control_with_a_finding_is_successful(declaration: Declaration) -> None:
     found = run(declaration, own_rules=Outcome.UNEXPECTED)
     assert not found.inconclusive
     assert not found.ok
 
 
-@pytest.mark.parametrize("standing", [TokenStatus.ABSENT, TokenStatus.REFUSED])
-def test_an_agent_that_could_not_be_attacked_from_is_no_pass(declaration: Declaration, standing: TokenStatus) -> None:
-    found = run(declaration, standing)
+@pytest.mark.parametrize("token_status", [TokenStatus.ABSENT, TokenStatus.REFUSED])
+def test_a_run_does_not_pass_if_an_agent_has_no_token(declaration: Declaration, token_status: TokenStatus) -> None:
+    found = run(declaration, token_status)
     assert not found.ok
     assert not found.inconclusive
 
 
-def test_an_agent_that_has_no_token_by_declaration_is_no_failure(declaration: Declaration) -> None:
+def test_a_run_passes_if_an_agent_has_no_token_as_declared(declaration: Declaration) -> None:
     assert run(declaration, TokenStatus.TOKENLESS).ok
 
 
-def test_a_run_without_a_single_token_is_void(declaration: Declaration) -> None:
+def test_a_run_without_any_token_is_inconclusive(declaration: Declaration) -> None:
     holders = (Holder(declaration.agents[0], TokenStatus.TOKENLESS),)
     assert Attack("https://here", declaration, holders, (), pairs=0, possible_pairs=156).inconclusive
 

@@ -65,7 +65,7 @@ def outcome(declaration: Declaration, name: str, what: AttackRequest, answer: An
 # ---- refusals
 
 
-def test_the_authorizers_words_for_just_this_request_are_a_refusal(declaration: Declaration) -> None:
+def test_the_authorizers_403_for_exactly_this_request_is_a_refusal(declaration: Declaration) -> None:
     assert outcome(declaration, "a", SECRETS, forbidden("list", "secrets")) is Outcome.RBAC
 
 
@@ -90,18 +90,20 @@ def test_the_authorizers_words_for_just_this_request_are_a_refusal(declaration: 
         Answer(301, {}),
     ],
 )
-def test_any_other_answer_means_that_the_authorizer_let_it_pass(declaration: Declaration, answer: Answer) -> None:
+def test_any_other_answer_means_that_the_authorizer_allowed_the_request(
+    declaration: Declaration, answer: Answer
+) -> None:
     assert outcome(declaration, "a", SECRETS, answer) is Outcome.UNEXPECTED
 
 
-def test_a_second_check_that_fails_is_no_refusal_of_the_first(declaration: Declaration) -> None:
-    """Server-side apply asks for patch, and for create where the object is not there."""
+def test_a_refused_second_check_is_not_a_refusal_of_the_request(declaration: Declaration) -> None:
+    """Server-side apply needs patch, and create if the object does not exist."""
     applied = listed(declaration, "a", "secret-apply")
     assert outcome(declaration, "a", applied, forbidden("patch", "secrets")) is Outcome.RBAC
     assert outcome(declaration, "a", applied, forbidden("create", "secrets")) is Outcome.UNEXPECTED
 
 
-def test_a_subresource_and_a_url_are_recognized_too(declaration: Declaration) -> None:
+def test_refusals_of_subresources_and_urls_are_recognized(declaration: Declaration) -> None:
     shell = listed(declaration, "a", "exec")
     assert outcome(declaration, "a", shell, forbidden("create", "pods/exec")) is Outcome.RBAC
     assert outcome(declaration, "a", shell, forbidden("create", "pods")) is Outcome.UNEXPECTED
@@ -110,7 +112,7 @@ def test_a_subresource_and_a_url_are_recognized_too(declaration: Declaration) ->
     assert outcome(declaration, "a", logs, refused) is Outcome.RBAC
 
 
-def test_a_guard_that_names_itself_is_a_refusal_whatever_the_status(declaration: Declaration) -> None:
+def test_a_refusal_that_names_a_guard_counts_with_any_status(declaration: Declaration) -> None:
     create = sending("POST", "/api/v1/namespaces/agent-system/pods?dryRun=All")
     for answer in (status(403, DENIED), status(422, DENIED, "Invalid"), status(401, DENIED, "Unauthorized")):
         verdict = judge(create, one(declaration, "a"), answer, declaration)
@@ -121,19 +123,19 @@ def test_a_guard_that_names_itself_is_a_refusal_whatever_the_status(declaration:
 # ---- what is allowed
 
 
-def test_what_the_tiers_give_is_allowed_as_declared(declaration: Declaration) -> None:
+def test_a_request_that_the_tiers_grant_is_allowed_as_declared(declaration: Declaration) -> None:
     assert outcome(declaration, "reader", PODS, Answer(200, {})) is Outcome.DECLARED
     assert outcome(declaration, "a", PODS, Answer(200, {})) is Outcome.UNEXPECTED
     elsewhere = sending("GET", "/api/v1/namespaces/default/pods")
     assert outcome(declaration, "reader", elsewhere, Answer(200, {})) is Outcome.UNEXPECTED
 
 
-def test_what_the_tiers_give_and_the_server_refuses_is_told_apart(declaration: Declaration) -> None:
+def test_a_declared_request_that_the_server_refuses_is_withheld(declaration: Declaration) -> None:
     refused = forbidden("list", "pods", user="system:serviceaccount:agent-system:reader")
     assert outcome(declaration, "reader", PODS, refused) is Outcome.WITHHELD
 
 
-def test_what_everyone_may_is_no_finding(declaration: Declaration) -> None:
+def test_a_request_allowed_to_every_service_account_is_not_a_finding(declaration: Declaration) -> None:
     assert outcome(declaration, "a", sending("GET", "/version"), Answer(200, {})) is Outcome.EVERYONE
     review = sending("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
     assert outcome(declaration, "a", review, Answer(201, {})) is Outcome.EVERYONE
@@ -144,24 +146,24 @@ def test_what_everyone_may_is_no_finding(declaration: Declaration) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 502, 503, 504])
-def test_trouble_is_neither_a_pass_nor_a_finding(declaration: Declaration, code: int) -> None:
+def test_a_server_error_means_that_the_request_was_not_sent(declaration: Declaration, code: int) -> None:
     assert outcome(declaration, "a", SECRETS, status(code, "later", "x")) is Outcome.NOT_SENT
 
 
-def test_trouble_behind_an_authorizer_that_said_yes_is_a_finding(declaration: Declaration) -> None:
+def test_a_server_error_of_an_authorized_request_is_a_finding(declaration: Declaration) -> None:
     trouble = status(503, 'no endpoints available for service "x"', "ServiceUnavailable")
     verdict = judge(SECRETS, one(declaration, "a"), trouble, declaration, authorized=True)
     assert verdict.outcome is Outcome.UNEXPECTED
 
 
-def test_a_403_that_no_api_server_wrote_is_not_believed(declaration: Declaration) -> None:
+def test_a_403_without_a_status_object_does_not_count(declaration: Declaration) -> None:
     assert outcome(declaration, "a", SECRETS, Answer(403, {})) is Outcome.NOT_SENT
 
 
-# ---- questions
+# ---- reviews
 
 
-def test_a_right_that_no_request_uses_is_asked_about(declaration: Declaration) -> None:
+def test_a_right_that_no_request_uses_is_reviewed(declaration: Declaration) -> None:
     right = Request("bind", "rbac.authorization.k8s.io", "roles", namespace=HOME)
     asked = request_using(right, id="x", why="y")
     assert outcome(declaration, "a", asked, Answer(201, {"status": {"allowed": False}})) is Outcome.ASKED
@@ -179,28 +181,30 @@ def rules(*held: dict[str, Any]) -> Answer:
     return Answer(201, {"status": {"resourceRules": [everyone, *held], "nonResourceRules": [urls]}})
 
 
-def test_its_own_list_of_rules_must_not_exceed_the_values(declaration: Declaration) -> None:
+def test_undeclared_rules_in_the_self_subject_rules_review_are_a_finding(declaration: Declaration) -> None:
     control = listed(declaration, "reader", "own-rules")
     assert outcome(declaration, "reader", control, rules(READ)) is Outcome.EVERYONE
     more = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"], "resourceNames": ["web"]}
     verdict = judge(control, one(declaration, "reader"), rules(READ, more), declaration)
-    assert verdict == Verdict(Outcome.UNEXPECTED, "holds beyond the values: patch deployments.apps/scale named web")
+    assert verdict == Verdict(
+        Outcome.UNEXPECTED, "has rights that the values do not declare: patch deployments.apps/scale named web"
+    )
 
 
-def test_a_list_of_rules_that_does_not_come_is_no_pass(declaration: Declaration) -> None:
+def test_a_self_subject_rules_review_without_rules_does_not_pass(declaration: Declaration) -> None:
     control = listed(declaration, "reader", "own-rules")
     assert outcome(declaration, "reader", control, Answer(201, {})) is Outcome.NOT_SENT
 
 
 @pytest.mark.parametrize(("name", "expected"), [(USER, Outcome.EVERYONE), ("jane", Outcome.NOT_SENT)])
-def test_the_token_must_be_the_agents(declaration: Declaration, name: str, expected: Outcome) -> None:
+def test_the_token_must_belong_to_the_agent(declaration: Declaration, name: str, expected: Outcome) -> None:
     control = listed(declaration, "a", "own-name")
     answer = Answer(201, {"status": {"userInfo": {"username": name}}})
     assert outcome(declaration, "a", control, answer) is expected
 
 
 @pytest.mark.parametrize("token", [TokenKind.OTHER_AUDIENCE, TokenKind.DELETED_ACCOUNT])
-def test_a_token_that_must_not_be_accepted_is_refused_by_401_alone(declaration: Declaration, token: TokenKind) -> None:
+def test_only_401_is_a_refusal_of_an_invalid_token(declaration: Declaration, token: TokenKind) -> None:
     sent = sending("GET", "/api", token=token)
     assert outcome(declaration, "a", sent, status(401, "Unauthorized", "Unauthorized")) is Outcome.TOKEN
     assert outcome(declaration, "a", sent, Answer(200, {})) is Outcome.UNEXPECTED
@@ -215,7 +219,7 @@ def as_user(user: str, path: str, **more: str) -> AttackRequest:
     return sending("GET", path, headers={"Impersonate-User": user, **more})
 
 
-def test_impersonation_needs_a_right_for_each_header() -> None:
+def test_each_impersonation_header_needs_a_right() -> None:
     plain = as_user("x", "/api/v1/secrets", **{"Impersonate-Group": "system:masters"})
     assert rights_needed(plain) == (
         (
@@ -246,7 +250,9 @@ def test_a_refused_impersonation_is_a_refusal(declaration: Declaration, verb: st
     assert outcome(declaration, "a", sent, forbidden(verb, "serviceaccounts", namespace="kube-system")) is Outcome.RBAC
 
 
-def test_whoever_could_become_another_is_found_though_that_one_is_refused(declaration: Declaration) -> None:
+def test_undeclared_impersonation_is_a_finding_even_if_the_impersonated_user_is_refused(
+    declaration: Declaration,
+) -> None:
     sent = as_user("system:serviceaccount:agent-system:reader", "/api/v1/secrets")
     refused = forbidden("list", "secrets", user="system:serviceaccount:agent-system:reader", namespace="")
     assert outcome(declaration, "a", sent, refused) is Outcome.UNEXPECTED
@@ -264,19 +270,19 @@ def test_whoever_could_become_another_is_found_though_that_one_is_refused(declar
         ),
     ],
 )
-def test_the_proxy_may_do_as_its_agents_what_they_may_and_no_more(
+def test_requests_of_the_proxy_as_an_agent_need_the_rights_of_the_agent(
     declaration: Declaration, path: str, answer: Answer, expected: Outcome
 ) -> None:
     sent = as_user("system:serviceaccount:agent-system:shopper", path)
     assert outcome(declaration, "agent-proxy", sent, answer) is expected
 
 
-def test_the_proxy_may_not_act_as_agents_that_are_not_proxied(declaration: Declaration) -> None:
+def test_the_proxy_must_not_impersonate_agents_that_are_not_proxied(declaration: Declaration) -> None:
     sent = as_user("system:serviceaccount:agent-system:reader", "/api/v1/namespaces/agent-system/pods")
     assert outcome(declaration, "agent-proxy", sent, Answer(200, {})) is Outcome.UNEXPECTED
 
 
-def test_no_words_of_an_object_are_kept(declaration: Declaration) -> None:
+def test_verdicts_contain_no_content_of_objects(declaration: Declaration) -> None:
     secret = Answer(200, {"kind": "Secret", "message": "hunter2", "data": {"password": "aHVudGVyMg=="}})
     verdict = judge(SECRETS, one(declaration, "a"), secret, declaration)
     assert "hunter2" not in json.dumps(verdict.how)

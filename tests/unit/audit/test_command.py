@@ -1,4 +1,4 @@
-"""The commands as a user types them, on a real log."""
+"""The commands trace and rightsize, with a real log."""
 
 import json
 import subprocess
@@ -19,38 +19,38 @@ def log(*events: Json) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in events)
 
 
-def test_requests_of_agents_alone_are_attributed_wholly() -> None:
+def test_a_log_with_only_agents_is_100_percent_attributed() -> None:
     """By a process of its own, which reads a pipe."""
     command = agent_identities("trace", "-", "-n", "team")
     done = subprocess.run(command, input=log(event("reader")), capture_output=True, check=False)
     assert (done.returncode, b"100 % attributed" in done.stdout) == (0, True)
 
 
-def test_a_request_of_default_is_found() -> None:
+def test_a_request_of_default_is_a_finding() -> None:
     done = run("trace", EXCERPT, "-n", "team", "-f", QUICKSTART)
     assert done.returncode == 1
     assert b"1 request by ServiceAccount team/default" in done.stdout
 
 
-def test_the_whole_attribution_is_there_for_machines() -> None:
+def test_json_has_the_complete_attribution() -> None:
     report = json.loads(run("trace", EXCERPT, "-n", "team", "-f", QUICKSTART, "-o", "json").stdout)
     assert (report["counts"]["attributed"], report["counts"]["notAttributed"]) == (19, 1)
     (triage,) = (each for each in report["agents"] if each["agent"] == "triage-1")
     assert (triage["entry"], triage["requests"], triage["credentials"][0]["issued"]["by"]) == ("triage", 9, "admin")
 
 
-def test_one_agent_of_a_log() -> None:
+def test_agent_selects_one_agent_of_a_log() -> None:
     report = json.loads(run("trace", EXCERPT, "-n", "team", "--agent", "researcher", "-o", "json").stdout)
     assert [each["agent"] for each in report["agents"]] == ["researcher"]
 
 
-def test_markdown_has_the_same() -> None:
+def test_markdown_has_the_table_of_requests() -> None:
     text = run("trace", EXCERPT, "-n", "team", "-o", "markdown").stdout.decode()
     assert "| researcher | itself | list pods in team | 1 | RoleBinding team/researcher-binding |" in text
 
 
-def test_a_log_that_has_no_agent_of_the_namespace_says_whose_it_has() -> None:
-    done = run("trace", EXCERPT, "-n", "elsewhere")
+def test_a_log_without_an_agent_of_the_namespace_lists_the_namespaces_that_it_has() -> None:
+    done = run("trace", EXCERPT, "-n", "other")
     assert done.returncode == 1
     assert b"The log has ServiceAccounts of: kube-system, team." in done.stdout
 
@@ -59,18 +59,18 @@ def test_a_log_that_has_no_agent_of_the_namespace_says_whose_it_has() -> None:
     ("arguments", "sentence"),
     [
         (["missing.log"], "missing.log: No such file or directory."),
-        ([str(QUICKSTART)], "is no audit log"),
+        ([str(QUICKSTART)], "is not an audit log"),
         ([str(EXCERPT), "--since", "yesterday"], "--since yesterday: not a time."),
         ([str(EXCERPT), "--agent", "ghost", "-n", "team"], "--agent ghost: no such agent. Known agents: agent-proxy"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(arguments: list[str], sentence: str) -> None:
+def test_invalid_input_is_one_error(arguments: list[str], sentence: str) -> None:
     done = run("trace", *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr.decode()
 
 
-def test_a_time_may_be_given_in_many_ways() -> None:
+def test_a_time_can_have_several_formats() -> None:
     counted = [
         json.loads(run("trace", EXCERPT, "-n", "team", "-o", "json", *when).stdout)["counts"]["attributed"]
         for when in (
@@ -84,13 +84,13 @@ def test_a_time_may_be_given_in_many_ways() -> None:
     assert counted[2] == 0
 
 
-def test_rightsize_says_what_is_to_change() -> None:
+def test_rightsize_shows_the_rules_to_change() -> None:
     done = run("rightsize", EXCERPT, "-n", "team", "-f", QUICKSTART)
     assert done.returncode == 1
     assert b"-services in team: get list watch" in done.stdout
 
 
-def test_rightsize_gives_values_that_can_be_used_as_they_are(tmp_path: Path) -> None:
+def test_the_values_of_rightsize_can_be_used_unchanged(tmp_path: Path) -> None:
     snippet = yaml.safe_load(run("rightsize", EXCERPT, "-n", "team", "-f", QUICKSTART, "-o", "snippet").stdout)
     assert snippet["agents"]["researcher"] == {"tiers": ["researcher-used"]}
     changed = tmp_path / "values.yaml"
@@ -99,7 +99,7 @@ def test_rightsize_gives_values_that_can_be_used_as_they_are(tmp_path: Path) -> 
     assert (again.returncode, b"0 of" in again.stdout) == (0, True)
 
 
-def test_rightsize_has_nothing_to_go_by_without_a_request() -> None:
-    done = run("rightsize", EXCERPT, "-n", "elsewhere", "-f", QUICKSTART)
+def test_rightsize_without_a_request_is_an_error() -> None:
+    done = run("rightsize", EXCERPT, "-n", "other", "-f", QUICKSTART)
     assert done.returncode == 2
-    assert b"no request of an agent in elsewhere" in done.stderr
+    assert b"no request of an agent in namespace other" in done.stderr

@@ -1,4 +1,4 @@
-"""A log of any length is read in the memory that its first part took, even where every event is another."""
+"""The memory for a log does not grow with its length, even if all events are different."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ LIMITS = Limits(
     namespaces=10,
 )
 FULL = 500
-"""So many events meet every bound."""
+"""The number of events that reaches every limit."""
 
 
 def events(count: int) -> Iterator[Json]:
-    """No two alike: other tokens, names, resources, namespaces, agents, and requests that never end."""
+    """Events that all differ in token, name, resource, namespace or agent, and requests without a response."""
     for number in range(count):
         agent = f"agent-{number % 40}"
         yield issue(agent, id_=f"JTI={number}")
-        made = event(agent, "get", f"kind-{number % 400}", f"object-{number}")
-        made["user"]["extra"]["authentication.kubernetes.io/credential-id"] = [f"JTI={number}"]
-        made["objectRef"]["namespace"] = f"namespace-{number % 900}"
-        yield made
+        logged = event(agent, "get", f"kind-{number % 400}", f"object-{number}")
+        logged["user"]["extra"]["authentication.kubernetes.io/credential-id"] = [f"JTI={number}"]
+        logged["objectRef"]["namespace"] = f"namespace-{number % 900}"
+        yield logged
         yield {**event(agent, name=f"watched-{number}"), "stage": "RequestReceived", "annotations": {}}
 
 
 def peak(count: int) -> int:
-    """Bytes, at most, that reading so many events took."""
+    """The peak memory in bytes while this number of events is read."""
     tracemalloc.start()
     try:
         found = traced(events(count), limits=LIMITS)
@@ -43,6 +43,6 @@ def peak(count: int) -> int:
         tracemalloc.stop()
 
 
-def test_four_times_the_log_takes_the_same_memory() -> None:
-    peak(100)  # what is made once and kept for the process
+def test_a_log_of_four_times_the_length_takes_the_same_memory() -> None:
+    peak(100)  # allocates what the process allocates only once
     assert peak(4 * FULL) < 1.1 * peak(FULL)

@@ -30,8 +30,8 @@ CATALOGUE = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
 
 
 def rule(verbs: str, resources: str = "pods", names: str = "", group: str = "") -> Json:
-    made: Json = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
-    return {**made, "resourceNames": names.split()} if names else made
+    manifest: Json = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
+    return {**manifest, "resourceNames": names.split()} if names else manifest
 
 
 def values(agents: Mapping[str, Any], **tiers: list[Json]) -> Json:
@@ -60,7 +60,7 @@ def text(proposal: Proposal, where: str = "team") -> set[str]:
 WORKER = {"reader": {"tiers": ["worker"]}}
 
 
-def test_what_was_not_used_goes() -> None:
+def test_unused_rules_are_removed() -> None:
     proposal = propose(values(WORKER, worker=[rule("get list watch delete", "pods services")]), [event("reader")])[
         "reader"
     ]
@@ -68,135 +68,139 @@ def test_what_was_not_used_goes() -> None:
     assert PolicyRule(("delete",), ("",), ("pods",)) in proposal.unused["team"]
 
 
-def test_a_tier_that_was_used_wholly_is_left() -> None:
+def test_a_tier_that_was_fully_used_is_unchanged() -> None:
     proposal = propose(values(WORKER, worker=[rule("list")]), [event("reader")])["reader"]
-    assert (proposal.untouched, proposal.narrower) == ("", False)
+    assert (proposal.unchanged_reason, proposal.narrower) == ("", False)
 
 
-def test_wildcards_become_what_was_used() -> None:
+def test_wildcards_become_the_used_resources_and_verbs() -> None:
     everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
-    made = [event("reader"), event("reader", "get", "pods/log", "a")]
-    assert text(propose(values(WORKER, worker=[everything]), made)["reader"]) == {"list pods", "get pods/log a"}
+    logged = [event("reader"), event("reader", "get", "pods/log", "a")]
+    assert text(propose(values(WORKER, worker=[everything]), logged)["reader"]) == {"list pods", "get pods/log a"}
 
 
-def test_few_names_are_named() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b")]
-    assert text(propose(values(WORKER, worker=[rule("get", "configmaps")]), made)["reader"]) == {"get configmaps a b"}
+def test_a_rule_has_resource_names_if_there_are_few() -> None:
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b")]
+    assert text(propose(values(WORKER, worker=[rule("get", "configmaps")]), logged)["reader"]) == {"get configmaps a b"}
 
 
-def test_many_names_are_not() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+def test_a_rule_has_no_resource_names_if_there_are_many() -> None:
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get list", "configmaps")])
-    assert text(propose(given_values, made, most_names=2)["reader"]) == {"get configmaps"}
+    assert text(propose(given_values, logged, most_names=2)["reader"]) == {"get configmaps"}
 
 
-def test_names_that_kubernetes_made_up_are_not_named_for_they_do_not_come_back() -> None:
-    made = [event("reader", "get", "pods", "web-5d78c9869d-x2x8k")]
-    assert text(propose(values(WORKER, worker=[rule("get list")]), made)["reader"]) == {"get pods"}
+def test_generated_names_are_not_in_rules() -> None:
+    logged = [event("reader", "get", "pods", "web-5d78c9869d-x2x8k")]
+    assert text(propose(values(WORKER, worker=[rule("get list")]), logged)["reader"]) == {"get pods"}
 
 
-def test_many_names_stay_named_where_the_tier_names_them() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+def test_many_resource_names_are_kept_if_the_tier_has_resource_names() -> None:
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get", "configmaps", "a b c d")])
-    assert text(propose(given_values, made, most_names=2)["reader"]) == {"get configmaps a b c"}
+    assert text(propose(given_values, logged, most_names=2)["reader"]) == {"get configmaps a b c"}
 
 
-def test_names_that_are_no_longer_known_are_all_those_of_the_tier() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+def test_above_the_limit_of_names_the_resource_names_of_the_tier_are_kept() -> None:
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get", "configmaps", "a b c d"), rule("list")])
-    proposal = propose(given_values, made, Limits(names_of_use=2))["reader"]
+    proposal = propose(given_values, logged, Limits(names_of_use=2))["reader"]
     assert text(proposal) == {"get configmaps a b c d"}
 
 
-def test_names_that_are_no_longer_known_are_none_where_the_tier_has_none() -> None:
-    made = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
+def test_above_the_limit_of_names_a_rule_without_resource_names_has_none() -> None:
+    logged = [event("reader", "get", "configmaps", name) for name in ("a", "b", "c")]
     given_values = values(WORKER, worker=[rule("get list", "configmaps")])
-    assert text(propose(given_values, made, Limits(names_of_use=2))["reader"]) == {"get configmaps"}
+    assert text(propose(given_values, logged, Limits(names_of_use=2))["reader"]) == {"get configmaps"}
 
 
-def test_an_agent_whose_requests_are_no_longer_told_apart_keeps_its_tiers() -> None:
-    made = [event("reader", verb) for verb in ("get", "list", "watch")]
-    proposal = propose(values(WORKER, worker=[rule("get list watch delete")]), made, Limits(uses_of_agent=2))["reader"]
-    assert "more kinds of requests" in proposal.untouched
+def test_an_agent_with_too_many_kinds_of_requests_keeps_its_tiers() -> None:
+    logged = [event("reader", verb) for verb in ("get", "list", "watch")]
+    proposal = propose(values(WORKER, worker=[rule("get list watch delete")]), logged, Limits(uses_of_agent=2))[
+        "reader"
+    ]
+    assert "too many kinds of requests" in proposal.unchanged_reason
 
 
-def test_a_list_is_not_named_though_a_field_selector_did() -> None:
-    made = [event("reader", "list", "configmaps", "a")]
-    assert text(propose(values(WORKER, worker=[rule("get list", "configmaps")]), made)["reader"]) == {"list configmaps"}
+def test_a_list_with_a_field_selector_has_no_resource_names() -> None:
+    logged = [event("reader", "list", "configmaps", "a")]
+    assert text(propose(values(WORKER, worker=[rule("get list", "configmaps")]), logged)["reader"]) == {
+        "list configmaps"
+    }
 
 
-def test_a_list_stays_named_where_the_tier_names_it() -> None:
-    made = [event("reader", "list", "configmaps", "a")]
+def test_a_list_has_resource_names_if_the_tier_has_resource_names() -> None:
+    logged = [event("reader", "list", "configmaps", "a")]
     given_values = values(WORKER, worker=[rule("list", "configmaps", "a b")])
-    assert text(propose(given_values, made)["reader"]) == {"list configmaps a"}
+    assert text(propose(given_values, logged)["reader"]) == {"list configmaps a"}
 
 
-def test_a_create_is_not_named_for_the_name_is_in_the_body() -> None:
-    made = [event("reader", "create", "configmaps", "a")]
+def test_a_create_has_no_resource_names_because_the_name_is_in_the_body() -> None:
+    logged = [event("reader", "create", "configmaps", "a")]
     given_values = values(WORKER, worker=[rule("create get", "configmaps")])
-    assert text(propose(given_values, made)["reader"]) == {"create configmaps"}
+    assert text(propose(given_values, logged)["reader"]) == {"create configmaps"}
 
 
-def test_a_patch_that_made_its_object_keeps_the_right_to_create_it() -> None:
-    made = [event("reader", "patch", "configmaps", "a", responseStatus={"code": 201})]
+def test_a_patch_that_created_its_object_keeps_create() -> None:
+    logged = [event("reader", "patch", "configmaps", "a", responseStatus={"code": 201})]
     given_values = values(WORKER, worker=[rule("create patch delete", "configmaps")])
-    assert text(propose(given_values, made)["reader"]) == {"create patch configmaps a"}
+    assert text(propose(given_values, logged)["reader"]) == {"create patch configmaps a"}
 
 
-def test_exec_over_a_websocket_keeps_the_right_to_create() -> None:
-    made = [event("reader", "get", "pods/exec", "a", responseStatus={"code": 101})]
+def test_exec_over_a_websocket_keeps_create() -> None:
+    logged = [event("reader", "get", "pods/exec", "a", responseStatus={"code": 101})]
     given_values = values(WORKER, worker=[rule("create get delete", "pods/exec")])
-    assert text(propose(given_values, made)["reader"]) == {"get create pods/exec a"}
+    assert text(propose(given_values, logged)["reader"]) == {"get create pods/exec a"}
 
 
-def test_instances_have_one_tier_and_their_own_name_stands_as_agent() -> None:
+def test_instances_have_one_tier_and_their_name_becomes_the_placeholder() -> None:
     given_values = values({"triage": {"tiers": ["worker"], "instances": 11}}, worker=[rule("get patch", "configmaps")])
-    made = [event(f"triage-{n}", "get", "configmaps", f"triage-{n}-state") for n in (1, 11)]
-    assert text(propose(given_values, made)["triage"]) == {"get configmaps {agent}-state"}
+    logged = [event(f"triage-{n}", "get", "configmaps", f"triage-{n}-state") for n in (1, 11)]
+    assert text(propose(given_values, logged)["triage"]) == {"get configmaps {agent}-state"}
 
 
-def test_a_siblings_name_stays_as_it_is() -> None:
+def test_the_name_of_another_instance_does_not_become_the_placeholder() -> None:
     given_values = values({"triage": {"tiers": ["worker"], "instances": 11}}, worker=[rule("get patch", "configmaps")])
-    made = [event("triage-1", "get", "configmaps", "triage-11-state")]
-    assert text(propose(given_values, made)["triage"]) == {"get configmaps triage-11-state"}
+    logged = [event("triage-1", "get", "configmaps", "triage-11-state")]
+    assert text(propose(given_values, logged)["triage"]) == {"get configmaps triage-11-state"}
 
 
-def test_a_tier_that_says_agent_goes_on_saying_it() -> None:
+def test_a_placeholder_in_the_tier_is_kept() -> None:
     given_values = values(WORKER, worker=[rule("get patch", "configmaps", "{agent}-state")])
-    made = [event("reader", "get", "configmaps", "reader-state")]
-    assert text(propose(given_values, made)["reader"]) == {"get configmaps {agent}-state"}
+    logged = [event("reader", "get", "configmaps", "reader-state")]
+    assert text(propose(given_values, logged)["reader"]) == {"get configmaps {agent}-state"}
 
 
-def test_verbs_that_leave_no_trace_are_kept() -> None:
+def test_verbs_that_are_not_in_the_log_are_kept() -> None:
     roles = rule("bind escalate", "roles", group="rbac.authorization.k8s.io")
     proposal = propose(values(WORKER, worker=[roles, rule("list delete")]), [event("reader")])["reader"]
     assert text(proposal) == {"list pods", "bind escalate roles"}
 
 
-def test_a_denied_request_is_told_and_not_proposed() -> None:
-    made = [event("reader"), denied(event("reader", "delete", name="a"))]
-    proposal = propose(values(WORKER, worker=[rule("get list")]), made)["reader"]
+def test_a_denied_request_is_reported_and_not_granted() -> None:
+    logged = [event("reader"), denied(event("reader", "delete", name="a"))]
+    proposal = propose(values(WORKER, worker=[rule("get list")]), logged)["reader"]
     assert text(proposal) == {"list pods"}
     assert [use.request.verb for use in proposal.denied] == ["delete"]
     assert not proposal.widened
 
 
-def test_a_denied_request_is_proposed_where_that_is_asked_for() -> None:
-    made = [event("reader"), denied(event("reader", "delete", name="a"))]
-    proposal = propose(values(WORKER, worker=[rule("get list")]), made, include_denied=True)["reader"]
+def test_a_denied_request_is_granted_with_include_denied() -> None:
+    logged = [event("reader"), denied(event("reader", "delete", name="a"))]
+    proposal = propose(values(WORKER, worker=[rule("get list")]), logged, include_denied=True)["reader"]
     assert text(proposal) == {"list pods", "delete pods a"}
     assert proposal.widened
 
 
-def test_what_a_stray_binding_allowed_is_told_and_not_proposed() -> None:
+def test_a_request_that_an_undeclared_binding_allowed_is_reported_and_not_granted() -> None:
     proposal = propose(values(WORKER, worker=[rule("get list")]), [event("reader"), event("reader", "delete")])[
         "reader"
     ]
     assert text(proposal) == {"list pods"}
-    assert [use.request.verb for use in proposal.elsewhere] == ["delete"]
+    assert [use.request.verb for use in proposal.undeclared] == ["delete"]
 
 
-def test_a_grant_in_another_namespace_is_narrowed_there() -> None:
+def test_a_grant_in_another_namespace_is_narrowed_in_that_namespace() -> None:
     agents = {"reader": {"tiers": [], "namespaces": {"other": ["worker"]}}}
     ref = {"resource": "pods", "namespace": "other", "name": "a"}
     proposal = propose(values(agents, worker=[rule("get list")]), [event("reader", "get", objectRef=ref)])["reader"]
@@ -206,64 +210,64 @@ def test_a_grant_in_another_namespace_is_narrowed_there() -> None:
 CLUSTER: Json = {**values(WORKER), "tiers": {"worker": {"scope": "Cluster", "rules": [rule("get list")]}}}
 
 
-def elsewhere(namespace: str) -> Json:
+def list_in(namespace: str) -> Json:
     return event("reader", objectRef={"resource": "pods", "namespace": namespace})
 
 
-def test_a_cluster_wide_tier_is_narrowed_to_the_namespaces_where_it_was_used() -> None:
-    proposal = propose(CLUSTER, [elsewhere("a"), elsewhere("b")])["reader"]
+def test_a_cluster_wide_tier_is_narrowed_to_the_namespaces_in_which_it_was_used() -> None:
+    proposal = propose(CLUSTER, [list_in("a"), list_in("b")])["reader"]
     assert {where: text(proposal, where) for where in proposal.rules} == {"a": {"list pods"}, "b": {"list pods"}}
 
 
-def test_a_cluster_wide_tier_stays_so_where_it_was_used_across_namespaces() -> None:
-    proposal = propose(CLUSTER, [elsewhere("a"), elsewhere("")])["reader"]
+def test_a_cluster_wide_tier_that_was_used_across_namespaces_stays_cluster_wide() -> None:
+    proposal = propose(CLUSTER, [list_in("a"), list_in("")])["reader"]
     assert {where: text(proposal, where) for where in proposal.rules} == {EVERYWHERE: {"list pods"}}
 
 
-def test_what_is_held_in_the_whole_cluster_is_not_given_in_a_namespace_again() -> None:
+def test_a_cluster_wide_rule_is_not_repeated_in_a_namespace() -> None:
     ref = {"resource": "pods", "namespace": "a", "name": "x"}
-    proposal = propose(CLUSTER, [elsewhere("a"), elsewhere(""), event("reader", "get", objectRef=ref)])["reader"]
+    proposal = propose(CLUSTER, [list_in("a"), list_in(""), event("reader", "get", objectRef=ref)])["reader"]
     assert {where: text(proposal, where) for where in proposal.rules} == {
         EVERYWHERE: {"list pods"},
         "a": {"get pods x"},
     }
 
 
-def test_a_cluster_wide_tier_stays_so_where_it_was_used_in_many_namespaces() -> None:
-    proposal = propose(CLUSTER, [elsewhere(f"n{number}") for number in range(MOST_NAMESPACES + 1)])["reader"]
+def test_a_cluster_wide_tier_that_was_used_in_many_namespaces_stays_cluster_wide() -> None:
+    proposal = propose(CLUSTER, [list_in(f"n{number}") for number in range(MOST_NAMESPACES + 1)])["reader"]
     assert set(proposal.rules) == {EVERYWHERE}
 
 
-def test_an_existing_role_is_kept_where_it_allowed_something() -> None:
+def test_an_existing_role_is_kept_if_it_was_used() -> None:
     given_values = values({"reader": {"tiers": ["worker", "theirs", "unused"]}}, worker=[rule("list delete")])
     for name in ("theirs", "unused"):
         given_values["tiers"][name] = {"existingRole": {"kind": "ClusterRole", "name": name}}
-    made = event("reader", "get", "secrets", "a")
-    made["annotations"]["authorization.k8s.io/reason"] = (
+    logged = event("reader", "get", "secrets", "a")
+    logged["annotations"]["authorization.k8s.io/reason"] = (
         'RBAC: allowed by RoleBinding "b/team" of ClusterRole "theirs" to ServiceAccount "reader/team"'
     )
-    proposal = propose(given_values, [event("reader"), made])["reader"]
+    proposal = propose(given_values, [event("reader"), logged])["reader"]
     assert [grant.tier for grant in proposal.kept] == ["theirs"]
-    assert proposal.elsewhere == ()
+    assert proposal.undeclared == ()
 
 
-def test_who_made_no_request_keeps_its_tiers_unless_asked() -> None:
+def test_an_agent_without_a_request_keeps_its_tiers_unless_include_idle() -> None:
     given_values = values({**WORKER, "idle": {"tiers": ["worker"]}}, worker=[rule("get list")])
-    assert propose(given_values, [event("reader")])["idle"].untouched == "no request in the log"
+    assert propose(given_values, [event("reader")])["idle"].unchanged_reason == "no request in the log"
     proposal = propose(given_values, [event("reader")], include_idle=True)["idle"]
     assert (proposal.narrower, proposal.rules) == (True, {})
 
 
-def test_the_central_role_is_narrowed_only_where_nobody_else_holds_it() -> None:
-    made = [event("agent-proxy"), event("reader", "get", "services", "a")]
-    assert "still that of idle" in propose(values({"reader": {}, "idle": {}}), made)["proxy"].untouched
-    assert text(propose(values({"reader": {}}), made)["proxy"]) == {"list pods"}
+def test_the_central_role_is_narrowed_only_if_no_agent_needs_it() -> None:
+    logged = [event("agent-proxy"), event("reader", "get", "services", "a")]
+    assert "idle still use" in propose(values({"reader": {}, "idle": {}}), logged)["proxy"].unchanged_reason
+    assert text(propose(values({"reader": {}}), logged)["proxy"]) == {"list pods"}
 
 
-def test_the_central_role_stays_while_an_agent_needs_all_of_it() -> None:
-    made = [event("agent-proxy")]
-    made += [event("reader", verb, kind) for verb in ("get", "list", "watch") for kind in ("pods", "services")]
-    assert "still that of reader" in propose(values({"reader": {}}), made)["proxy"].untouched
+def test_the_central_role_is_unchanged_while_an_agent_needs_all_of_it() -> None:
+    logged = [event("agent-proxy")]
+    logged += [event("reader", verb, kind) for verb in ("get", "list", "watch") for kind in ("pods", "services")]
+    assert "reader still use" in propose(values({"reader": {}}), logged)["proxy"].unchanged_reason
 
 
 # ---- as values
@@ -275,29 +279,29 @@ def changed(given_values: Json, events: Iterable[Json], **options: Any) -> Any:
     return change(proposals, declaration, given_values, CATALOGUE)
 
 
-def test_the_snippet_gives_the_entry_a_tier_of_its_own() -> None:
+def test_the_change_adds_a_tier_for_the_entry() -> None:
     found = changed(values(WORKER, worker=[rule("get list")]), [event("reader")])
     assert found.values == {
         "tiers": {"reader-used": {"rules": [rule("list")]}},
         "agents": {"reader": {"tiers": ["reader-used"]}},
     }
-    assert (found.removals, found.unheld) == ((), ("worker",))
+    assert (found.removals, found.unassigned) == ((), ("worker",))
 
 
-def test_a_tier_of_an_earlier_run_is_replaced_and_another_entrys_is_not() -> None:
-    mine = values({"reader": {"tiers": ["reader-used"]}}, **{"reader-used": [rule("get list")]})
-    assert set(changed(mine, [event("reader")]).values["tiers"]) == {"reader-used"}
-    shared = {**mine, "agents": {**mine["agents"], "other": {"tiers": ["reader-used"]}}}
+def test_a_tier_of_an_earlier_run_is_replaced_and_a_tier_of_another_entry_is_not() -> None:
+    exclusive = values({"reader": {"tiers": ["reader-used"]}}, **{"reader-used": [rule("get list")]})
+    assert set(changed(exclusive, [event("reader")]).values["tiers"]) == {"reader-used"}
+    shared = {**exclusive, "agents": {**exclusive["agents"], "other": {"tiers": ["reader-used"]}}}
     assert set(changed(shared, [event("reader")]).values["tiers"]) == {"reader-used-2"}
 
 
-def test_an_entry_with_a_long_name_has_a_tier_with_a_name_that_fits() -> None:
+def test_the_tier_of_an_entry_with_a_long_name_has_a_valid_name() -> None:
     name = "a" * 63
     (tier,) = changed(values({name: {"tiers": ["worker"]}}, worker=[rule("get list")]), [event(name)]).values["tiers"]
     assert len(tier) == 63
 
 
-def test_an_unused_namespace_is_taken_out() -> None:
+def test_an_unused_namespace_is_removed() -> None:
     given_values = values({"reader": {"tiers": ["worker"], "namespaces": {"other": ["worker"]}}}, worker=[rule("list")])
     found = changed(given_values, [event("reader")])
     assert found.removals == (("agents", "reader", "namespaces"),)
@@ -305,19 +309,19 @@ def test_an_unused_namespace_is_taken_out() -> None:
     assert {grant.namespace for grant in reader.grants} == {"team"}
 
 
-def test_risks_stay_accepted_where_they_are_left_and_only_there() -> None:
+def test_accepted_risks_are_kept_if_the_new_tier_has_them() -> None:
     given_values = values(WORKER, worker=[rule("get list", "secrets"), rule("create", "pods/exec")])
-    met = {
+    present = {
         found.risk.id
         for found in CATALOGUE.findings(
             declare(given_values, namespace="team").tiers["worker"], cluster_wide=False, namespace="team"
         )
     }
-    given_values["tiers"]["worker"]["acceptRisks"] = dict.fromkeys(met, "reviewed")
-    made = [event("reader", "list", "secrets")]
-    tier = changed(given_values, made).values["tiers"]["reader-used"]
+    given_values["tiers"]["worker"]["acceptRisks"] = dict.fromkeys(present, "reviewed")
+    logged = [event("reader", "list", "secrets")]
+    tier = changed(given_values, logged).values["tiers"]["reader-used"]
     assert tier["acceptRisks"]
-    assert set(tier["acceptRisks"]) < met
+    assert set(tier["acceptRisks"]) < present
 
 
 # ---- for any tiers and any requests
@@ -325,7 +329,7 @@ def test_risks_stay_accepted_where_they_are_left_and_only_there() -> None:
 VERBS = ("get", "list", "create", "patch", "delete")
 KINDS = (("", "pods"), ("", "pods/log"), ("", "configmaps"), ("apps", "deployments"))
 NAMES = ("x", "y", "solo", "twin-1", "twin-1-state", "twin-2-state", "solo-state", "web-x2x8k")
-PLACES = ("team", "other", EVERYWHERE)
+NAMESPACES = ("team", "other", EVERYWHERE)
 AGENTS = ("solo", "twin-1", "twin-2", "agent-proxy")
 
 
@@ -364,13 +368,13 @@ given_values_ = st.builds(
     agents,
     agents,
 )
-asks = st.lists(
+questions = st.lists(
     st.tuples(
         st.sampled_from(AGENTS),
         st.sampled_from(VERBS),
         st.sampled_from(KINDS),
         st.sampled_from(NAMES),
-        st.sampled_from(PLACES),
+        st.sampled_from(NAMESPACES),
     ),
     min_size=1,
     max_size=25,
@@ -378,67 +382,69 @@ asks = st.lists(
 
 
 def authorizer(declaration: Declaration) -> Authorizer:
-    """An API server with exactly what is declared."""
+    """An authorizer with exactly the declared rules."""
     roles: list[Role] = []
     bindings: list[Binding] = []
-    for one in declaration.identities:
-        subject = Subject("ServiceAccount", one.name, one.namespace)
-        for where in {grant.namespace for grant in one.grants}:
+    for identity in declaration.identities:
+        name = identity.name
+        subject = Subject("ServiceAccount", name, identity.namespace)
+        for where in {grant.namespace for grant in identity.grants}:
             kind: Any = "Role" if where else "ClusterRole"
-            roles.append(Role(kind, one.name, where, one.rules_in(where)))
-            ref = RoleRef(kind, one.name)
-            bindings.append(Binding("RoleBinding" if where else "ClusterRoleBinding", one.name, where, ref, (subject,)))
+            roles.append(Role(kind, name, where, identity.rules_in(where)))
+            ref = RoleRef(kind, name)
+            bindings.append(Binding("RoleBinding" if where else "ClusterRoleBinding", name, where, ref, (subject,)))
     return Authorizer(Policy(tuple(roles), tuple(bindings)))
 
 
-def request(ask: tuple[str, str, tuple[str, str], str, str]) -> Request:
-    _, verb, (group, resource), name, where = ask
+def request(question: tuple[str, str, tuple[str, str], str, str]) -> Request:
+    _, verb, (group, resource), name, where = question
     resource, _, subresource = resource.partition("/")
     nameless = verb == "list" or (verb == "create" and not subresource)
     return Request(verb, group, resource, subresource, "" if nameless else name, where)
 
 
 @settings(max_examples=300, deadline=None)
-@given(given_values_, asks, st.integers(0, 3), st.data())
-def test_the_proposal_allows_all_that_was_allowed_and_nothing_that_was_not(
+@given(given_values_, questions, st.integers(0, 3), st.data())
+def test_the_proposal_allows_every_allowed_request_and_exceeds_neither_the_tiers_nor_the_log(
     given_values: Json, asked: list[tuple[str, str, tuple[str, str], str, str]], most_names: int, data: st.DataObject
 ) -> None:
     declaration = declare(given_values, namespace="team")
     server = authorizer(declaration)
-    who = {one.name: one for one in declaration.identities}
+    identities = {identity.name: identity for identity in declaration.identities}
     allowed: list[tuple[Identity, Request]] = []
     events: list[Json] = []
-    for ask in asked:
-        one, made = who[ask[0]], request(ask)
-        kind = made.resource + (f"/{made.subresource}" if made.subresource else "")
-        name = made.name or (ask[3] if made.verb == "create" else "")
-        each = event(ask[0], made.verb, kind, name)
-        each["objectRef"] |= {"apiGroup": made.api_group, "namespace": made.namespace}
-        if not server.decide(one.user, made).allowed:
-            events.append(denied(each))
+    for question in asked:
+        identity, sent = identities[question[0]], request(question)
+        kind = sent.resource + (f"/{sent.subresource}" if sent.subresource else "")
+        name = sent.name or (question[3] if sent.verb == "create" else "")
+        logged = event(question[0], sent.verb, kind, name)
+        logged["objectRef"] |= {"apiGroup": sent.api_group, "namespace": sent.namespace}
+        if not server.decide(identity.user, sent).allowed:
+            events.append(denied(logged))
             continue
-        creation = made._replace(verb="create")
-        allowed.append((one, made))
+        creation = sent._replace(verb="create")
+        allowed.append((identity, sent))
         if (
-            made.verb == "patch"
-            and not made.subresource
-            and server.decide(one.user, creation).allowed
+            sent.verb == "patch"
+            and not sent.subresource
+            and server.decide(identity.user, creation).allowed
             and data.draw(st.booleans())
         ):
-            each["responseStatus"] = {"code": 201}
-            allowed.append((one, creation))
-        events.append(each)
+            logged["responseStatus"] = {"code": 201}
+            allowed.append((identity, creation))
+        events.append(logged)
     trace = traced(events, AgentAccounts.declared(declaration))
     proposals = rightsize(trace, declaration, Options(most_names))
     after = declare(change(proposals, declaration, given_values, CATALOGUE).applied_to(given_values), namespace="team")
 
     rightsized = authorizer(after)
     assert [(one, each) for one, each in allowed if not rightsized.decide(one.user, each).allowed] == []
-    now = {one.name: one for one in after.identities}
-    for one in declaration.identities:
-        for where in {grant.namespace for grant in now[one.name].grants}:
-            before = (*one.rules_in(where), *one.rules_in(EVERYWHERE))
-            assert covers(before, now[one.name].rules_in(where)) == ()
+    changed_identities = {identity.name: identity for identity in after.identities}
+    for identity in declaration.identities:
+        changed_identity = changed_identities[identity.name]
+        for where in {grant.namespace for grant in changed_identity.grants}:
+            before = (*identity.rules_in(where), *identity.rules_in(EVERYWHERE))
+            assert covers(before, changed_identity.rules_in(where)) == ()
     for proposal in (each for each in proposals if each.narrower):
         names = {one.name for one in proposal.identities}
         used = {
@@ -451,8 +457,8 @@ def test_the_proposal_allows_all_that_was_allowed_and_nothing_that_was_not(
 
 
 @pytest.mark.parametrize("most_names", [0, 10])
-def test_a_second_run_on_the_same_log_changes_nothing(most_names: int) -> None:
+def test_a_second_run_with_the_same_log_proposes_no_change(most_names: int) -> None:
     given_values = values(WORKER, worker=[rule("get list watch delete", "pods services")])
-    made = [event("reader"), event("reader", "get", "services", "a")]
-    first = changed(given_values, made, most_names=most_names)
-    assert changed(first.applied_to(given_values), made, most_names=most_names).values == {}
+    logged = [event("reader"), event("reader", "get", "services", "a")]
+    first = changed(given_values, logged, most_names=most_names)
+    assert changed(first.applied_to(given_values), logged, most_names=most_names).values == {}

@@ -7,34 +7,34 @@ from agent_identities.audit.trace_report import attributed_percent, findings, ro
 from support.audit import denied, event, issue, traced, username
 
 
-def test_requests_that_differ_in_verb_alone_are_one_row() -> None:
+def test_requests_that_differ_only_in_verb_are_one_row() -> None:
     (row,) = rows(traced([event("reader"), event("reader", "get", name="a"), event("reader", "get", name="b")]).uses)
-    assert (row.did, row.count, row.by) == ("get list pods in team", 3, "RoleBinding team/reader-binding")
+    assert (row.requests, row.count, row.by) == ("get list pods in team", 3, "RoleBinding team/reader-binding")
 
 
-def test_what_was_done_through_the_proxy_and_what_was_denied_have_rows_of_their_own() -> None:
+def test_requests_through_the_proxy_and_denied_requests_have_separate_rows() -> None:
     through = event("agent-proxy", impersonatedUser={"username": username("reader")})
-    made = rows(traced([through, denied(event("reader")), event("reader")]).uses)
-    assert [(row.sender, row.outcome) for row in made] == [
+    found = rows(traced([through, denied(event("reader")), event("reader")]).uses)
+    assert [(row.sender, row.outcome) for row in found] == [
         ("itself", "allowed"),
         ("itself", "denied"),
         ("through agent-proxy", "allowed"),
     ]
 
 
-def test_all_is_attributed_only_where_nothing_is_left() -> None:
+def test_100_percent_is_reported_only_if_every_request_is_attributed() -> None:
     many = [event("reader")] * 25_000  # 99.996 %, which would be rounded up
     assert attributed_percent(traced([event("reader")])) == "100 %"
     assert attributed_percent(traced([*many, event("default")])) == "99.99 %"
-    assert attributed_percent(traced([event("reader", user={"username": "admin"})])) == "nothing"
+    assert attributed_percent(traced([event("reader", user={"username": "admin"})])) == "none"
 
 
-def test_a_token_counts_once_however_many_agents_it_acted_as() -> None:
+def test_a_token_that_impersonated_several_agents_counts_once() -> None:
     events = [event("agent-proxy", impersonatedUser={"username": username(name)}) for name in ("a", "b")]
-    assert "1 token, 1 joined" in summary(traced([issue("agent-proxy"), *events]))
+    assert "1 token, 1 with the issuing event" in summary(traced([issue("agent-proxy"), *events]))
 
 
-def test_a_pod_that_runs_as_default_is_named() -> None:
+def test_the_finding_for_default_has_the_name_of_the_pod() -> None:
     user = {"username": username("default"), "extra": {"authentication.kubernetes.io/pod-name": ["lost-pod"]}}
     (finding,) = findings(traced([event("reader"), event("default", user=user)]))
     assert "team/default (pod lost-pod)" in finding.message

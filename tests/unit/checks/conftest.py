@@ -13,7 +13,7 @@ from support.manifests import NAMESPACE, VALUES, Manifest
 
 @pytest.fixture
 def judge(chart: Path) -> Callable[[list[Manifest]], set[str]]:
-    """The ids of the checks that find an error."""
+    """A function that returns the ids of the checks with an error."""
 
     def errors(manifests: list[Manifest]) -> set[str]:
         install = checks.Install(

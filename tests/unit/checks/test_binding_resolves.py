@@ -5,11 +5,11 @@ from support.manifests import Manifest, binding, good_install, role, subject
 Judge = Callable[[list[Manifest]], set[str]]
 
 
-def test_a_binding_to_a_role_that_is_not_there_is_found(judge: Judge) -> None:
+def test_a_binding_to_a_missing_role_is_found(judge: Judge) -> None:
     assert judge([*good_install(), binding("stray", subject("worker"), role="ghost")]) == {"binding-resolves"}
 
 
-def test_a_binding_of_an_account_that_is_not_there_is_found(judge: Judge) -> None:
+def test_a_binding_of_a_missing_account_is_found(judge: Judge) -> None:
     assert judge([*good_install(), binding("stray", subject("ghost"))]) == {"binding-resolves"}
 
 

@@ -21,5 +21,5 @@ def severities(size: int) -> list[str]:
 @pytest.mark.parametrize(
     ("size", "expected"), [(0, []), (MEBIBYTE * 8 // 10, []), (MEBIBYTE, ["warning"]), (MEBIBYTE + 1, ["error"])]
 )
-def test_a_release_that_a_secret_cannot_hold_is_found(size: int, expected: list[str]) -> None:
+def test_a_release_that_is_too_large_for_a_secret_is_found(size: int, expected: list[str]) -> None:
     assert severities(size) == expected

@@ -26,13 +26,13 @@ WRITE_SERVICES = {"apiGroups": [""], "resources": ["services"], "verbs": ["patch
         ("serviceaccounts", "impersonate"),
     ],
 )
-def test_only_this_check_sees_a_critical_rule_that_nobody_is_bound_to(judge: Judge, resource: str, verb: str) -> None:
+def test_only_this_check_finds_a_critical_rule_in_an_unbound_role(judge: Judge, resource: str, verb: str) -> None:
     rule = {"apiGroups": [""], "resources": [resource], "verbs": [verb]}
     assert judge([*good_install(), role("unbound", [rule])]) == {"risk"}
 
 
 def found(chart: Path, rules: list[Manifest], *, tier: str = "t", **values: Any) -> list[tuple[Severity, str]]:
-    """What the check says of one Role of a tier, with these values."""
+    """The findings of the check for one Role of a tier, with these values."""
     body = role(f"{tier}-role", rules)
     body["metadata"]["labels"] = {"agent-identities/tier": tier}
     install = checks.Install(
@@ -58,12 +58,12 @@ def test_an_accepted_risk_is_a_warning_with_its_reason(chart: Path, rule: Manife
     assert message.endswith(("(accepted: it rotates them).", "(accepted: it steers the mesh)."))
 
 
-def test_the_central_role_accepts_for_itself(chart: Path) -> None:
+def test_the_central_role_has_its_own_accepted_risks(chart: Path) -> None:
     proxy = {"name": "agent-proxy", "rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}}
     assert [severity for severity, _ in found(chart, [READ_SECRETS], tier="proxy", proxy=proxy)] == [Severity.WARNING]
 
 
-def test_an_accepted_risk_stands_for_no_other_risk_and_no_other_tier(chart: Path) -> None:
+def test_an_accepted_risk_does_not_apply_to_other_risks_or_other_tiers(chart: Path) -> None:
     tiers = {
         "t": {"rules": [READ_SECRETS], "acceptRisks": {"pod-exec": "why"}},
         "u": {"rules": [READ_SECRETS], "acceptRisks": {"secret-read": "why"}},
@@ -86,4 +86,4 @@ def test_only_proxied_agents_may_be_impersonated(chart: Path, names: Manifest, s
     proxy = {"name": "agent-proxy", "rules": RULES, "impersonation": "legacy"}
     agents = {"shopper": {"access": "proxied"}, "worker": {}}
     findings = found(chart, [IMPERSONATE | names], tier="none", proxy=proxy, agents=agents)
-    assert [one for one, message in findings if "impersonate-sa" in message] == [severity]
+    assert [found_severity for found_severity, message in findings if "impersonate-sa" in message] == [severity]

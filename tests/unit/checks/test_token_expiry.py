@@ -16,28 +16,28 @@ def with_token(seconds: int | None) -> list[Manifest]:
 
 
 @pytest.mark.parametrize("seconds", [None, 3607, 86401])
-def test_a_projection_that_lives_too_long_is_found(judge: Judge, seconds: int | None) -> None:
+def test_a_projected_token_with_a_long_lifetime_is_found(judge: Judge, seconds: int | None) -> None:
     assert judge(with_token(seconds)) == {"token-expiry"}
 
 
 @pytest.mark.parametrize("seconds", [600, 3606, 86400])
-def test_a_short_projection_is_fine(judge: Judge, seconds: int) -> None:
+def test_a_projected_token_with_a_short_lifetime_is_accepted(judge: Judge, seconds: int) -> None:
     assert judge(with_token(seconds)) == set()
 
 
-def test_an_account_that_automounts_is_found(judge: Judge) -> None:
+def test_an_account_with_automount_is_found(judge: Judge) -> None:
     objects = good_install()
     del objects[1]["automountServiceAccountToken"]
     assert judge(objects) == {"token-expiry"}
 
 
-def test_a_pod_that_automounts_is_found(judge: Judge) -> None:
+def test_a_pod_with_automount_is_found(judge: Judge) -> None:
     objects = good_install()
     objects[-1]["spec"]["template"]["spec"]["automountServiceAccountToken"] = True
     assert judge(objects) == {"token-expiry"}
 
 
-def test_an_agent_whose_values_ask_for_automount_is_no_error(judge: Judge) -> None:
+def test_automount_that_the_values_declare_is_accepted(judge: Judge) -> None:
     objects = [*good_install(), deployment("old", {**pod_spec("old"), "automountServiceAccountToken": True})]
     objects[3]["automountServiceAccountToken"] = True
     assert judge(objects) == set()

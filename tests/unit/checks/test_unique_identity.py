@@ -9,7 +9,7 @@ def test_two_workloads_with_one_account_are_found(judge: Judge) -> None:
     assert judge([*good_install(), deployment("second", pod_spec("worker"))]) == {"unique-identity"}
 
 
-def test_a_workload_of_nobody_is_found(judge: Judge) -> None:
+def test_a_workload_with_an_undeclared_account_is_found(judge: Judge) -> None:
     assert judge([*good_install(), deployment("second", pod_spec("ghost"))]) == {"unique-identity"}
 
 
@@ -22,7 +22,7 @@ def test_a_declared_agent_without_account_is_found(judge: Judge) -> None:
     assert judge(missing) == {"unique-identity"}
 
 
-def test_an_account_that_bears_anothers_label_is_found(judge: Judge) -> None:
+def test_an_account_with_the_label_of_another_agent_is_found(judge: Judge) -> None:
     objects = good_install()
     objects[1]["metadata"]["labels"]["agent-identities/agent"] = "idle"
     assert judge(objects) == {"unique-identity"}

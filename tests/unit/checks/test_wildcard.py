@@ -16,10 +16,10 @@ Judge = Callable[[list[Manifest]], set[str]]
         {"apiGroups": [""], "resources": ["*/status"], "verbs": ["get"]},
     ],
 )
-def test_a_wildcard_anywhere_in_a_rule_is_found(judge: Judge, rule: Manifest) -> None:
+def test_a_wildcard_in_any_field_of_a_rule_is_found(judge: Judge, rule: Manifest) -> None:
     assert "wildcard" in judge([*good_install(), role("unbound", [rule])])
 
 
-def test_only_this_check_sees_a_wildcard_of_a_group_without_danger(judge: Judge) -> None:
+def test_only_this_check_finds_a_wildcard_group_with_a_harmless_resource(judge: Judge) -> None:
     rule = {"apiGroups": ["*"], "resources": ["widgets"], "verbs": ["get"]}
     assert judge([*good_install(), role("unbound", [rule])]) == {"wildcard"}

@@ -1,4 +1,4 @@
-"""Which cluster a command works on: one rule, from the most explicit wish to a throw-away control plane."""
+"""The choice of the cluster of a command: from explicit options to a throw-away control plane."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from agent_identities.errors import ClusterError
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a kubeconfig, outside of any pod."""
+    """A home directory without a kubeconfig file, outside of a pod."""
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kubeconfig(path: Path, *names: str) -> Path:
-    """A kubeconfig with contexts of these names, the first of which is current."""
+    """A kubeconfig file with contexts of these names. The first is the current context."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "current-context": names[0],
@@ -38,19 +38,19 @@ def server(choice: Choice) -> str:
 
 
 @pytest.mark.parametrize("kind", ["embedded", "kind"])
-def test_a_throw_away_cluster_is_one_whatever_kubeconfig_there_is(home: Path, kind: str) -> None:
+def test_a_throw_away_cluster_takes_precedence_over_a_kubeconfig_file(home: Path, kind: str) -> None:
     kubeconfig(home / ".kube" / "config", "mine")
     assert choose(kind, throw_away=True) == Choice(kind)  # type: ignore[arg-type] # they are kinds
 
 
 @pytest.mark.parametrize("kind", ["embedded", "kind"])
-def test_a_throw_away_cluster_beside_one_that_is_named_is_an_error(tmp_path: Path, kind: str) -> None:
+def test_a_throw_away_cluster_with_kubeconfig_or_context_is_an_error(tmp_path: Path, kind: str) -> None:
     for named in ({"kubeconfig": tmp_path}, {"context": "mine"}):
-        with pytest.raises(ClusterError, match=f"--cluster {kind}: .* Leave --kubeconfig and --context out"):
+        with pytest.raises(ClusterError, match=f"--cluster {kind}: .* Omit --kubeconfig and --context"):
             choose(kind, **named)  # type: ignore[arg-type] # they are kinds
 
 
-def test_a_named_kubeconfig_comes_first(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_kubeconfig_takes_precedence(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kubeconfig(home / ".kube" / "config", "home")
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "variable", "variable")))
     named = kubeconfig(tmp_path / "named", "named", "other")
@@ -59,7 +59,9 @@ def test_a_named_kubeconfig_comes_first(home: Path, tmp_path: Path, monkeypatch:
         assert server(choose(kubeconfig=named, context="other", throw_away=throw_away)) == "https://other.example"
 
 
-def test_then_kubeconfig_then_the_file_at_home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_kubeconfig_takes_precedence_over_the_file_in_the_home_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kubeconfig(home / ".kube" / "config", "home", "other")
     assert server(choose(throw_away=True)) == "https://home.example"
     assert server(choose(context="other", throw_away=True)) == "https://other.example"
@@ -68,14 +70,14 @@ def test_then_kubeconfig_then_the_file_at_home(home: Path, tmp_path: Path, monke
     assert server(choose(throw_away=True)) == "https://variable.example"
 
 
-def test_where_there_is_none_a_command_that_can_makes_a_throw_away_one() -> None:
+def test_without_a_kubeconfig_the_choice_is_a_throw_away_cluster_if_allowed() -> None:
     assert choose(throw_away=True) == Choice("embedded")
     for kind, throw_away in ((None, False), ("kubeconfig", True), ("kubeconfig", False)):
         with pytest.raises(ClusterError, match="no such file"):
             choose(kind, throw_away=throw_away)  # type: ignore[arg-type] # they are kinds
 
 
-def test_a_kubeconfig_that_cannot_be_used_is_never_replaced_by_a_throw_away_cluster(
+def test_an_unusable_kubeconfig_is_an_error_instead_of_a_throw_away_cluster(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = kubeconfig(home / ".kube" / "config", "mine")
@@ -89,7 +91,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_never_replaced_by_a_throw_away_clus
         choose(throw_away=True)
 
 
-def test_a_choice_names_its_cluster(tmp_path: Path) -> None:
+def test_the_string_of_a_choice_has_its_cluster(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "named", "mine")
     assert str(choose(kubeconfig=path)) == f"https://mine.example, context 'mine' of {path}"
     assert str(Choice("embedded")) == "a throw-away embedded control plane"

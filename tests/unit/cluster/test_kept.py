@@ -1,4 +1,4 @@
-"""What is said of a kept control plane that is not there any more, and of a wrong wish. The rest needs a real one."""
+"""Messages about a stopped kept control plane and invalid options. All else is tested with a real control plane."""
 
 import dataclasses
 from dataclasses import asdict
@@ -20,36 +20,36 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def of_an_earlier_boot(state: Path) -> Path:
+def ready_before_reboot(state: Path) -> Path:
     directory = state / "default"
     directory.mkdir(parents=True)
-    before = dataclasses.replace(this_process(), boot="an earlier one")
-    ready = Ready(before, {}, "https://127.0.0.1:6443", "v1.36.4", "2026-01-01T00:00:00+00:00")
+    supervisor = dataclasses.replace(this_process(), boot="earlier boot")
+    ready = Ready(supervisor, {}, "https://127.0.0.1:6443", "v1.36.4", "2026-01-01T00:00:00+00:00")
     write_json(directory / READY, asdict(ready))
     return directory
 
 
-def test_where_nothing_was_ever_up_it_is_down(state: Path) -> None:
+def test_a_cluster_that_was_never_up_is_down(state: Path) -> None:
     assert kept.status().state == "down"
 
 
-def test_ending_what_is_not_up_is_no_error(state: Path) -> None:
+def test_down_without_a_running_cluster_is_not_an_error(state: Path) -> None:
     assert kept.down() is False
 
 
-def test_what_ran_before_the_machine_was_started_again_is_dead_though_its_pid_lives(of_an_earlier_boot: Path) -> None:
+def test_after_a_reboot_the_control_plane_is_died_even_if_its_pid_is_in_use(ready_before_reboot: Path) -> None:
     status = kept.status()
     assert status.state == "died"
-    assert "the machine was started again" in status.reason
+    assert "the machine was restarted" in status.reason
 
 
-def test_what_is_left_of_a_dead_one_is_cleared_away(of_an_earlier_boot: Path) -> None:
+def test_down_deletes_the_files_of_a_stopped_control_plane(ready_before_reboot: Path) -> None:
     kept.down()
-    assert not of_an_earlier_boot.exists()
+    assert not ready_before_reboot.exists()
     assert kept.status().state == "down"
 
 
-def test_the_process_that_died_is_named_with_the_end_of_its_log(state: Path) -> None:
+def test_status_shows_the_failed_process_and_the_end_of_its_log(state: Path) -> None:
     (state / "default").mkdir(parents=True)
     failure = Failure("kube-apiserver", "was ended by SIGKILL", "the last line", "2026-01-01T00:00:00+00:00")
     write_json(state / "default" / FAILED, asdict(failure))
@@ -60,24 +60,24 @@ def test_the_process_that_died_is_named_with_the_end_of_its_log(state: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["", "../elsewhere", "Prod", "-a", "a" * 41])
-def test_a_name_that_is_no_name_is_refused(state: Path, name: str) -> None:
+def test_an_invalid_name_is_refused(state: Path, name: str) -> None:
     with pytest.raises(ClusterError, match="--name"):
         kept.up(name)
 
 
-def test_a_second_up_at_the_same_time_is_told_to_wait(state: Path) -> None:
+def test_a_concurrent_up_is_refused_and_advised_to_wait(state: Path) -> None:
     state.mkdir()
     with FileLock(state / ".default.lock"), pytest.raises(ClusterError, match="Wait"):
         kept.up()
 
 
-def test_another_system_than_linux_is_named_with_another_way(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_system_than_linux_is_refused_with_an_alternative(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     with pytest.raises(ClusterError, match=r"Darwin.*--kubeconfig"):
         kept.up()
 
 
-def test_a_file_where_the_folder_should_be_is_named_with_the_variable_that_chooses_another(state: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error_with_the_variable_to_set(state: Path) -> None:
     state.write_text("")
     with pytest.raises(ClusterError, match=kept.STATE_VARIABLE):
         kept.up()

@@ -1,6 +1,6 @@
-"""What `--cluster kind` does with kind, and what it says where kind cannot work.
+"""The calls of `--cluster kind` to kind, and the errors when kind cannot work.
 
-The programs are small scripts on a PATH of their own, so that this means the same on every machine.
+The programs are small scripts in the only folder on PATH, so that the tests do not depend on the machine.
 """
 
 import re
@@ -26,7 +26,7 @@ while test $# -gt 0; do test "$1" = --kubeconfig && echo made > "$2"; shift; don
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a shell script on PATH, which holds nothing else but the system's own basics."""
+    """Put a shell script into the only folder on PATH. The script itself can use /usr/bin and /bin."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for variable in ("KIND_EXPERIMENTAL_PROVIDER", CONFIG_VARIABLE, IMAGE_VARIABLE):
@@ -46,44 +46,46 @@ def refusal() -> str:
     return str(refused.value)
 
 
-def test_a_client_without_an_engine_is_told_apart_from_no_client(install: Callable[[str, str], None]) -> None:
+def test_a_client_without_a_running_engine_is_reported_differently_from_a_missing_client(
+    install: Callable[[str, str], None],
+) -> None:
     install("kind", "exit 0")
     install("docker", NO_DAEMON)
     assert refusal() == (
         "--cluster kind: cannot create a cluster on this machine:\n"
-        "- docker: its engine does not answer. Start it "
-        "(`docker info` says: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.)\n"
-        "Or use --cluster embedded, which needs no container engine"
+        "- docker: the container engine does not respond. Start it "
+        "(`docker info`: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.)\n"
+        "Or use --cluster embedded, which does not need a container engine"
     )
 
 
-def test_everything_that_is_missing_stands_in_one_message(install: Callable[[str, str], None]) -> None:
+def test_one_message_lists_everything_that_is_missing(install: Callable[[str, str], None]) -> None:
     message = refusal()
     assert "- kind: not found on PATH. Install" in message
     assert "- container engine: none of docker, podman, nerdctl is on PATH" in message
 
 
-def test_a_missing_kind_is_named_though_an_engine_runs(install: Callable[[str, str], None]) -> None:
+def test_a_missing_kind_is_reported_even_if_an_engine_runs(install: Callable[[str, str], None]) -> None:
     install("docker", "exit 0")
     message = refusal()
     assert "- kind: not found on PATH" in message
     assert "docker:" not in message
 
 
-def test_the_engine_that_answers_is_taken(install: Callable[[str, str], None]) -> None:
+def test_the_engine_that_responds_is_used(install: Callable[[str, str], None]) -> None:
     install("kind", "exit 0")
     install("docker", NO_DAEMON)
     install("podman", "exit 0")
     assert container_engine() == "podman"
 
 
-def test_the_engine_that_the_user_chose_for_kind_is_the_only_one_asked(
+def test_only_the_engine_that_the_user_chose_for_kind_is_tried(
     install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("kind", "exit 0")
     install("docker", "exit 0")
     monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", "podman")
-    assert "podman, named by KIND_EXPERIMENTAL_PROVIDER, is not on PATH" in refusal()
+    assert "podman (KIND_EXPERIMENTAL_PROVIDER) is not on PATH" in refusal()
 
 
 def test_a_cluster_is_created_for_the_block_and_deleted_after_it(
@@ -105,7 +107,7 @@ def test_a_cluster_is_created_for_the_block_and_deleted_after_it(
     assert not kubeconfig.parent.exists()
 
 
-def test_two_clusters_have_two_names(install: Callable[[str, str], None], tmp_path: Path) -> None:
+def test_two_clusters_have_different_names(install: Callable[[str, str], None], tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     install("kind", KIND.format(calls=calls))
     install("docker", "exit 0")
@@ -114,7 +116,7 @@ def test_two_clusters_have_two_names(install: Callable[[str, str], None], tmp_pa
     assert len(set(created)) == 2
 
 
-def test_a_cluster_that_cannot_be_created_is_deleted_and_kind_s_own_words_are_shown(
+def test_a_cluster_that_cannot_be_created_is_deleted_and_the_error_of_kind_is_shown(
     install: Callable[[str, str], None], tmp_path: Path
 ) -> None:
     calls = tmp_path / "calls"
@@ -127,14 +129,14 @@ def test_a_cluster_that_cannot_be_created_is_deleted_and_kind_s_own_words_are_sh
     assert calls.read_text().split() == ["create", "delete"]
 
 
-def test_another_kubernetes_than_the_pinned_one_needs_an_image(install: Callable[[str, str], None]) -> None:
+def test_another_kubernetes_version_than_the_pinned_one_requires_an_image(install: Callable[[str, str], None]) -> None:
     install("kind", "exit 0")
     install("docker", "exit 0")
     with pytest.raises(ClusterError, match=IMAGE_VARIABLE), kind_cluster("1.29"):
         pass
 
 
-def test_a_configuration_that_is_not_there_is_named(
+def test_a_missing_configuration_file_is_an_error_with_its_path(
     install: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("kind", "exit 0")

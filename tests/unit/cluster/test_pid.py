@@ -1,4 +1,4 @@
-"""A process id means one process, not whoever has the number now."""
+"""A process id identifies one process, not a later process with the same pid."""
 
 import dataclasses
 import os
@@ -22,24 +22,24 @@ def test_a_running_process_is_alive() -> None:
     assert ProcessId.of(os.getpid()).alive()
 
 
-def test_a_later_process_with_the_same_pid_is_another_one() -> None:
-    me = ProcessId.of(os.getpid())
-    assert not dataclasses.replace(me, started=me.started - 1).alive()
+def test_a_process_with_the_same_pid_and_another_start_time_is_not_this_process() -> None:
+    current = ProcessId.of(os.getpid())
+    assert not dataclasses.replace(current, started=current.started - 1).alive()
 
 
-def test_a_process_of_an_earlier_boot_is_gone() -> None:
-    assert not dataclasses.replace(ProcessId.of(os.getpid()), boot="an earlier one").alive()
+def test_a_process_of_an_earlier_boot_is_not_alive() -> None:
+    assert not dataclasses.replace(ProcessId.of(os.getpid()), boot="earlier boot").alive()
 
 
-def test_a_signal_never_reaches_a_later_process_with_the_same_pid(sleeper: subprocess.Popen[bytes]) -> None:
-    now = ProcessId.of(sleeper.pid)
-    dataclasses.replace(now, started=now.started - 1).signal(signal.SIGKILL)
-    assert not now.wait(0.2)
+def test_a_signal_is_not_sent_to_a_later_process_with_the_same_pid(sleeper: subprocess.Popen[bytes]) -> None:
+    process = ProcessId.of(sleeper.pid)
+    dataclasses.replace(process, started=process.started - 1).signal(signal.SIGKILL)
+    assert not process.wait(0.2)
     sleeper.kill()
     sleeper.wait()
 
 
-def test_a_killed_process_is_gone_though_nobody_has_collected_it(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
     process = ProcessId.of(sleeper.pid)
     process.signal(signal.SIGKILL)
     assert process.wait(20)
@@ -47,14 +47,14 @@ def test_a_killed_process_is_gone_though_nobody_has_collected_it(sleeper: subpro
     sleeper.wait()
 
 
-def test_asking_for_a_pid_nobody_has_is_an_error(sleeper: subprocess.Popen[bytes]) -> None:
+def test_an_unused_pid_is_an_error(sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.kill()
     sleeper.wait()
     with pytest.raises(ProcessLookupError):
         ProcessId.of(sleeper.pid)
 
 
-def test_a_process_whose_first_thread_alone_has_ended_still_runs() -> None:
+def test_a_process_whose_main_thread_has_ended_is_alive_while_another_thread_runs() -> None:
     script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); "
     script += "ctypes.CDLL(None).pthread_exit(None)"
     process = subprocess.Popen([sys.executable, "-c", script])

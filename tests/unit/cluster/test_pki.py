@@ -1,4 +1,4 @@
-"""Certificates that verify, for the names they are for and no others, and keys for their owner's eyes only."""
+"""Certificates verify for their own names only, and only their owner can read the keys."""
 
 import ssl
 from pathlib import Path
@@ -28,7 +28,7 @@ def server_context(pair: KeyPair, client_ca: KeyPair) -> ssl.SSLContext:
 
 
 def handshake(server: ssl.SSLContext, ca: KeyPair, client: KeyPair, name: str) -> None:
-    """One TLS 1.3 handshake in memory, verified on both sides. Raises ssl.SSLError."""
+    """A TLS 1.3 handshake in memory, with verification on both sides. Raises ssl.SSLError."""
     context = ssl.create_default_context(cafile=str(ca.certificate))
     context.load_cert_chain(client.certificate, client.key)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -52,40 +52,40 @@ def handshake(server: ssl.SSLContext, ca: KeyPair, client: KeyPair, name: str) -
         "node.example",
     ],
 )
-def test_the_api_server_is_trusted_under_every_name_it_goes_by(pki: Pki, name: str) -> None:
+def test_the_api_server_is_trusted_under_each_of_its_names(pki: Pki, name: str) -> None:
     handshake(server_context(pki.apiserver, pki.ca), pki.ca, pki.admin, name)
 
 
 def test_the_api_server_is_not_trusted_under_another_name(pki: Pki) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        handshake(server_context(pki.apiserver, pki.ca), pki.ca, pki.admin, "elsewhere.example")
+        handshake(server_context(pki.apiserver, pki.ca), pki.ca, pki.admin, "other.example")
 
 
-def test_etcd_lets_the_api_server_in(pki: Pki) -> None:
+def test_etcd_accepts_the_api_server(pki: Pki) -> None:
     handshake(server_context(pki.etcd, pki.etcd_ca), pki.etcd_ca, pki.etcd_client, "127.0.0.1")
 
 
-def test_etcd_is_closed_to_the_administrator_of_the_cluster(pki: Pki) -> None:
+def test_etcd_rejects_the_administrator_of_the_cluster(pki: Pki) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(server_context(pki.etcd, pki.etcd_ca), pki.etcd_ca, pki.admin, "127.0.0.1")
 
 
-def test_the_administrator_is_in_the_group_that_may_do_everything(pki: Pki) -> None:
+def test_the_administrator_is_in_the_group_system_masters(pki: Pki) -> None:
     organizations = certificate(pki.admin).subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    assert [each.value for each in organizations] == ["system:masters"]
+    assert [organization.value for organization in organizations] == ["system:masters"]
 
 
-def test_the_controller_manager_is_the_user_that_the_bootstrap_roles_name(pki: Pki) -> None:
-    name = certificate(pki.controller_manager_client).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    assert [each.value for each in name] == ["system:kube-controller-manager"]
+def test_the_controller_manager_is_the_user_of_the_bootstrap_role_bindings(pki: Pki) -> None:
+    names = certificate(pki.controller_manager_client).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert [name.value for name in names] == ["system:kube-controller-manager"]
 
 
-def test_a_client_certificate_cannot_serve(pki: Pki) -> None:
+def test_a_client_certificate_is_not_a_server_certificate(pki: Pki) -> None:
     usage = certificate(pki.admin).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert x509.oid.ExtendedKeyUsageOID.SERVER_AUTH not in usage
 
 
-def test_a_certificate_cannot_sign_another(pki: Pki) -> None:
+def test_a_client_certificate_is_not_a_ca(pki: Pki) -> None:
     chain = PolicyBuilder().store(Store([certificate(pki.ca)]))
     verified = chain.extension_policies(
         ca_policy=ExtensionPolicy.webpki_defaults_ca(),
@@ -102,7 +102,7 @@ def test_only_the_owner_can_read_a_key(pki: Pki) -> None:
     assert pki.directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_authority_on_disk_signs_further_certificates(pki: Pki, tmp_path: Path) -> None:
+def test_an_authority_loaded_from_disk_signs_new_certificates(pki: Pki, tmp_path: Path) -> None:
     authority = Authority.load(pki.ca)
     kubelet = authority.issue("kubelet", "system:node:one", organizations=("system:nodes",), client=True)
     handshake(server_context(pki.apiserver, pki.ca), pki.ca, kubelet, "127.0.0.1")

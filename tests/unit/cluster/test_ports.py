@@ -1,4 +1,4 @@
-"""Ports that nobody else listens on."""
+"""Free ports, and the error for a port that is in use."""
 
 import socket
 
@@ -15,7 +15,7 @@ def test_free_ports_are_different_and_can_be_listened_on() -> None:
         require_free(port)
 
 
-def test_a_port_that_somebody_listens_on_is_refused_with_its_number_and_a_cure() -> None:
+def test_a_port_in_use_is_refused_with_its_number_and_a_remediation() -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ClusterError, match=f"port {port} on 127.0.0.1.*--port"):

@@ -8,7 +8,7 @@ import pytest
 from agent_identities.kube.reviews import ReviewStatus
 from agent_identities.rbac import Authorizer, Policy, Request, User
 from differential.compare import agree
-from differential.shrink import case_from_json, case_to_json, minimise
+from differential.shrink import case_from_json, case_to_json, shrink
 
 ALICE = User("alice", ("dev",))
 GET_PODS = (ALICE, Request("get", resource="pods", namespace="n1"))
@@ -82,7 +82,7 @@ def test_a_difference_shrinks_to_what_it_is_about() -> None:
     def differs(fewer: Sequence[Any]) -> bool:
         return Authorizer(Policy.from_manifests(fewer)).decide(*GET_PODS).allowed
 
-    assert minimise(manifests, differs) == (role("r1", rule("get")), binding("b1", "r1", "alice"))
+    assert shrink(manifests, differs) == (role("r1", rule("get")), binding("b1", "r1", "alice"))
 
 
 def test_a_case_of_the_corpus_is_read_as_it_was_written() -> None:

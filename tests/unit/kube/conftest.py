@@ -1,4 +1,4 @@
-"""Servers that fail as a test says, and kubeconfigs for them."""
+"""Fake servers with the failures of a test, and kubeconfigs for them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def play(authority: Authority) -> Iterator[Start]:
-    """Start a server; ``name`` is the one in its certificate."""
+    """Start a server; ``name`` is the name in its certificate."""
     started: list[Played] = []
 
     def start(*answers: Answer, respond: Respond | None = None, name: str = "127.0.0.1") -> Played:

@@ -1,6 +1,8 @@
-"""What the client makes of servers in trouble; a server of ours plays them, since a real one cannot be asked to."""
+"""The client with failing servers. The servers are fake, because a real API server does not fail on request."""
 
 import base64
+import contextlib
+import gzip
 import http.client
 import json
 import logging
@@ -14,10 +16,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from agent_identities.cluster.pki import Authority
+from agent_identities.kube import transport
 from agent_identities.kube.client import Answer as Raw
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.kube.kubeconfig import load
-from support.played import Handler, Played
+from support.played import Handler, Played, Respond
 
 Start = Callable[..., Played]
 FORBIDDEN = (
@@ -48,14 +51,14 @@ def test_the_token_of_the_kubeconfig_is_sent(play: Start, kubeconfig: Callable[.
     assert server.requests == [("GET", "/version", "Bearer secret-token")]
 
 
-def test_a_list_comes_whole_however_many_pages_it_has(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_a_list_has_the_items_of_all_pages(play: Start, kubeconfig: Callable[..., Path]) -> None:
     pages = ({"items": [{"n": 1}], "metadata": {"continue": "a b"}}, {"items": [{"n": 2}], "metadata": {}})
     server = play(*((200, page) for page in pages))
     assert connect(kubeconfig(server)).list_all("/api/v1/pods?labelSelector=x") == [{"n": 1}, {"n": 2}]
     assert server.requests[1][1] == "/api/v1/pods?labelSelector=x&limit=500&continue=a+b"
 
 
-def test_a_list_whose_pages_expired_is_read_again_at_once(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_a_list_with_an_expired_continue_token_is_read_again(play: Start, kubeconfig: Callable[..., Path]) -> None:
     first = {"items": [{"n": 1}], "metadata": {"continue": "old"}}
     whole = {"items": [{"n": 1}, {"n": 2}], "metadata": {}}
     server = play((200, first), (410, {"message": "The provided continue parameter is too old"}), (200, whole))
@@ -63,12 +66,12 @@ def test_a_list_whose_pages_expired_is_read_again_at_once(play: Start, kubeconfi
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_asked_again(play: Start, kubeconfig: Callable[..., Path], status: int) -> None:
+def test_a_request_to_a_busy_server_is_sent_again(play: Start, kubeconfig: Callable[..., Path], status: int) -> None:
     server = play((status, {"message": "later"}), (200, {"ok": True}))
     assert connect(kubeconfig(server)).post("/reviews", {}, repeatable=True) == {"ok": True}
 
 
-def test_a_server_that_stays_busy_is_given_up_with_its_words(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_the_error_about_a_busy_server_has_its_message(play: Start, kubeconfig: Callable[..., Path]) -> None:
     server = play((429, {"message": "too many requests"}))
     error = failure(lambda: connect(kubeconfig(server)).get("/version"))
     assert error.status == 429
@@ -76,15 +79,13 @@ def test_a_server_that_stays_busy_is_given_up_with_its_words(play: Start, kubeco
     assert 1 < len(server.requests) < 10
 
 
-def test_a_request_that_may_have_been_carried_out_is_not_made_twice(
-    play: Start, kubeconfig: Callable[..., Path]
-) -> None:
+def test_a_request_that_is_not_idempotent_is_not_sent_again(play: Start, kubeconfig: Callable[..., Path]) -> None:
     server = play((500, {"message": "timeout"}), (201, {}))
     assert failure(lambda: connect(kubeconfig(server)).post("/api/v1/namespaces", {})).status == 500
     assert len(server.requests) == 1
 
 
-def test_expired_credentials_are_called_that(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_expired_credentials_are_reported(play: Start, kubeconfig: Callable[..., Path]) -> None:
     error = failure(lambda: connect(kubeconfig(play((401, {"message": "Unauthorized"})))).get("/version"))
     assert error.status == 401
     assert "have expired" in str(error)
@@ -94,7 +95,7 @@ def test_expired_credentials_are_called_that(play: Start, kubeconfig: Callable[.
     ("user", "subject"),
     [("jane", "--user=jane"), ("system:serviceaccount:ci:verifier", "--serviceaccount=ci:verifier")],
 )
-def test_who_may_not_create_reviews_is_told_the_binding_that_would_let_them(
+def test_a_refused_review_is_reported_with_the_command_to_grant_it(
     play: Start, kubeconfig: Callable[..., Path], user: str, subject: str
 ) -> None:
     server = play((403, {"message": FORBIDDEN.format(user=user)}))
@@ -111,7 +112,7 @@ def test_who_may_not_create_reviews_is_told_the_binding_that_would_let_them(
         ('delete resource "pods"', False),
     ],
 )
-def test_only_whom_clusterrole_view_would_help_is_told_of_it(
+def test_clusterrole_view_is_proposed_only_if_it_has_the_right(
     play: Start, kubeconfig: Callable[..., Path], refused: str, view_helps: bool
 ) -> None:
     server = play(
@@ -129,7 +130,7 @@ def test_an_untrusted_certificate_is_refused(play: Start, kubeconfig: Callable[.
 
 
 @pytest.mark.parametrize("name", ["example.org", "127.0.0.2"])
-def test_a_certificate_of_another_name_is_refused(play: Start, kubeconfig: Callable[..., Path], name: str) -> None:
+def test_a_certificate_for_another_name_is_refused(play: Start, kubeconfig: Callable[..., Path], name: str) -> None:
     server = play((200, {}), name=name)
     assert "certificate is not trusted" in str(failure(lambda: connect(kubeconfig(server)).get("/version")))
     assert server.requests == []
@@ -141,10 +142,10 @@ def test_the_certificate_is_compared_with_tls_server_name(play: Start, kubeconfi
     assert connect(path).get("/version") == {}
 
 
-def test_a_certificate_is_trusted_by_an_intermediate_one_alone(
+def test_an_intermediate_certificate_authority_is_sufficient(
     play: Start, kubeconfig: Callable[..., Path], authority: Authority
 ) -> None:
-    """As Go does: each certificate in certificate-authority is an anchor, comments around it are not read."""
+    """As in Go, each certificate in certificate-authority is a trust anchor, and comments are ignored."""
     server = play((200, {}))
     pem = "# der Schlüsselbund\n" + authority.files.certificate.read_text() + "\nend"
     data = base64.b64encode(pem.encode()).decode()
@@ -152,29 +153,29 @@ def test_a_certificate_is_trusted_by_an_intermediate_one_alone(
     assert connect(path).get("/version") == {}
 
 
-def test_a_server_that_is_not_there_is_named(kubeconfig: Callable[..., Path]) -> None:
+def test_an_error_names_the_server_that_does_not_answer(kubeconfig: Callable[..., Path]) -> None:
     error = failure(lambda: connect(kubeconfig("https://127.0.0.1:1")).get("/version"))
     assert "https://127.0.0.1:1: the API server cannot be reached (Connection refused)" in str(error)
 
 
-def test_a_server_that_goes_away_is_told_from_one_that_never_was(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_a_server_that_stops_answering_is_reported_as_such(play: Start, kubeconfig: Callable[..., Path]) -> None:
     api = connect(kubeconfig(play((200, {}), None)))
     api.get("/version")
-    assert "stopped answering in the middle" in str(failure(lambda: api.get("/version")))
+    assert "stopped answering during the command" in str(failure(lambda: api.get("/version")))
 
 
-def test_an_answer_that_is_no_json_is_no_api_server(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_an_answer_that_is_not_json_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:
     error = failure(lambda: connect(kubeconfig(play((200, "<html>Log in</html>")))).get("/version"))
     assert "not a JSON object" in str(error)
 
 
-def test_a_raw_request_has_an_answer_whatever_its_status(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_a_raw_request_returns_answers_of_any_status(play: Start, kubeconfig: Callable[..., Path]) -> None:
     refused = {"kind": "Status", "message": "not you"}
     api = connect(kubeconfig(play((403, refused), (404, "404 page not found"), (302, {}))))
     assert [api.raw("GET", "/x") for _ in range(3)] == [Raw(403, refused), Raw(404, {}), Raw(302, {})]
 
 
-def test_the_message_of_an_answer_is_that_of_a_status_and_of_nothing_else() -> None:
+def test_only_a_status_object_has_a_message() -> None:
     assert Raw(403, {"kind": "Status", "message": "not you"}).message == "not you"
     assert Raw(200, {"kind": "Secret", "message": "hunter2"}).message == ""
 
@@ -183,9 +184,7 @@ def test_a_raw_request_without_an_answer_fails(kubeconfig: Callable[..., Path]) 
     assert failure(lambda: connect(kubeconfig("https://127.0.0.1:1")).raw("GET", "/x")).status == 0
 
 
-def test_another_token_is_sent_alone_and_leaves_the_first_client_as_it_was(
-    play: Start, kubeconfig: Callable[..., Path]
-) -> None:
+def test_a_client_with_another_token_sends_only_this_token(play: Start, kubeconfig: Callable[..., Path]) -> None:
     server = play((200, {}))
     api = connect(kubeconfig(server))
     api.with_token("another-token").get("/other")
@@ -193,10 +192,10 @@ def test_another_token_is_sent_alone_and_leaves_the_first_client_as_it_was(
     assert server.requests == [("GET", "/other", "Bearer another-token"), ("GET", "/first", "Bearer secret-token")]
 
 
-def test_a_client_certificate_is_not_shown_beside_another_token(
+def test_a_client_with_another_token_sends_no_client_certificate(
     play: Start, kubeconfig: Callable[..., Path], authority: Authority
 ) -> None:
-    """A server that sees one would take the request for its owner's (apiserver pkg/authentication/request/union)."""
+    """A server would authenticate the owner of the certificate (apiserver pkg/authentication/request/union)."""
     pair = authority.issue("admin", "admin", client=True)
     user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
     server = play((200, {}))
@@ -206,7 +205,7 @@ def test_a_client_certificate_is_not_shown_beside_another_token(
     assert server.shown == [True, False]
 
 
-def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(
+def test_a_key_with_a_passphrase_is_refused_without_a_prompt(
     kubeconfig: Callable[..., Path], authority: Authority, tmp_path: Path
 ) -> None:
     pair = authority.issue("admin", "admin", client=True)
@@ -238,7 +237,7 @@ def test_a_client_key_is_never_written_to_a_file(
     }
     server = play((200, {}))
     path = kubeconfig(server, user=user)
-    (tmp_path / "tmp").mkdir(mode=0o500)  # nothing can be made in it, but by root
+    (tmp_path / "tmp").mkdir(mode=0o500)  # only root can create files in it
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     before = set(Path("/tmp").iterdir())
     connect(path).get("/")
@@ -247,7 +246,7 @@ def test_a_client_key_is_never_written_to_a_file(
     assert {each for each in set(Path("/tmp").iterdir()) - before if "agent-identities" in each.name} == set()
 
 
-def test_the_connections_of_token_clients_are_closed_with_the_first(
+def test_closing_a_client_closes_the_connections_of_its_token_clients(
     play: Start, kubeconfig: Callable[..., Path]
 ) -> None:
     server = play((200, {}))
@@ -258,7 +257,7 @@ def test_the_connections_of_token_clients_are_closed_with_the_first(
     assert server.connections == 2
 
 
-def test_connections_are_kept_between_requests(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_connections_are_reused(play: Start, kubeconfig: Callable[..., Path]) -> None:
     server = play((200, {}))
     with connect(kubeconfig(server)) as api:
         for _ in range(5):
@@ -270,7 +269,7 @@ def test_connections_are_kept_between_requests(play: Start, kubeconfig: Callable
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_never_followed(play: Start, kubeconfig: Callable[..., Path], status: int) -> None:
     server = play((status, {}))
-    assert f"{status}: it redirects" in str(failure(lambda: connect(kubeconfig(server)).get("/version")))
+    assert f"{status}: the server redirects" in str(failure(lambda: connect(kubeconfig(server)).get("/version")))
     assert [path for _, path, _ in server.requests] == ["/version"]
 
 
@@ -301,7 +300,7 @@ def test_another_token_is_sent_without_impersonation(play: Start, kubeconfig: Ca
     assert not any(name.startswith("Impersonate-") for name, _ in server.headers[0])
 
 
-def test_the_impersonation_of_a_request_replaces_that_of_the_kubeconfig(
+def test_impersonation_headers_of_a_request_replace_those_of_the_kubeconfig(
     play: Start, kubeconfig: Callable[..., Path]
 ) -> None:
     server = play((200, {}))
@@ -321,7 +320,7 @@ ECHOES = [
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500])
 @pytest.mark.parametrize("body", ECHOES)
-def test_a_server_that_repeats_the_token_finds_it_redacted(
+def test_a_token_that_a_server_repeats_is_redacted(
     play: Start, kubeconfig: Callable[..., Path], status: int, body: str
 ) -> None:
     api = connect(kubeconfig(play((status, body)), user={"token": "secret-token<1>/x"}))
@@ -331,20 +330,78 @@ def test_a_server_that_repeats_the_token_finds_it_redacted(
     assert "secret-token" not in repr(api.raw("GET", "/x"))
 
 
-def test_an_answer_cannot_write_to_the_terminal(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_control_characters_of_an_answer_are_escaped(play: Start, kubeconfig: Callable[..., Path]) -> None:
     api = connect(kubeconfig(play((400, {"kind": "Status", "message": "a\n\x1b[31mb"}))))
     assert "400 a \\x1b[31mb." in str(failure(lambda: api.get("/version")))
 
 
-def test_a_truncated_answer_is_none(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def packed(answer: bytes) -> Callable[[Handler], None]:
+    """An answer in gzip."""
+
+    def respond(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("content-encoding", "gzip")
+        request.send_header("content-length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    data = gzip.compress(answer)
+    return respond
+
+
+def endless(request: Handler) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while not request.server.released.is_set():
+            request.wfile.write(b" " * 65536)
+
+
+@pytest.mark.parametrize("respond", [packed(b" " * 2**20), endless])
+def test_an_answer_that_would_fill_the_memory_is_an_error(
+    play: Start, kubeconfig: Callable[..., Path], respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**19)
+    server = play(respond=respond)
+    error = failure(lambda: connect(kubeconfig(server)).get("/version"))
+    assert "MiB, or no end" in str(error)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_in_gzip_is_unpacked(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    assert connect(kubeconfig(play(respond=packed(b'{"kind": "x"}')))).get("/version") == {"kind": "x"}
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"])
+def test_an_answer_that_comes_byte_by_byte_has_an_end(
+    play: Start, kubeconfig: Callable[..., Path], begin: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.1)
+
+    def respond(request: Handler) -> None:
+        request.wfile.write(begin)
+        with contextlib.suppress(OSError):
+            while not request.server.released.wait(0.01):
+                request.wfile.write(b"x")
+
+    error = failure(lambda: connect(kubeconfig(play(respond=respond))).get("/version"))
+    assert "does not answer in time" in str(error)
+
+
+def test_an_answer_that_is_nested_too_deep_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    deep = '{"a":' * 900 + '"\\u0041"' + "}" * 900
+    error = failure(lambda: connect(kubeconfig(play((200, deep)))).get("/version"))
+    assert "not a JSON object" in str(error)
+
+
+def test_a_truncated_answer_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:
     def respond(request: Handler) -> None:
         request.wfile.write(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"kind": ')
 
     error = failure(lambda: connect(kubeconfig(play(respond=respond))).get("/version"))
-    assert "closes the connection" in str(error)
+    assert "closes the connection before it answers" in str(error)
 
 
-def test_an_abort_ends_the_requests_that_are_on_their_way(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_an_abort_interrupts_the_requests_in_flight(play: Start, kubeconfig: Callable[..., Path]) -> None:
     asked = threading.Semaphore(0)
 
     def respond(request: Handler) -> tuple[int, object] | None:
@@ -364,7 +421,7 @@ def test_an_abort_ends_the_requests_that_are_on_their_way(play: Start, kubeconfi
     assert api.get("/after") == {}
 
 
-def test_the_version_and_the_user_are_the_servers(play: Start, kubeconfig: Callable[..., Path]) -> None:
+def test_the_version_and_the_user_come_from_the_server(play: Start, kubeconfig: Callable[..., Path]) -> None:
     review = {"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "jane"}}}
     api = connect(kubeconfig(play((200, {"gitVersion": "v1.36.4"}), (201, review))))
     assert (api.version(), api.whoami()) == ("v1.36.4", "jane")

@@ -1,6 +1,6 @@
 """Every command that talks to a cluster, under every fault: no credential in any output, and the cluster is named.
 
-The commands run in this process, so that their log lines at DEBUG are seen, too; Ctrl-C strikes real processes.
+The commands run in this process, so that the test reads their log lines at DEBUG. Ctrl-C is sent to real processes.
 """
 
 import json
@@ -41,7 +41,7 @@ Kubeconfig = Callable[..., Path]
 
 
 class Output:
-    """What a command wrote anywhere, and its exit status."""
+    """The output of a command on stdout and stderr, and its exit status."""
 
     def __init__(self, status: int, out: str, err: str, log: str) -> None:
         self.status, self.out, self.err, self.log = status, out, err, log
@@ -55,7 +55,7 @@ class Output:
 def run(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Output]:
-    """Run a command with a kubeconfig; nothing that it writes contains the secret."""
+    """Run a command with a kubeconfig, and check that its output does not contain the secret."""
 
     def run_command(command: str, kubeconfig: Path, *more: str) -> Output:
         monkeypatch.setattr(sys, "argv", ["agent-identities", *COMMANDS[command], f"--kubeconfig={kubeconfig}", *more])
@@ -76,7 +76,7 @@ def run(
 
 
 def echo(request: Handler) -> str:
-    """All that the server was shown."""
+    """All headers and bodies that the server received."""
     return " ".join(value for _, value in request.headers.items())
 
 
@@ -101,7 +101,7 @@ ANSWERS: dict[str, Callable[[Handler], Any]] = {
 
 @every_command
 @pytest.mark.parametrize("fault", ANSWERS)
-def test_an_answer_that_is_a_fault(
+def test_a_faulty_answer_is_an_error_without_credentials(
     command: str, fault: str, play: Start, kubeconfig: Kubeconfig, run: Callable[..., Output]
 ) -> None:
     server = play(respond=ANSWERS[fault])
@@ -131,7 +131,7 @@ USERS: dict[str, dict[str, Any]] = {
 
 @every_command
 @pytest.mark.parametrize("fault", USERS)
-def test_a_credential_that_cannot_be_used(
+def test_an_unusable_credential_is_an_error_without_credentials(
     command: str, fault: str, play: Start, kubeconfig: Kubeconfig, run: Callable[..., Output], tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(f"{SECRET}\n{SECRET}\n")
@@ -149,7 +149,7 @@ def test_a_credential_that_cannot_be_used(
 
 @every_command
 @pytest.mark.parametrize("cluster", [{"insecure-skip-tls-verify": True}, {"server": "http"}, {"certificate": "other"}])
-def test_a_server_that_is_not_verified_gets_no_byte(
+def test_a_server_that_is_not_verified_gets_no_request(
     command: str,
     cluster: dict[str, Any],
     play: Start,
@@ -172,7 +172,9 @@ def test_a_server_that_is_not_verified_gets_no_byte(
 
 
 @every_command
-def test_nobody_listens(command: str, kubeconfig: Kubeconfig, run: Callable[..., Output]) -> None:
+def test_a_server_that_does_not_listen_is_an_error(
+    command: str, kubeconfig: Kubeconfig, run: Callable[..., Output]
+) -> None:
     path = kubeconfig("https://127.0.0.1:1", user={"token": SECRET})
     done = run(command, path)
     assert done.status == 2
@@ -181,10 +183,10 @@ def test_nobody_listens(command: str, kubeconfig: Kubeconfig, run: Callable[...,
 
 
 @every_command
-def test_ctrl_c_while_a_server_hangs_is_one_line(
+def test_ctrl_c_during_a_request_prints_one_line(
     command: str, play: Start, kubeconfig: Kubeconfig, tmp_path: Path
 ) -> None:
-    """What verify and attack send from many threads hangs, and of quarantine the first question."""
+    """The requests of verify and attack hang in many threads; in quarantine, the first request hangs."""
     hangs = threading.Semaphore(0)
     accounts = [{"metadata": {"name": one.name}} for one in AGENTS.agents]
 
@@ -223,7 +225,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("bad", BAD_INPUT)
-def test_a_kubeconfig_that_is_none_under_lang_c(bad: str, tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_an_error_under_lang_c(bad: str, tmp_path: Path) -> None:
     path = tmp_path / "ü" / "kubeconfig"
     path.parent.mkdir()
     BAD_INPUT[bad](path)
@@ -236,7 +238,7 @@ def test_a_kubeconfig_that_is_none_under_lang_c(bad: str, tmp_path: Path) -> Non
 
 
 def test_an_unexpected_exception_shows_no_credential(play: Start, kubeconfig: Kubeconfig) -> None:
-    """A list whose items are no objects is not foreseen: the traceback is there, and the token is not in it."""
+    """A list with items that are not objects raises an unexpected error: the traceback does not have the token."""
     path = kubeconfig(play((200, {"items": [5]})), user={"token": SECRET})
     argv = commands.agent_identities(*COMMANDS["quarantine"], f"--kubeconfig={path}")
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)

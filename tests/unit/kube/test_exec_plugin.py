@@ -1,4 +1,4 @@
-"""Credential plugins, run as client-go runs them; an error has their words, without credentials."""
+"""Credential plugins, as client-go runs them. An error has their stderr, without credentials."""
 
 import datetime
 import json
@@ -52,7 +52,7 @@ def ask(path: Path) -> dict[str, Any]:
 
 
 def problem(path: Path) -> str:
-    """The one sentence; it contains no credential."""
+    """The error message; it contains no credential."""
     with pytest.raises(ApiError) as raised:
         ask(path)
     message = str(raised.value)
@@ -68,7 +68,7 @@ def test_the_token_of_a_plugin_is_sent(play: Start, kubeconfig: Kubeconfig, plug
     assert server.requests == [("GET", "/version", "Bearer from-plugin")]
 
 
-def test_the_certificate_of_a_plugin_is_shown(
+def test_the_certificate_of_a_plugin_is_used(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, authority: Authority
 ) -> None:
     pair = authority.issue("plugin", "plugin", client=True)
@@ -78,7 +78,7 @@ def test_the_certificate_of_a_plugin_is_shown(
     assert (server.shown, server.requests[0][2]) == ([True], None)
 
 
-def test_arguments_variables_and_the_cluster_are_given(
+def test_a_plugin_gets_arguments_variables_and_cluster_information(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, tmp_path: Path
 ) -> None:
     body = f"""
@@ -98,7 +98,7 @@ answer(token='x')
     assert info["spec"]["cluster"]["certificate-authority-data"]
 
 
-def test_without_provide_cluster_info_the_cluster_is_not_told(
+def test_without_provide_cluster_info_a_plugin_gets_no_cluster_information(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, tmp_path: Path
 ) -> None:
     body = f"open({str(tmp_path / 'seen')!r}, 'w').write(os.environ['KUBERNETES_EXEC_INFO'])\nanswer(token='x')"
@@ -106,7 +106,7 @@ def test_without_provide_cluster_info_the_cluster_is_not_told(
     assert json.loads((tmp_path / "seen").read_text())["spec"] == {"interactive": False}
 
 
-def test_a_relative_command_is_that_beside_the_kubeconfig(
+def test_a_relative_command_is_relative_to_the_kubeconfig(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -142,7 +142,7 @@ def test_a_plugin_runs_once_for_all_requests(play: Start, kubeconfig: Kubeconfig
     assert len(list(runs.iterdir())) == 1
 
 
-def test_an_expired_credential_is_asked_for_anew(
+def test_a_plugin_runs_again_when_its_credential_expires(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, runs: Path
 ) -> None:
     past = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
@@ -154,9 +154,7 @@ def test_an_expired_credential_is_asked_for_anew(
     assert [authorization for *_, authorization in server.requests] == ["Bearer x0", "Bearer x1"]
 
 
-def test_a_credential_that_a_server_refuses_is_asked_for_anew(
-    play: Start, kubeconfig: Kubeconfig, plugin: Plugin, runs: Path
-) -> None:
+def test_a_plugin_runs_again_after_a_401(play: Start, kubeconfig: Kubeconfig, plugin: Plugin, runs: Path) -> None:
     def respond(request: Handler) -> tuple[int, object]:
         return (200, {}) if request.headers["authorization"] == "Bearer x1" else (401, {"kind": "Status"})
 
@@ -164,7 +162,7 @@ def test_a_credential_that_a_server_refuses_is_asked_for_anew(
     assert ask(kubeconfig(play(respond=respond), user=user)) == {}
 
 
-def test_a_missing_plugin_is_named_with_its_install_hint(kubeconfig: Kubeconfig, plugin: Plugin) -> None:
+def test_a_missing_plugin_is_reported_with_its_install_hint(kubeconfig: Kubeconfig, plugin: Plugin) -> None:
     user = plugin("", command="no-such-plugin", installHint="Install it:\n  brew install \x1b[1mno-such-plugin")
     message = problem(kubeconfig("https://127.0.0.1:1", user=user))
     assert "user 'u': credential plugin no-such-plugin: not found on PATH. Install it: brew install" in message
@@ -174,11 +172,13 @@ def test_a_missing_plugin_is_named_with_its_install_hint(kubeconfig: Kubeconfig,
 FAILURES = {
     "exit": ("sys.exit('the session has ended')", "failed with exit code 1. Its stderr: the session has ended"),
     "silent": ("sys.exit(3)", "failed with exit code 3. Its stderr is empty."),
-    "no JSON": ("print('token: ' + SECRET)", "printed something else than JSON"),
-    "half JSON": ('print(\'{"status": {"token": "\' + SECRET)', "printed something else than JSON"),
+    "no JSON": ("print('token: ' + SECRET)", "printed output that is not JSON"),
+    "deep JSON": ("print('[' * 200_000)", "printed output that is not JSON"),
+    "half a character": ("answer(clientKeyData='\\ud800' + SECRET, clientCertificateData=SECRET)", "is not ASCII"),
+    "half JSON": ('print(\'{"status": {"token": "\' + SECRET)', "printed output that is not JSON"),
     "no status": ("print(json.dumps({'token': SECRET}))", "printed no ExecCredential with a status"),
     "a list": ("print(json.dumps([SECRET]))", "printed no ExecCredential with a status"),
-    "no kind": ("print(json.dumps({'status': {'token': SECRET}}))", f"something else than an ExecCredential of {V1}"),
+    "no kind": ("print(json.dumps({'status': {'token': SECRET}}))", f"output that is not an ExecCredential of {V1}"),
     "nothing": ("answer()", "printed neither a token nor a client certificate"),
     "no text": ("answer(token=[SECRET])", "printed a status.token that is not a string"),
     "half a pair": ("answer(clientKeyData=SECRET)", "printed a client certificate or its key, not both"),
@@ -195,9 +195,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_what_is_wrong_with_a_plugin_is_told_without_a_credential(
-    kubeconfig: Kubeconfig, plugin: Plugin, name: str
-) -> None:
+def test_the_error_of_a_plugin_has_no_credential(kubeconfig: Kubeconfig, plugin: Plugin, name: str) -> None:
     body, said = FAILURES[name]
     fields = {"env": [{"name": "API_TOKEN", "value": SECRET}], "args": ["--client-secret", SECRET]}
     user = plugin(f"SECRET = {SECRET!r}\n{body}", installHint="See example.org", **fields)
@@ -207,7 +205,7 @@ def test_what_is_wrong_with_a_plugin_is_told_without_a_credential(
         assert "See example.org" in message
 
 
-def test_log_lines_of_other_threads_are_not_taken_for_the_plugins(
+def test_the_error_of_a_plugin_has_no_log_lines_of_other_threads(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin
 ) -> None:
     path = kubeconfig(play((200, {})), user=plugin("answer(token='x')"))
@@ -227,7 +225,7 @@ def test_log_lines_of_other_threads_are_not_taken_for_the_plugins(
         thread.join()
 
 
-def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(
+def test_a_plugin_that_needs_a_terminal_does_not_run_without_a_terminal(
     kubeconfig: Kubeconfig, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path(os.devnull).open() as stdin:
@@ -236,7 +234,7 @@ def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(
         assert "needs a terminal" in problem(kubeconfig("https://127.0.0.1:1", user=user))
 
 
-def test_a_plugin_that_waits_for_its_user_is_heard_meanwhile(
+def test_the_stderr_of_a_waiting_plugin_is_shown(
     play: Start, kubeconfig: Kubeconfig, plugin: Plugin, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -282,7 +280,7 @@ time.sleep(600)
         os.kill(int(pid.read_text()), 0)
 
 
-def test_a_program_that_cannot_be_run_is_one_sentence(kubeconfig: Kubeconfig, plugin: Plugin, tmp_path: Path) -> None:
+def test_a_program_that_cannot_run_is_one_sentence(kubeconfig: Kubeconfig, plugin: Plugin, tmp_path: Path) -> None:
     user = plugin("")
     (tmp_path / "plugin").write_text("not a program")
     message = problem(kubeconfig("https://127.0.0.1:1", user=user))

@@ -6,7 +6,7 @@ import pytest
 from agent_identities.kube.fanout import fan_out
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
+def test_results_have_the_order_of_the_items() -> None:
     def slow_first(number: int) -> int:
         time.sleep(0.02 if number == 0 else 0)
         return number * number
@@ -14,12 +14,12 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert fan_out(slow_first, range(100), concurrency=4) == [number * number for number in range(100)]
 
 
-def test_nothing_to_do_is_no_result() -> None:
+def test_without_items_there_are_no_results() -> None:
     assert fan_out(abs, [], concurrency=4) == []
 
 
-def test_few_items_are_all_under_way_at_once() -> None:
-    together = threading.Barrier(4)  # breaks after five seconds unless four threads meet
+def test_a_few_items_are_processed_concurrently() -> None:
+    together = threading.Barrier(4)  # breaks unless four threads wait within five seconds
     assert len(fan_out(lambda _: together.wait(5), range(4), concurrency=4)) == 4
 
 
@@ -31,7 +31,7 @@ def test_progress_ends_with_all_items() -> None:
     assert reports == sorted(reports)
 
 
-def test_the_first_failure_ends_all() -> None:
+def test_the_first_failure_stops_all_work() -> None:
     begun = []
 
     def fails_at_once(number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the owner of a field applied, read back from managedFields."""
+"""The manifest that the owner of a field applied, from managedFields."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 def binding(*managed: Json) -> Json:
-    """A RoleBinding with a label and a subject that others added."""
+    """A RoleBinding with a label and a subject of other managers."""
     return {
         "kind": "RoleBinding",
         "metadata": {
@@ -30,7 +30,7 @@ def entry(operation: str = "Apply", **changes: Any) -> Json:
     return {**entry, "fieldsType": "FieldsV1", "fieldsV1": fields, **changes}
 
 
-def test_it_is_all_that_the_owner_applied_and_nothing_of_others() -> None:
+def test_the_manifest_has_exactly_the_fields_of_the_owner() -> None:
     found = applied_with(binding(entry()), "subjects")
     assert found is not None
     assert found.owner == "helm"
@@ -43,8 +43,8 @@ def test_it_is_all_that_the_owner_applied_and_nothing_of_others() -> None:
     }
 
 
-def test_a_field_that_nobody_applied_has_no_owner() -> None:
-    """Helm 3 and kubectl edit update; a status is another's."""
+def test_a_field_that_was_not_applied_has_no_owner() -> None:
+    """Helm 3 and kubectl edit use Update; the status belongs to another manager."""
     of_labels: Json = {"f:metadata": {"f:labels": {"f:theirs": {}}}}
     assert applied_with(binding(), "subjects") is None
     assert applied_with(binding(entry("Update")), "subjects") is None
@@ -52,7 +52,7 @@ def test_a_field_that_nobody_applied_has_no_owner() -> None:
     assert applied_with(binding(entry(subresource="status")), "subjects") is None
 
 
-def test_the_right_one_of_several_is_found() -> None:
+def test_the_owner_is_found_among_several_managers() -> None:
     other = entry(manager="labeller", fieldsV1={"f:metadata": {"f:labels": {"f:theirs": {}}}})
     found = applied_with(binding(other, entry(manager="argocd-controller")), "subjects")
     assert found is not None

@@ -1,9 +1,10 @@
-"""Kubeconfigs as kubectl reads them, and one sentence that names the file for each that cannot be used."""
+"""Kubeconfigs as kubectl reads them; for each invalid kubeconfig, one sentence with its path."""
 
 import base64
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def loaded(tmp_path: Path, content: Json | str, context: str | None = None, **en
 
 
 def problem(tmp_path: Path, content: Json | str, context: str | None = None) -> str:
-    """The one sentence about a kubeconfig; it names the file, and contains no credential."""
+    """The error message for a kubeconfig; it has the path, and no credential."""
     with pytest.raises(ClusterError) as raised:
         loaded(tmp_path, content, context)
     message = str(raised.value)
@@ -56,15 +57,15 @@ def shown(access: Access) -> str:
     return access.credentials.get().authorization
 
 
-# ---- which files, and how several merge
+# ---- choice and merge of files
 
 
-def test_the_file_that_is_named_is_the_only_one(tmp_path: Path) -> None:
+def test_a_named_file_is_the_only_file(tmp_path: Path) -> None:
     one, two = write(tmp_path / "1", config("one")), write(tmp_path / "2", config("two"))
     assert load(one, environment={"KUBECONFIG": str(two)}).place.context == "one"
 
 
-def test_kubeconfig_comes_before_the_file_at_home(tmp_path: Path) -> None:
+def test_the_kubeconfig_variable_has_precedence_over_the_home_directory(tmp_path: Path) -> None:
     write(tmp_path / ".kube" / "config", config("home"))
     one = write(tmp_path / "1", config("one"))
     home = {"HOME": str(tmp_path)}
@@ -73,7 +74,7 @@ def test_kubeconfig_comes_before_the_file_at_home(tmp_path: Path) -> None:
     assert load(environment={**home, "KUBECONFIG": ""}).place.context == "home"
 
 
-def test_several_files_merge_and_the_first_that_has_an_entry_has_it_alone(tmp_path: Path) -> None:
+def test_files_are_merged_and_the_first_file_with_an_entry_wins(tmp_path: Path) -> None:
     first, second = config("shared", server="https://first.example"), config("shared", server="https://second.example")
     first["users"] = []
     first["current-context"] = ""
@@ -85,14 +86,14 @@ def test_several_files_merge_and_the_first_that_has_an_entry_has_it_alone(tmp_pa
     assert str(access.place) == f"context 'more' of {paths[2]}:{paths[0]}"
 
 
-def test_a_context_of_a_later_file_can_be_chosen(tmp_path: Path) -> None:
+def test_a_context_of_a_later_file_can_be_selected(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, config(name, server=f"https://{name}.example")) for name in ("x", "y")]
     environment = {"KUBECONFIG": os.pathsep.join(map(str, paths))}
     assert load(environment=environment).server == "https://x.example"
     assert load(context="y", environment=environment).server == "https://y.example"
 
 
-def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_their_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "sub" / "pki" / "ca.crt", "the ca")
     write(tmp_path / "sub" / "token", "from-file\n")
     write(tmp_path / "sub" / "config", config(user={"tokenFile": "token"}, **{"certificate-authority": "pki/ca.crt"}))
@@ -101,13 +102,13 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
     assert (access.ca, shown(access)) == (b"the ca", "Bearer from-file")
 
 
-def test_a_kubeconfig_without_anything_in_it_is_none(tmp_path: Path) -> None:
+def test_an_empty_kubeconfig_is_ignored(tmp_path: Path) -> None:
     for content in ("", "clusters: null\ncontexts: []\ncurrent-context: ''\n"):
         write(tmp_path / ".kube" / "config", content)
         assert find(environment={"HOME": str(tmp_path)}) is None
 
 
-def test_where_there_is_no_kubeconfig_both_ways_to_one_are_named(tmp_path: Path) -> None:
+def test_without_a_kubeconfig_the_error_has_two_remediations(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError) as raised:
         load(environment={"HOME": str(tmp_path)})
     assert f"{tmp_path}/.kube/config: no such file" in str(raised.value)
@@ -115,18 +116,18 @@ def test_where_there_is_no_kubeconfig_both_ways_to_one_are_named(tmp_path: Path)
     assert "agent-identities up" in str(raised.value)
 
 
-def test_a_kubeconfig_variable_that_leads_nowhere_is_an_error_and_not_another_cluster(tmp_path: Path) -> None:
+def test_a_kubeconfig_variable_without_a_file_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / ".kube" / "config", config("home"))
     with pytest.raises(KubeconfigError, match=r"KUBECONFIG=/no/such:/file: no such file"):
         find(environment={"HOME": str(tmp_path), "KUBECONFIG": "/no/such:/file"})
 
 
-def test_a_missing_file_that_is_named_is_an_error(tmp_path: Path) -> None:
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match=f"{tmp_path}/nowhere: no such file"):
         load(tmp_path / "nowhere", environment={})
 
 
-# ---- the pod's own credentials
+# ---- the credentials of a pod
 
 
 @pytest.fixture
@@ -145,26 +146,26 @@ def test_a_pod_uses_its_service_account(pod: Path, tmp_path: Path) -> None:
     assert str(access) == f"https://10.96.0.1:443, the ServiceAccount of this pod, {pod}"
 
 
-def test_a_pod_with_an_ipv6_service_address_is_one_too(pod: Path) -> None:
+def test_a_pod_can_have_an_ipv6_service_address(pod: Path) -> None:
     access = in_cluster(pod, {**IN_CLUSTER, "KUBERNETES_SERVICE_HOST": "fd00::1"})
     assert access is not None
     assert access.server == "https://[fd00::1]:443"
 
 
 @pytest.mark.parametrize("missing", ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "token"])
-def test_outside_of_a_pod_there_is_no_access_of_one(pod: Path, missing: str) -> None:
+def test_outside_of_a_pod_there_is_no_in_cluster_access(pod: Path, missing: str) -> None:
     if missing == "token":
         (pod / "token").unlink()
     assert in_cluster(pod, {key: value for key, value in IN_CLUSTER.items() if key != missing}) is None
 
 
-def test_a_kubeconfig_comes_before_the_pods_credentials(pod: Path, tmp_path: Path) -> None:
+def test_a_kubeconfig_has_precedence_over_the_credentials_of_the_pod(pod: Path, tmp_path: Path) -> None:
     write(tmp_path / ".kube" / "config", config("home"))
     access = load(service_account=pod, environment={"HOME": str(tmp_path), **IN_CLUSTER})
     assert access.place.context == "home"
 
 
-def test_a_pod_without_its_certificate_authority_verifies_nothing_and_is_refused(pod: Path) -> None:
+def test_a_pod_without_a_certificate_authority_is_an_error(pod: Path) -> None:
     (pod / "ca.crt").unlink()
     with pytest.raises(KubeconfigError, match=r"ca\.crt: No such file.*kube-root-ca\.crt"):
         in_cluster(pod, IN_CLUSTER)
@@ -188,11 +189,11 @@ def test_insecure_skip_tls_verify_is_refused(tmp_path: Path) -> None:
     assert "Set certificate-authority-data, and remove insecure-skip-tls-verify." in message
 
 
-def test_credentials_in_the_address_are_refused_and_not_repeated(tmp_path: Path) -> None:
+def test_credentials_in_the_address_are_refused_without_repeating_them(tmp_path: Path) -> None:
     assert "contains a user name" in problem(tmp_path, config(server=f"https://me:{SECRET}@a.example"))
 
 
-# ---- bad input
+# ---- invalid input
 
 
 BAD_FILES = {
@@ -202,8 +203,17 @@ BAD_FILES = {
     "not yaml": (f"a:\n  - token: *{SECRET}\n", "not YAML at line 2"),
     "unclosed": (f'users:\n- user: {{token: "{SECRET}\n', "not YAML"),
     "tag": (f"a: !{SECRET} x", "not YAML"),
-    "binary": ("\x00\x01\x02", "not text"),
-    "deep": ("[" * 5000, "not"),
+    "binary": ("\x00\x01\x02", "not UTF-8 text"),
+    "deep": ("[" * 5000, "not YAML at line 1"),
+    "deep enough to overflow a stack": ("[" * 100_000, "not YAML at line 1"),
+    "deep mapping": ("\n".join(" " * level + "a:" for level in range(500)), "not YAML at line 1"),
+    "bomb": (
+        "a0: &a0 {x: 1}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)),
+        "not YAML at line",
+    ),
+    "bad boolean": (f"a: !!bool {SECRET}", "not YAML"),
+    "bad time": (f"a: !!timestamp {SECRET}", "not YAML"),
+    "bad number": ("a: !!int ''", "not YAML"),
     "empty": ("", "no current-context"),
     "clusters": ("current-context: a\nclusters: {}", "clusters is not a list"),
     "entry": (f"current-context: a\nusers: [{SECRET}]", "users[0] is not a map"),
@@ -212,35 +222,56 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_that_is_not_a_kubeconfig_is_named(tmp_path: Path, name: str) -> None:
+def test_the_error_for_an_invalid_kubeconfig_has_its_path(tmp_path: Path, name: str) -> None:
     content, said = BAD_FILES[name]
     assert said in problem(tmp_path, content)
 
 
-def test_a_directory_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_file_without_an_end_has_its_path() -> None:
+    with pytest.raises(KubeconfigError, match="/dev/zero: File too large"):
+        load(Path("/dev/zero"), environment={})
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = yaml.safe_dump(config())
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_text, content)
+        assert load(pipe, environment={}).server == "https://a.example:6443"
+
+
+def test_the_error_for_a_directory_has_its_path(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").mkdir()
     with pytest.raises(KubeconfigError, match="kubeconfig: Is a directory"):
         load(tmp_path / "kubeconfig", environment={})
 
 
 def changed(section: str, **fields: Any) -> Json:
-    """The good kubeconfig with other fields in its one cluster, user or context."""
+    """The valid kubeconfig with other fields in its cluster, user or context."""
     content = config()
     (entry,) = content[f"{section}s"]
     entry[section] = fields
     return content
 
 
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+V1BETA1 = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1"}
 BAD_ENTRIES: dict[str, tuple[Json, str]] = {
-    "no cluster": (changed("context", user="a"), "context 'a' names no cluster"),
-    "no user": (changed("context", cluster="a"), "context 'a' names no user"),
+    "no cluster": (changed("context", user="a"), "context 'a' has no cluster"),
+    "no user": (changed("context", cluster="a"), "context 'a' has no user"),
     "unknown cluster": (
         changed("context", cluster="b", user="a"),
-        "the cluster 'b', which does not exist. There are: a",
+        "the cluster 'b', which does not exist. The clusters: a",
     ),
     "unknown user": (changed("context", cluster="a", user="b"), "the user 'b', which does not exist"),
     "no server": (changed("cluster"), "has no server"),
     "bad port": (changed("cluster", server="https://a:99999"), "is not a URL"),
+    "ca of no possible name": (
+        changed("cluster", server="https://a", **{"certificate-authority": "ca\0"}),
+        "Invalid argument",
+    ),
+    "token file of no possible name": (changed("user", tokenFile="a\0"), "Invalid argument"),
     "no ca file": (
         changed("cluster", server="https://a", **{"certificate-authority": "ca.crt"}),
         "ca.crt: No such file",
@@ -286,6 +317,13 @@ BAD_ENTRIES: dict[str, tuple[Json, str]] = {
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1"}),
         "interactiveMode is not Never, IfAvailable or Always",
     ),
+    "exec NUL in args": (changed("user", exec={**V1BETA1, "args": [f"{SECRET}\0"]}), "NUL character"),
+    "exec NUL in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A", "value": f"{SECRET}\0"}]}), "NUL"),
+    "exec name in env": (changed("user", exec={**V1BETA1, "env": [{"name": "A=", "value": SECRET}]}), "contains '='"),
+    "exec extension": (
+        changed("cluster", server="https://a", extensions=[{"name": EXEC_EXTENSION, "extension": {"a": b"x"}}]),
+        "cannot be written as JSON",
+    ),
     "exec env": (
         changed("user", exec={"command": "x", "apiVersion": "client.authentication.k8s.io/v1beta1", "env": [SECRET]}),
         "env is not a list",
@@ -294,7 +332,7 @@ BAD_ENTRIES: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_ENTRIES)
-def test_an_entry_that_cannot_be_used_is_named_with_its_file(tmp_path: Path, name: str) -> None:
+def test_the_error_for_an_unusable_entry_has_its_file_and_name(tmp_path: Path, name: str) -> None:
     content, said = BAD_ENTRIES[name]
     assert said in problem(tmp_path, content)
 
@@ -306,22 +344,22 @@ def test_a_name_that_is_defined_twice_is_an_error(tmp_path: Path, section: str) 
     assert f"{section} 'a' is defined twice" in problem(tmp_path, content)
 
 
-def test_an_unknown_context_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    assert "no context 'production'. Choose another with --context. It has: a." in problem(
+def test_the_error_for_an_unknown_context_lists_the_contexts(tmp_path: Path) -> None:
+    assert "no context 'production'. Select another context with --context. Its contexts: a." in problem(
         tmp_path, config(), "production"
     )
 
 
-def test_without_a_current_context_those_there_are_are_named(tmp_path: Path) -> None:
-    assert "no current-context. Choose one with --context. It has: a." in problem(
+def test_the_error_without_a_current_context_lists_the_contexts(tmp_path: Path) -> None:
+    assert "no current-context. Select a context with --context. Its contexts: a." in problem(
         tmp_path, {**config(), "current-context": None}
     )
 
 
-# ---- what a user's entry shows
+# ---- the credentials of a user's entry
 
 
-def test_a_date_as_a_token_stays_the_text_it_is(tmp_path: Path) -> None:
+def test_a_token_in_the_form_of_a_date_is_a_string(tmp_path: Path) -> None:
     content = yaml.safe_dump(config()).replace(f"token: {SECRET}", "token: 2026-01-01")
     assert shown(loaded(tmp_path, content)) == "Bearer 2026-01-01"
 
@@ -335,12 +373,12 @@ def test_a_user_without_credentials_is_anonymous(tmp_path: Path) -> None:
     assert shown(loaded(tmp_path, config(user={}))) == ""
 
 
-def test_a_token_comes_before_a_plugin(tmp_path: Path) -> None:
+def test_a_token_has_precedence_over_a_plugin(tmp_path: Path) -> None:
     plugin = {"command": "/no/such", "apiVersion": "client.authentication.k8s.io/v1beta1"}
     assert shown(loaded(tmp_path, config(user={"token": SECRET, "exec": plugin}))) == f"Bearer {SECRET}"
 
 
-def test_data_may_be_wrapped_over_lines(tmp_path: Path) -> None:
+def test_base64_data_can_have_line_breaks(tmp_path: Path) -> None:
     wrapped = base64.encodebytes(b"c" * 100).decode()
     assert (
         loaded(tmp_path, changed("cluster", server="https://a", **{"certificate-authority-data": wrapped})).ca
@@ -357,13 +395,13 @@ def test_a_valid_id_token_of_oidc_is_sent(tmp_path: Path) -> None:
     assert shown(loaded(tmp_path, config(user=oidc(time.time() + 600)))).startswith("Bearer e30.")
 
 
-def test_an_expired_id_token_is_left_to_kubectl_to_renew(tmp_path: Path) -> None:
+def test_the_error_for_an_expired_id_token_proposes_kubectl(tmp_path: Path) -> None:
     message = problem(tmp_path, config(user=oidc(time.time())))
     assert "has expired" in message
     assert "kubectl get --raw /version" in message
 
 
-def test_proxies_of_the_cluster_come_before_those_of_the_environment(tmp_path: Path) -> None:
+def test_the_proxy_of_the_cluster_has_precedence_over_the_environment(tmp_path: Path) -> None:
     environment = {"HTTPS_PROXY": "http://environment:3128"}
     assert loaded(tmp_path, config(), **environment).proxy == "http://environment:3128"
     assert (
@@ -373,13 +411,13 @@ def test_proxies_of_the_cluster_come_before_those_of_the_environment(tmp_path: P
     assert loaded(tmp_path, config(server="https://127.0.0.1:6443"), **environment).proxy == ""
 
 
-def test_no_access_shows_its_credentials(tmp_path: Path) -> None:
+def test_the_repr_of_an_access_has_no_credentials(tmp_path: Path) -> None:
     content = config(user={"token": SECRET}, **{"proxy-url": f"http://me:{SECRET}@proxy:3128"})
     access = loaded(tmp_path, content)
     assert SECRET not in repr(access) + str(access) + repr(access.credentials)
 
 
-def test_the_command_of_a_message_reaches_the_same_cluster(tmp_path: Path) -> None:
+def test_the_kubectl_command_in_a_message_selects_the_same_cluster(tmp_path: Path) -> None:
     path = write(tmp_path / "a b", config())
     assert load(path, environment={}).place.kubectl("auth", "whoami") == (
         f"kubectl '--kubeconfig={path}' --context=a auth whoami"

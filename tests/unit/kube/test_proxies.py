@@ -1,13 +1,16 @@
-"""HTTPS_PROXY and NO_PROXY as Go reads them, and a proxy that is only ever asked for a tunnel."""
+"""HTTPS_PROXY and NO_PROXY as in Go, and a proxy that only tunnels."""
 
+import base64
 import contextlib
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent_identities.errors import ClusterError
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.kube.kubeconfig import load
 from agent_identities.kube.proxies import proxy_from_environment
@@ -40,6 +43,8 @@ PROXY = "http://proxy:3128"
         ("10.1.2.3", "10.1.2.3:1", True),
         ("fd00::1", "fd00::/8", False),
         ("fd00::1", "[fd00::1]:6443", False),
+        ("a.example", "[", True),
+        ("a.example", "[,example", False),
     ],
 )
 def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool) -> None:
@@ -50,16 +55,16 @@ def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, *, used: bool
     )
 
 
-def test_the_variable_may_be_in_small_letters_and_without_a_scheme() -> None:
+def test_the_variable_can_be_in_lower_case_and_without_a_scheme() -> None:
     assert proxy_from_environment("https://a.example", {"https_proxy": "proxy:3128"}) == PROXY
     assert proxy_from_environment("https://a.example", {"http_proxy": PROXY, "ALL_PROXY": PROXY}) == ""
 
 
 class Proxy:
-    """A proxy on loopback. It remembers what it was told in the clear, and tunnels, or answers with a status."""
+    """A proxy on loopback. It records the unencrypted text that it receives, and tunnels, or answers with a status."""
 
     def __init__(self, status: str = "200 OK") -> None:
-        self.status, self.told = status, b""
+        self.status, self.received = status, b""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -75,7 +80,7 @@ class Proxy:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += client.recv(65536)
-            self.told += head
+            self.received += head
             client.sendall(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
             if not self.status.startswith("200"):
                 return
@@ -107,32 +112,93 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
         each.listener.close()
 
 
-def test_a_proxy_of_the_kubeconfig_is_asked_for_a_tunnel_and_never_sees_the_token(
+def test_a_proxy_of_the_kubeconfig_tunnels_and_never_gets_the_token(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
 ) -> None:
     server, through = play((200, {"ok": True})), proxy()
     path = kubeconfig(server, **{"proxy-url": f"http://jane:p%40ss@127.0.0.1:{through.port}"})
     with Api(load(path)) as api:
         assert api.get("/version") == {"ok": True}
-    assert through.told.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
-    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.told.replace(b"Proxy-A", b"proxy-a")
-    assert b"secret-token" not in through.told
+    assert through.received.startswith(f"CONNECT 127.0.0.1:{server.server_port} ".encode())
+    assert b"proxy-authorization: Basic amFuZTpwQHNz" in through.received.replace(b"Proxy-A", b"proxy-a")
+    assert b"secret-token" not in through.received
     assert server.requests == [("GET", "/version", "Bearer secret-token")]
 
 
+NO_PROXY_URLS = [
+    "http://jane:p4ssword@host:70000",
+    "http://jane:p4ssword#x@127.0.0.1:1",
+    "http://jane:p4ss word@127.0.0.1:1",
+    "http://jane:p4ssword@:1",
+    "http://jane:p4ssword@host\n:1",
+    "http://[jane:p4ssword@x]:1",
+    "http://jane:p4ssword@%zz:1",
+    "http://jane:p4ssword@\u2460.example:1",
+    "ftp://jane:p4ssword@host:1",
+]
+
+
+@pytest.mark.parametrize("url", NO_PROXY_URLS)
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_proxy_that_is_no_url_is_one_sentence_without_its_password(
+    kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, url: str, *, variable: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", url if variable else "")
+    path = kubeconfig("https://a.example", **({} if variable else {"proxy-url": url}))
+    with pytest.raises(ClusterError) as raised:
+        Api(load(path)).get("/version")
+    assert "HTTPS_PROXY" in str(raised.value) or "proxy-url" in str(raised.value)
+    assert "p4ss" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("server", ["https://a b", "https://[fe80::1%lo]", "https://\u2460.example", "https://a%00b"])
+def test_a_server_that_is_no_host_is_one_sentence(kubeconfig: Callable[..., Path], server: str) -> None:
+    with pytest.raises(ClusterError, match="not the URL of a host"):
+        Api(load(kubeconfig(server)))
+
+
+def test_a_password_beyond_latin_1_is_sent_as_it_is_written(
+    play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
+) -> None:
+    through = proxy()
+    path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:\u20ac%FF@127.0.0.1:{through.port}"})
+    with Api(load(path)) as api:
+        api.get("/version")
+    assert base64.b64encode("jane:\u20ac".encode() + b"\xff") in through.received
+
+
+def test_words_of_a_proxy_are_not_repeated(
+    play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
+) -> None:
+    path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy('407 p4ssword').port}"})
+    with pytest.raises(ApiError) as raised:
+        Api(load(path)).get("/version")
+    assert "407 Proxy Authentication Required" in str(raised.value)
+    assert "p4ssword" not in str(raised.value)
+
+
+def test_a_socks_proxy_without_its_package_is_one_sentence(
+    kubeconfig: Callable[..., Path], recwarn: pytest.WarningsRecorder
+) -> None:
+    path = kubeconfig("https://a.example", **{"proxy-url": "socks5://jane:p4ssword@127.0.0.1:1"})
+    with pytest.raises(ClusterError, match="pip install PySocks"):
+        Api(load(path))
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
-def test_a_proxy_that_does_not_lead_there_is_named_without_its_password(
+def test_the_error_of_a_proxy_has_no_password(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy], status: str
 ) -> None:
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy(status).port}"})
     with pytest.raises(ApiError) as raised:
         Api(load(path)).get("/version")
-    assert "the proxy does not connect to it" in str(raised.value)
+    assert "the proxy does not connect to the server" in str(raised.value)
     assert status in str(raised.value)
     assert "p4ssword" not in str(raised.value)
 
 
-def test_a_server_on_loopback_is_not_asked_through_the_proxy_of_the_environment(
+def test_the_proxy_of_the_environment_is_not_used_for_loopback(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")

@@ -50,7 +50,9 @@ def accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
     return lambda: list(accept("template", JUDGED, LEFT, lambda mutant: OURS in mutant))
 
 
-def test_survivors_that_stay_keep_their_reason_and_a_new_one_has_none(accepted: Callable[[], list[str]]) -> None:
+def test_remaining_survivors_keep_their_reason_and_a_new_survivor_has_no_reason(
+    accepted: Callable[[], list[str]],
+) -> None:
     accepted()
     assert survivors() == {
         "template": {
@@ -61,7 +63,7 @@ def test_survivors_that_stay_keep_their_reason_and_a_new_one_has_none(accepted: 
     }
 
 
-def test_every_change_of_a_list_is_shown(accepted: Callable[[], list[str]]) -> None:
+def test_every_change_of_a_list_is_reported(accepted: Callable[[], list[str]]) -> None:
     assert [line.partition(": write")[0] for line in accepted()] == [
         f"- survivors.yaml: {OURS}: is noticed now: noticed now",
         f"- survivors.yaml: {OURS}: is gone: no such mutant",
@@ -71,7 +73,9 @@ def test_every_change_of_a_list_is_shown(accepted: Callable[[], list[str]]) -> N
     ]
 
 
-def test_a_mutant_that_is_gone_is_replaced_by_one_with_its_invariants(accepted: Callable[[], list[str]]) -> None:
+def test_an_entry_of_a_removed_mutant_is_replaced_by_a_mutant_with_its_invariants(
+    accepted: Callable[[], list[str]],
+) -> None:
     accepted()
     there, new = noticed("template")
     assert (there.mutant, there.by) == (f"{OURS}: is there", frozenset({"rights"}))
@@ -82,12 +86,12 @@ def test_a_mutant_that_is_gone_is_replaced_by_one_with_its_invariants(accepted: 
     )
 
 
-def test_nothing_is_left_to_accept_afterwards(accepted: Callable[[], list[str]]) -> None:
+def test_a_second_run_accepts_nothing(accepted: Callable[[], list[str]]) -> None:
     accepted()
     assert accepted() == []
 
 
-def test_a_stale_id_is_named_with_the_command_to_run() -> None:
+def test_the_error_for_a_stale_id_has_the_command_to_run() -> None:
     mutants = [Mutant("template", f"{OURS}: stays", "a -> b")]
     assert find(mutants, "template", f"{OURS}: stays") is mutants[0]
     with pytest.raises(StaleMutantError, match=rf"{OURS}: is gone: .*--layer template --only {OURS} --accept"):

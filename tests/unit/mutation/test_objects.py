@@ -1,4 +1,4 @@
-"""One object changed, removed or added."""
+"""Mutants of objects: an object is changed, removed or added."""
 
 from agent_identities.chart.objects import Objects
 from mutation.objects import ADDITIONS, MUTATORS, object_mutants
@@ -18,7 +18,7 @@ ROLE = {
 OBJECTS = Objects.from_manifests([ACCOUNT, ROLE])
 
 
-def test_each_mutant_is_another_set_of_objects_with_an_id_of_its_own() -> None:
+def test_each_mutant_has_its_own_objects_and_its_own_id() -> None:
     found = list(object_mutants(OBJECTS))
     assert len({mutant.id for mutant in found}) == len(found)
     before = {key: obj.body for key, obj in OBJECTS.items()}
@@ -28,8 +28,8 @@ def test_each_mutant_is_another_set_of_objects_with_an_id_of_its_own() -> None:
         assert len(before.keys() ^ after.keys()) <= 2, mutant.id
 
 
-def test_what_does_not_change_an_object_is_no_mutant() -> None:
-    """The account does not automount: there is no mutant that says so again."""
+def test_a_change_without_effect_is_not_a_mutant() -> None:
+    """The ServiceAccount does not automount, so no mutant sets automountServiceAccountToken to false."""
     ids = [mutant.id for mutant in object_mutants(OBJECTS) if mutant.mutator == "automount"]
     assert ids == [
         "automount: ServiceAccount n/a: automountServiceAccountToken: true",
@@ -37,6 +37,6 @@ def test_what_does_not_change_an_object_is_no_mutant() -> None:
     ]
 
 
-def test_names_of_mutators_are_told_apart() -> None:
+def test_the_names_of_mutators_are_unique() -> None:
     assert not MUTATORS.keys() & ADDITIONS.keys()
     assert "removed" not in MUTATORS

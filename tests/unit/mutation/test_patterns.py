@@ -1,4 +1,4 @@
-"""A regular expression with one part loosened or tightened."""
+"""Mutants of patterns: a part of a regular expression is loosened or tightened."""
 
 import re
 
@@ -12,18 +12,18 @@ WRONG = ("!ax.12", "ax.12!", "Ax.12", "a.12", "a-x.12", "a_bx.12", "a-----9x.12"
 
 
 @pytest.mark.parametrize(("what", "pattern"), list(looser(PATTERN)))
-def test_a_looser_one_takes_all_that_was_taken_and_something_else(what: str, pattern: str) -> None:
+def test_a_looser_pattern_matches_the_same_texts_and_another_text(what: str, pattern: str) -> None:
     assert all(re.search(pattern, text) for text in RIGHT)
     assert any(re.search(pattern, text) for text in WRONG)
 
 
 @pytest.mark.parametrize(("what", "pattern"), list(tighter(PATTERN)))
-def test_a_tighter_one_takes_less_and_nothing_else(what: str, pattern: str) -> None:
+def test_a_tighter_pattern_matches_fewer_texts_and_no_other_text(what: str, pattern: str) -> None:
     assert not all(re.search(pattern, text) for text in RIGHT)
     assert not any(re.search(pattern, text) for text in WRONG)
 
 
-def test_each_anchor_class_and_bound_has_its_own() -> None:
+def test_each_anchor_class_and_bound_has_a_mutant() -> None:
     assert [what for what, _ in looser(PATTERN)] == [
         "not from the start",
         "not to the end",

@@ -1,4 +1,4 @@
-"""One keyword of a schema loosened or tightened."""
+"""Mutants of schemas: a keyword is loosened or tightened."""
 
 import jsonschema
 import pytest
@@ -36,27 +36,27 @@ WRONG += [
 ]
 
 
-def test_each_looser_one_takes_more_and_each_tighter_one_less() -> None:
+def test_a_looser_schema_accepts_more_values_and_a_tighter_schema_fewer() -> None:
     found = list(schema_mutants(SCHEMA))
     assert {mutant.direction for mutant in found} == {"looser", "tighter"}
     for mutant in found:
         validator = jsonschema.Draft7Validator(mutant.schema)
-        taken, refused = [validator.is_valid(one) for one in RIGHT], [validator.is_valid(one) for one in WRONG]
+        right, wrong = [validator.is_valid(one) for one in RIGHT], [validator.is_valid(one) for one in WRONG]
         if mutant.direction == "looser":
-            assert all(taken), mutant.id
-            assert any(refused), mutant.id
+            assert all(right), mutant.id
+            assert any(wrong), mutant.id
         else:
-            assert not all(taken), mutant.id
-            assert not any(refused), mutant.id
+            assert not all(right), mutant.id
+            assert not any(wrong), mutant.id
 
 
-def test_ids_are_places_of_the_file() -> None:
+def test_ids_are_paths_in_the_file() -> None:
     found = {mutant.id: mutant.change for mutant in schema_mutants(SCHEMA)}
     assert len(found) == len(list(schema_mutants(SCHEMA)))
     assert found["#/properties/name/pattern: not from the start"] == '"^[a-z]+$" -> "[a-z]+$"'
     assert found["#/required: without name"] == '["name"] -> []'
 
 
-def test_a_keyword_without_mutants_is_not_passed_over() -> None:
+def test_a_keyword_without_mutants_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"#/properties/a: anyOf has no mutants yet"):
         list(schema_mutants({"properties": {"a": {"anyOf": []}}}))

@@ -1,4 +1,4 @@
-"""One line or word of a template changed, and where its blocks are."""
+"""Mutants of templates: a line or a word is changed. The blocks of a template."""
 
 import re
 
@@ -22,11 +22,11 @@ fail: {{ fail "no {{- end }} here" }}
 
 
 def mutated(text: str) -> dict[str, str]:
-    """Id without the file -> what the mutant says, whole."""
+    """Id without the file -> the text of the mutant."""
     return {mutant.id.removeprefix("t.yaml: "): mutant.text for mutant in template_mutants("t.yaml", text)}
 
 
-def test_braces_in_comments_and_texts_are_no_blocks() -> None:
+def test_braces_in_comments_and_strings_are_not_blocks() -> None:
     assert [block.opening.keyword for block in blocks(TEMPLATE)] == ["range", "if"]
 
 
@@ -36,7 +36,7 @@ def test_blocks_that_do_not_nest_are_refused(text: str) -> None:
         blocks(text)
 
 
-def test_every_mutant_is_another_text_and_has_an_id_of_its_own() -> None:
+def test_every_mutant_has_its_own_text_and_its_own_id() -> None:
     found = list(template_mutants("t.yaml", TEMPLATE))
     assert len({mutant.text for mutant in found} | {TEMPLATE}) == len(found) + 1
     assert len({mutant.id for mutant in found}) == len(found)
@@ -61,7 +61,7 @@ CONDITION = "if and .on (not .off)"
         (f"empty else: {CONDITION}", '\nfail: {{ fail "no {{- end }} here" }}\n', ""),
     ],
 )
-def test_each_operator_does_what_its_name_says(id_: str, old: str, new: str) -> None:
+def test_each_operator_makes_the_change_of_its_name(id_: str, old: str, new: str) -> None:
     assert mutated(TEMPLATE)[id_] == TEMPLATE.replace(old, new, 1)
 
 
@@ -84,13 +84,13 @@ SAME_MEANING = {
 
 
 @pytest.mark.parametrize(("old", "new"), SAME_MEANING.values(), ids=SAME_MEANING.keys())
-def test_ids_outlive_an_edit_that_does_not_change_their_action(old: str, new: str) -> None:
+def test_an_edit_that_does_not_change_an_action_keeps_its_ids(old: str, new: str) -> None:
     edited = DEFINED.replace(old, new)
     assert edited != DEFINED
     assert mutated(DEFINED).keys() <= mutated(edited).keys()
 
 
-def test_an_id_names_the_define_and_the_changed_action() -> None:
+def test_an_id_has_the_define_and_the_changed_action() -> None:
     assert {
         't.yaml validate: other word: if eq $1.scope "Cluster" ["Cluster" -> "Clusterx"]',
         "t.yaml validate: only the first: range $1, $2 := .tiers",
@@ -98,13 +98,13 @@ def test_an_id_names_the_define_and_the_changed_action() -> None:
     } <= mutated(DEFINED).keys()
 
 
-def test_of_a_message_the_remediation_is_cut_and_no_word_is_changed() -> None:
+def test_mutants_of_a_message_remove_its_remediation_and_change_no_word() -> None:
     cut = [text for id_, text in mutated(DEFINED).items() if "has the name" not in text or "Remove" not in text]
     assert any('"has the name %q"' in text for text in cut)
     assert not any("Remove it.x" in text for text in mutated(DEFINED).values())
 
 
-def test_the_same_again_is_numbered_within_its_define() -> None:
+def test_equal_actions_in_one_define_are_numbered() -> None:
     assert {"drop line: a: 1", "drop line: a: 1 #2"} <= mutated("a: 1\nb: 2\na: 1\n").keys()
     two = '{{ define "x" }}\na: 1\n{{ end }}{{ define "y" }}\na: 1\n{{ end }}'
     assert {"t.yaml x: drop line: a: 1", "t.yaml y: drop line: a: 1"} <= mutated(two).keys()
@@ -114,7 +114,7 @@ def test_comments_of_yaml_have_no_mutants() -> None:
     assert not mutated("# name: true\n")
 
 
-def test_each_branch_gets_a_probe_of_its_own() -> None:
+def test_each_branch_has_its_own_probe() -> None:
     found = list(branches("t.yaml", TEMPLATE))
     assert [(one.line, one.code.split()[0]) for one in found] == [(1, "the"), (2, "range"), (4, "if"), (6, "else")]
     markers = re.findall(r'fail "(marker [^"]*)"', marked(TEMPLATE, found))
@@ -123,11 +123,11 @@ def test_each_branch_gets_a_probe_of_its_own() -> None:
     assert first_reached("another problem") is None
 
 
-def test_a_file_of_definitions_is_no_branch_itself() -> None:
+def test_a_file_with_only_defines_is_not_a_branch() -> None:
     assert [one.code for one in branches("_t.tpl", '{{ define "a" }}x{{ end }}')] == ['define "a"']
 
 
-def test_a_part_of_a_template_is_in_the_innermost_branch_around_it() -> None:
+def test_a_part_of_a_template_belongs_to_the_innermost_branch() -> None:
     found = list(branches("t.yaml", TEMPLATE))
     inside = TEMPLATE.index("get")
     assert around(found, inside, inside + 1) == found[2]

@@ -1,4 +1,4 @@
-"""What has to go so that an agent holds nothing, and what must stay because others live by it."""
+"""The objects that a quarantine removes, and the objects that must stay because other agents need them."""
 
 from typing import Any
 
@@ -54,13 +54,13 @@ def deployment(name: str, account: str, **labels: str) -> Manifest:
         ({"kind": "User", "name": "system:serviceaccount:agents:worker"}, ""),
     ],
 )
-def test_a_binding_of_its_own_goes_wherever_it_is_and_however_it_names_the_account(
+def test_a_binding_with_only_the_agent_is_deleted_in_any_namespace_and_for_any_subject_kind(
     subject: Manifest, namespace: str
 ) -> None:
     (step,) = binding_steps([binding(subject, namespace=namespace)], TARGET)
     assert step.subjects is None
     assert (step.namespace, step.uid, step.version) == (namespace, "1", "7")
-    assert ("named the account as a User" in step.note) == (subject["kind"] == "User")
+    assert ("subject of kind User" in step.note) == (subject["kind"] == "User")
 
 
 @pytest.mark.parametrize(
@@ -73,22 +73,22 @@ def test_a_binding_of_its_own_goes_wherever_it_is_and_however_it_names_the_accou
         {"kind": "Group", "name": "system:serviceaccount:agents:worker"},
     ],
 )
-def test_a_binding_of_somebody_else_stays(subject: Manifest) -> None:
+def test_a_binding_of_another_subject_stays(subject: Manifest) -> None:
     assert not list(binding_steps([binding(subject)], TARGET))
 
 
-def test_of_a_shared_binding_only_its_subjects_go() -> None:
+def test_only_the_subjects_of_the_agent_are_removed_from_a_shared_binding() -> None:
     user = {"kind": "User", "name": "system:serviceaccount:agents:worker"}
     (step,) = binding_steps([binding(SIBLING, WORKER, user)], TARGET)
     assert step.subjects == (SIBLING,)
     assert "2 of 3 subjects" in step.note
 
 
-def test_a_binding_without_subjects_is_nobodys() -> None:
+def test_a_binding_without_subjects_stays() -> None:
     assert not list(binding_steps([{**binding(), "subjects": None}], TARGET))
 
 
-def test_rights_of_groups_of_accounts_are_told_and_kubernetes_own_are_not() -> None:
+def test_bindings_to_groups_of_accounts_are_reported_except_those_of_kubernetes() -> None:
     group = {"kind": "Group", "name": "system:serviceaccounts:agents"}
     everyone = {"kind": "Group", "name": "system:serviceaccounts"}
     others = {"kind": "Group", "name": "system:serviceaccounts:other"}
@@ -98,27 +98,27 @@ def test_rights_of_groups_of_accounts_are_told_and_kubernetes_own_are_not() -> N
     ]
 
 
-def test_its_account_goes_unless_it_is_going() -> None:
+def test_the_account_is_deleted_unless_it_is_being_deleted() -> None:
     here = {"metadata": {"name": "worker", "namespace": "agents", "uid": "1"}}
-    going = {"metadata": {**here["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    deleted = {"metadata": {**here["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     other = {"metadata": {**here["metadata"], "name": "sibling"}}
-    assert [step.name for step in account_steps([here, going, other], TARGET)] == ["worker"]
+    assert [step.name for step in account_steps([here, deleted, other], TARGET)] == ["worker"]
 
 
-def test_its_deployment_and_all_pods_that_run_as_it_go_and_no_others() -> None:
+def test_the_deployment_and_all_pods_of_the_agent_are_deleted_and_no_others() -> None:
     mine, label = "agent-identities/agent", {"agent-identities/agent": "worker"}
     deployments = [
         deployment("worker", "worker", **label),
         deployment("sibling", "sibling", **{mine: "sibling"}),
-        deployment("borrower", "worker", app="else"),  # not the chart's: it stays, and can start nothing
-        deployment("liar", "sibling", **label),  # says it is the worker's, and runs as another
+        deployment("unlabelled", "worker", app="else"),  # not of the chart: it stays, and cannot start pods
+        deployment("mislabelled", "sibling", **label),  # has the worker's label, and runs as another agent
     ]
     pods = [pod("worker-5f-x", "worker"), pod("by-hand", "worker"), pod("sibling-1", "sibling")]
     steps = [(step.kind, step.name) for step in workload_steps(deployments, pods, TARGET)]
     assert steps == [("Deployment", "worker"), ("Pod", "worker-5f-x"), ("Pod", "by-hand")]
 
 
-def test_what_would_make_a_pod_anew_is_named_unless_it_goes_too() -> None:
+def test_the_controller_of_a_pod_is_noted_unless_it_is_deleted() -> None:
     ours = {"kind": "ReplicaSet", "name": "worker-5f", "controller": True}
     theirs = {"kind": "Job", "name": "nightly", "controller": True}
     label = {"agent-identities/agent": "worker"}
@@ -128,7 +128,7 @@ def test_what_would_make_a_pod_anew_is_named_unless_it_goes_too() -> None:
     assert "Job nightly" in second.note
 
 
-def test_the_rights_to_ask_for_are_every_atom_under_the_users_own_name() -> None:
+def test_the_rights_to_review_are_the_single_rights_of_the_user() -> None:
     user = User("system:serviceaccount:agents:worker")
     rules = [
         PolicyRule(("get", "*"), ("",), ("pods/log",), ("a",)),
@@ -158,20 +158,20 @@ def test_the_rights_to_ask_for_are_every_atom_under_the_users_own_name() -> None
         ({"triage-2": {}, "triage": {}}, ["triage-2"], {"triage-2": {"quarantined": True}}),
     ],
 )
-def test_the_values_change_names_the_entry_and_keeps_who_was_out_before(
+def test_the_values_change_keeps_instances_that_are_already_quarantined(
     agents: Manifest, names: list[str], change: Manifest
 ) -> None:
     assert values_change({"agents": agents}, {}, names) == {"agents": change}
 
 
-def test_without_the_values_the_labels_tell_the_entry() -> None:
+def test_without_values_the_entry_comes_from_the_labels() -> None:
     label = {"agent-identities/instance-of": "triage"}
     assert values_change(None, {"triage-2": label}, ["triage-2"]) == {"agents": {"triage": {"quarantined": [2]}}}
     assert values_change(None, {"other": label}, ["other"]) == {"agents": {"triage": {"quarantined": True}}}
     assert values_change(None, {}, ["worker"]) == {"agents": {"worker": {"quarantined": True}}}
 
 
-def test_a_step_says_where_its_object_is() -> None:
+def test_a_step_has_the_path_of_its_object() -> None:
     assert Step("RoleBinding", "agents", "b", "1").collection.endswith("/namespaces/agents/rolebindings")
     assert Step("ClusterRoleBinding", "", "b", "1").collection.endswith("/v1/clusterrolebindings")
     assert str(Step("Pod", "agents", "p", "1")) == "Pod agents/p"

@@ -7,7 +7,7 @@ from agent_identities.kube.client import ApiError
 from agent_identities.quarantine.watch import Watch
 
 
-def test_the_last_yes_before_the_no_is_kept() -> None:
+def test_the_time_of_the_last_true_is_recorded() -> None:
     answers = iter([True, True, False])
     with Watch(lambda: next(answers), started=time.monotonic(), pause=0.001) as watch:
         watch.wait_for_first(10)
@@ -22,7 +22,7 @@ def test_the_last_yes_before_the_no_is_kept() -> None:
     [(ApiError("gone", status=0), "gone"), (RuntimeError("a fault"), "RuntimeError: a fault")],
     ids=["of the API", "any other"],
 )
-def test_an_error_in_the_thread_reaches_the_caller(error: Exception, reported: str) -> None:
+def test_an_error_in_the_thread_is_reported_to_the_caller(error: Exception, reported: str) -> None:
     def probe() -> bool:
         raise error
 
@@ -33,7 +33,7 @@ def test_an_error_in_the_thread_reaches_the_caller(error: Exception, reported: s
     assert not watch.over
 
 
-def test_the_thread_ends_with_the_block_whatever_ends_it() -> None:
+def test_the_thread_stops_at_the_end_of_the_block() -> None:
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt), Watch(lambda: True, started=time.monotonic(), pause=0.001):
         raise KeyboardInterrupt

@@ -34,14 +34,14 @@ def get_pods(user: User = WORKER, namespace: str = "agents") -> tuple[User, Requ
     "subject",
     [
         SERVICE_ACCOUNT,
-        Subject("ServiceAccount", "worker"),  # without a namespace: the binding's own
+        Subject("ServiceAccount", "worker"),  # without a namespace: the namespace of the binding
         Subject("User", "system:serviceaccount:agents:worker"),
         Subject("Group", "system:serviceaccounts"),
         Subject("Group", "system:serviceaccounts:agents"),
         Subject("Group", "system:authenticated"),
     ],
 )
-def test_every_spelling_of_a_service_account_holds_the_binding(subject: Subject) -> None:
+def test_every_kind_of_subject_can_match_a_service_account(subject: Subject) -> None:
     assert authorizer(role_binding(subject)).decide(*get_pods()).allowed
 
 
@@ -51,82 +51,82 @@ def test_every_spelling_of_a_service_account_holds_the_binding(subject: Subject)
         Subject("ServiceAccount", "worker", "other"),
         Subject("ServiceAccount", "worker-1", "agents"),
         Subject("User", "worker"),
-        Subject("User", "system:authenticated"),  # a user of that name is not the group
+        Subject("User", "system:authenticated"),  # a user with the name of the group
         Subject("Group", "system:serviceaccount:agents:worker"),
         Subject("Group", "system:serviceaccounts:other"),
         Subject("Group", "system:unauthenticated"),
         Subject("serviceaccount", "worker", "agents"),
     ],
 )
-def test_other_subjects_do_not_hold_the_binding(subject: Subject) -> None:
+def test_other_subjects_do_not_match_the_service_account(subject: Subject) -> None:
     assert not authorizer(role_binding(subject)).decide(*get_pods()).allowed
 
 
-def test_a_service_account_without_a_namespace_is_nobody_in_a_cluster_role_binding() -> None:
+def test_a_service_account_without_namespace_in_a_cluster_role_binding_matches_no_user() -> None:
     assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(*get_pods()).allowed
 
 
-def test_no_user_name_makes_up_for_the_missing_namespace() -> None:
+def test_a_user_name_with_an_empty_namespace_does_not_match() -> None:
     forged = User("system:serviceaccount::worker")
     assert not authorizer(cluster_role_binding(Subject("ServiceAccount", "worker"))).decide(*get_pods(forged)).allowed
 
 
-def test_a_service_account_of_another_namespace_can_be_bound() -> None:
-    elsewhere = role_binding(SERVICE_ACCOUNT, kind="ClusterRole", namespace="team-a")
-    assert authorizer(elsewhere).decide(*get_pods(namespace="team-a")).allowed
+def test_a_role_binding_can_have_a_service_account_of_another_namespace() -> None:
+    other_namespace = role_binding(SERVICE_ACCOUNT, kind="ClusterRole", namespace="team-a")
+    assert authorizer(other_namespace).decide(*get_pods(namespace="team-a")).allowed
 
 
 @pytest.mark.parametrize("namespace", ["team-a", ""])
-def test_a_role_binding_to_a_cluster_role_counts_in_its_namespace_only(namespace: str) -> None:
+def test_a_role_binding_to_a_cluster_role_applies_in_its_namespace_only(namespace: str) -> None:
     bound = authorizer(role_binding(SERVICE_ACCOUNT, kind="ClusterRole"))
     assert (bound.decide(*get_pods()).allowed, bound.decide(*get_pods(namespace=namespace)).allowed) == (True, False)
 
 
 @pytest.mark.parametrize("namespace", ["agents", "team-a", ""])
-def test_a_cluster_role_binding_counts_everywhere(namespace: str) -> None:
+def test_a_cluster_role_binding_applies_in_every_namespace(namespace: str) -> None:
     assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(*get_pods(namespace=namespace)).allowed
 
 
-def test_a_url_is_allowed_by_a_cluster_role_binding() -> None:
+def test_a_cluster_role_binding_allows_a_url() -> None:
     request = Request("get", path="/metrics")
     assert authorizer(cluster_role_binding(SERVICE_ACCOUNT)).decide(WORKER, request).allowed
 
 
-def test_a_url_is_never_allowed_by_a_role_binding() -> None:
+def test_a_role_binding_does_not_allow_a_url() -> None:
     request = Request("get", path="/metrics", namespace="agents")
     assert not authorizer(role_binding(SERVICE_ACCOUNT, kind="ClusterRole")).decide(WORKER, request).allowed
 
 
-def test_a_binding_to_a_missing_role_grants_nothing_and_is_named() -> None:
+def test_a_binding_to_a_missing_role_grants_nothing_and_is_reported_as_dangling() -> None:
     binding = role_binding(SERVICE_ACCOUNT)
     decision = authorizer(binding, roles=[]).decide(*get_pods())
     assert (decision.allowed, decision.dangling) == (False, (binding,))
 
 
-def test_a_role_of_the_same_name_elsewhere_does_not_mend_a_dangling_binding() -> None:
+def test_a_role_of_the_same_name_in_another_namespace_does_not_resolve_a_binding() -> None:
     others = [Role("Role", "reader", "team-a", (READ_PODS,)), CLUSTER_READER]
     assert not authorizer(role_binding(SERVICE_ACCOUNT), roles=others).decide(*get_pods()).allowed
 
 
-def test_a_dangling_binding_hides_no_other_one() -> None:
+def test_a_dangling_binding_does_not_affect_other_bindings() -> None:
     dangling = Binding("RoleBinding", "a", "agents", RoleRef("Role", "missing"), (SERVICE_ACCOUNT,))
     assert authorizer(dangling, role_binding(SERVICE_ACCOUNT)).decide(*get_pods()).allowed
 
 
-def test_a_dangling_binding_of_another_namespace_is_not_named() -> None:
+def test_a_dangling_binding_of_another_namespace_is_not_reported() -> None:
     dangling = Binding("RoleBinding", "a", "team-a", RoleRef("Role", "missing"), (SERVICE_ACCOUNT,))
     assert authorizer(dangling).decide(*get_pods()).dangling == ()
 
 
-def test_a_decision_names_every_binding_that_allows_it_once() -> None:
+def test_a_decision_has_every_binding_that_allows_it_once() -> None:
     both = role_binding(SERVICE_ACCOUNT, Subject("Group", "system:authenticated"))
     decision = authorizer(cluster_role_binding(SERVICE_ACCOUNT), both, role_binding(name="nobody")).decide(*get_pods())
     assert [grant.binding.kind for grant in decision.by] == ["ClusterRoleBinding", "RoleBinding"]
 
 
-def test_a_binding_that_allows_by_two_rules_is_named_once() -> None:
-    twice = Role("Role", "reader", "agents", (READ_PODS, PolicyRule(("*",), ("*",), ("*",))))
-    decision = authorizer(role_binding(SERVICE_ACCOUNT), roles=[twice]).decide(*get_pods())
+def test_a_binding_that_allows_by_two_rules_is_in_the_decision_once() -> None:
+    two_rules = Role("Role", "reader", "agents", (READ_PODS, PolicyRule(("*",), ("*",), ("*",))))
+    decision = authorizer(role_binding(SERVICE_ACCOUNT), roles=[two_rules]).decide(*get_pods())
     assert [grant.rule for grant in decision.by] == [READ_PODS]
 
 
@@ -146,7 +146,7 @@ def test_a_binding_that_allows_by_two_rules_is_named_once() -> None:
             'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to ServiceAccount "worker/agents"',
         ),
         (
-            cluster_role_binding(Subject("Group", "system:authenticated"), SERVICE_ACCOUNT),  # the first that matches
+            cluster_role_binding(Subject("Group", "system:authenticated"), SERVICE_ACCOUNT),  # the first match
             'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to Group "system:authenticated"',
         ),
         (
@@ -158,20 +158,20 @@ def test_a_binding_that_allows_by_two_rules_is_named_once() -> None:
         ),
     ],
 )
-def test_the_reason_is_the_api_servers_own_text(binding: Binding, reason: str) -> None:
+def test_the_reason_is_the_text_of_the_api_server(binding: Binding, reason: str) -> None:
     assert [grant.reason for grant in authorizer(binding).decide(*get_pods()).by] == [reason]
 
 
-def test_system_masters_pass_before_rbac() -> None:
+def test_system_masters_are_allowed_before_rbac() -> None:
     decision = authorizer().decide(*get_pods(User("admin", ("system:masters",))))
     assert (decision.allowed, decision.by) == (True, ())
 
 
-def test_without_a_binding_nothing_is_allowed() -> None:
+def test_without_a_binding_a_request_is_denied() -> None:
     assert not authorizer().decide(*get_pods()).allowed
 
 
-def test_the_rules_of_a_user_are_those_of_the_cluster_and_of_the_namespace() -> None:
+def test_the_rules_of_a_user_are_the_cluster_wide_rules_and_the_rules_of_the_namespace() -> None:
     jobs = Role("ClusterRole", "reader", "", (READ_JOBS,))
     bound = authorizer(role_binding(SERVICE_ACCOUNT), cluster_role_binding(SERVICE_ACCOUNT), roles=[READER, jobs])
     assert (bound.rules_for(WORKER, "agents"), bound.rules_for(WORKER, "team-a")) == (
@@ -180,9 +180,12 @@ def test_the_rules_of_a_user_are_those_of_the_cluster_and_of_the_namespace() -> 
     )
 
 
-def test_the_grants_of_a_user_tell_where_each_rule_is_held() -> None:
-    here, there = role_binding(SERVICE_ACCOUNT), role_binding(SERVICE_ACCOUNT, kind="ClusterRole", namespace="team-a")
-    grants = authorizer(there, here).grants_for(WORKER)
+def test_the_grants_of_a_user_have_the_namespace_of_each_rule() -> None:
+    agents, team_a = (
+        role_binding(SERVICE_ACCOUNT),
+        role_binding(SERVICE_ACCOUNT, kind="ClusterRole", namespace="team-a"),
+    )
+    grants = authorizer(team_a, agents).grants_for(WORKER)
     assert [(grant.namespace, grant.role.kind, grant.rule) for grant in grants] == [
         ("agents", "Role", READ_PODS),
         ("team-a", "ClusterRole", READ_PODS),

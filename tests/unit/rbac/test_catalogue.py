@@ -18,7 +18,7 @@ WRITE = "create,update,patch"
 
 
 def rule(verbs: str, resources: str, groups: str = "", names: str | None = None) -> PolicyRule:
-    """Lists are written with commas; `names` None is no list at all."""
+    """A rule from comma-separated lists. With `names` None, it has no resource names."""
     resource_names = () if names is None else tuple(names.split(","))
     return PolicyRule(tuple(verbs.split(",")), tuple(groups.split(",")), tuple(resources.split(",")), resource_names)
 
@@ -27,13 +27,13 @@ def urls(verbs: str, *paths: str) -> PolicyRule:
     return PolicyRule(tuple(verbs.split(",")), non_resource_urls=paths)
 
 
-def fired(*rules: PolicyRule, namespace: str | None = None) -> set[str]:
-    """The risks in what one subject holds: in `namespace`, or cluster-wide."""
+def risks_of(*rules: PolicyRule, namespace: str | None = None) -> set[str]:
+    """The risks of the rules of one subject, in `namespace` or cluster-wide."""
     findings = CATALOGUE.findings(rules, cluster_wide=namespace is None, namespace=namespace or "")
     return {match.risk.id for match in findings}
 
 
-# What else each risk's own bad rules rightly fire, when granted cluster-wide.
+# The other risks that the bad rules of each risk also have, if they are granted cluster-wide.
 COMPANIONS: Final = {
     "wild-all": {"wild-verb", "wild-resource-read", "wild-resource-write", "wild-apigroup"},
     "wild-verb": {
@@ -85,22 +85,22 @@ def test_the_catalogue_has_every_risk() -> None:
 
 
 @pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
-def test_a_risk_is_found_in_its_own_bad_rules_with_no_other_but_the_known(risk: Risk) -> None:
-    assert fired(*risk.bad) == {risk.id} | COMPANIONS.get(risk.id, set())
+def test_the_bad_rules_of_a_risk_have_exactly_that_risk_and_its_companions(risk: Risk) -> None:
+    assert risks_of(*risk.bad) == {risk.id} | COMPANIONS.get(risk.id, set())
 
 
 @pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
-def test_a_cluster_scoped_risk_needs_a_cluster_role_binding(risk: Risk) -> None:
+def test_a_cluster_scoped_risk_requires_a_cluster_role_binding(risk: Risk) -> None:
     only_in_kube_system = risk.id == "configmap-write-kube-system"
-    assert (risk.id in fired(*risk.bad, namespace="agents")) == (risk.scope == "any" and not only_in_kube_system)
+    assert (risk.id in risks_of(*risk.bad, namespace="agents")) == (risk.scope == "any" and not only_in_kube_system)
 
 
 @pytest.mark.parametrize("risk", [risk for risk in RISKS.values() if len(risk.parts) > 1], ids=lambda risk: risk.id)
-def test_a_risk_of_two_parts_needs_both(risk: Risk) -> None:
-    assert [risk.id in fired(part) for part in risk.bad] == [False, False]
+def test_a_risk_of_two_parts_requires_both(risk: Risk) -> None:
+    assert [risk.id in risks_of(part) for part in risk.bad] == [False, False]
 
 
-def test_a_risk_of_two_parts_names_both_rules() -> None:
+def test_a_risk_of_two_parts_has_a_match_for_each_rule() -> None:
     rules = [rule(READ, "pods"), *RISKS["csr-sign"].bad]
     findings = CATALOGUE.findings(rules, cluster_wide=True, namespace="")
     assert [(match.risk.id, match.rule_index) for match in findings] == [("csr-sign", 1), ("csr-sign", 2)]
@@ -113,7 +113,7 @@ def replaced(dimension: str, value: str) -> Callable[[PolicyRule], PolicyRule]:
     return apply
 
 
-def asks_for(dimension: str) -> list[Risk]:
+def with_condition(dimension: str) -> list[Risk]:
     return [
         risk for risk in RISKS.values() if all(getattr(pattern, dimension) for part in risk.parts for pattern in part)
     ]
@@ -124,11 +124,13 @@ def asks_for(dimension: str) -> list[Risk]:
     [
         pytest.param(risk, replaced(dimension, value), id=f"{risk.id}-{dimension}")
         for dimension, value in (("api_groups", "example.org"), ("resources", "widgets"), ("verbs", "use"))
-        for risk in asks_for(dimension)
+        for risk in with_condition(dimension)
     ],
 )
-def test_another_group_resource_or_verb_is_no_risk(risk: Risk, change: Callable[[PolicyRule], PolicyRule]) -> None:
-    assert risk.id not in fired(*(change(rule) for rule in risk.bad))
+def test_a_rule_with_another_group_resource_or_verb_does_not_have_the_risk(
+    risk: Risk, change: Callable[[PolicyRule], PolicyRule]
+) -> None:
+    assert risk.id not in risks_of(*(change(rule) for rule in risk.bad))
 
 
 @pytest.mark.parametrize(
@@ -184,9 +186,9 @@ def test_another_group_resource_or_verb_is_no_risk(risk: Risk, change: Callable[
         ("csr-create", [rule("create", "certificatesigningrequests/approval", "certificates.k8s.io")]),
     ],
 )
-def test_a_near_miss_is_no_risk(risk: str, rules: list[PolicyRule]) -> None:
+def test_a_similar_rule_does_not_have_the_risk(risk: str, rules: list[PolicyRule]) -> None:
     assert risk in RISKS
-    assert risk not in fired(*rules)
+    assert risk not in risks_of(*rules)
 
 
 @pytest.mark.parametrize(
@@ -214,8 +216,8 @@ def test_a_near_miss_is_no_risk(risk: str, rules: list[PolicyRule]) -> None:
         ("vap-write", [rule("deletecollection", "validatingadmissionpolicies", "admissionregistration.k8s.io")]),
     ],
 )
-def test_a_risk_is_found_in_every_spelling(risk: str, rules: list[PolicyRule]) -> None:
-    assert risk in fired(*rules)
+def test_a_risk_is_found_in_every_notation(risk: str, rules: list[PolicyRule]) -> None:
+    assert risk in risks_of(*rules)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +229,8 @@ def test_a_risk_is_found_in_every_spelling(risk: str, rules: list[PolicyRule]) -
         (rule("*", "*"), {"wild-verb", "wild-resource-read", "wild-resource-write"}),
     ],
 )
-def test_every_resource_is_reported_as_a_wildcard_only(grant: PolicyRule, risks: set[str]) -> None:
-    assert fired(grant) == risks
+def test_all_resources_have_only_the_wildcard_risks(grant: PolicyRule, risks: set[str]) -> None:
+    assert risks_of(grant) == risks
 
 
 @pytest.mark.parametrize(
@@ -239,13 +241,13 @@ def test_every_resource_is_reported_as_a_wildcard_only(grant: PolicyRule, risks:
         (rule("impersonate:serviceaccount", "*", "authentication.k8s.io"), {"impersonate-constrained"}),
     ],
 )
-def test_every_resource_hides_no_verb_beyond_those_of_objects(grant: PolicyRule, risks: set[str]) -> None:
-    assert fired(grant) == risks
+def test_all_resources_with_special_verbs_have_the_risks_of_these_verbs(grant: PolicyRule, risks: set[str]) -> None:
+    assert risks_of(grant) == risks
 
 
 @pytest.mark.parametrize(("namespace", "found"), [("kube-system", True), ("agents", False), (None, True)])
-def test_config_maps_of_the_system_live_in_kube_system(namespace: str | None, *, found: bool) -> None:
-    assert ("configmap-write-kube-system" in fired(rule("patch", "configmaps"), namespace=namespace)) is found
+def test_config_maps_of_the_system_are_in_kube_system(namespace: str | None, *, found: bool) -> None:
+    assert ("configmap-write-kube-system" in risks_of(rule("patch", "configmaps"), namespace=namespace)) is found
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_config_maps_of_the_system_live_in_kube_system(namespace: str | None, *,
     ],
 )
 def test_a_least_privilege_tier_has_no_critical_or_high_risk(tier: list[PolicyRule]) -> None:
-    assert {RISKS[risk].severity for risk in fired(*tier, namespace="agents")} <= {"medium", "low"}
+    assert {RISKS[risk].severity for risk in risks_of(*tier, namespace="agents")} <= {"medium", "low"}
 
 
 @pytest.mark.parametrize(
@@ -277,12 +279,12 @@ def test_a_least_privilege_tier_has_no_critical_or_high_risk(tier: list[PolicyRu
         [rule("get,update,patch", "configmaps", names="triage-state")],
     ],
 )
-def test_the_plainest_tiers_have_no_risk_at_all(tier: list[PolicyRule]) -> None:
-    assert fired(*tier, namespace="agents") == set()
+def test_the_simplest_tiers_have_no_risk(tier: list[PolicyRule]) -> None:
+    assert risks_of(*tier, namespace="agents") == set()
 
 
-def test_whoever_edits_services_is_known_to_take_over_traffic() -> None:
-    assert fired(rule(f"{READ},{UPDATE}", "services"), namespace="agents") == {"service-write"}
+def test_a_tier_that_writes_services_has_the_risk_service_write() -> None:
+    assert risks_of(rule(f"{READ},{UPDATE}", "services"), namespace="agents") == {"service-write"}
 
 
 def content() -> dict[str, Any]:
@@ -298,7 +300,7 @@ def content() -> dict[str, Any]:
         ({"title": ""}, "risk wild-all: title"),
         ({"match": "prose"}, "risk wild-all: unknown match"),
         ({"all": []}, "risk wild-all: unknown any"),
-        ({"any": []}, r"risk wild-all: any: .*not empty"),
+        ({"any": []}, r"risk wild-all: any: .*non-empty"),
         ({"any": [{}]}, r"risk wild-all: any\[0\]: an empty pattern"),
         ({"any": [{"verb": ["get"]}]}, r"risk wild-all: any\[0\]: unknown verb"),
         ({"any": [{"verbs": "get"}]}, r"risk wild-all: any\[0\]: verbs"),
@@ -308,11 +310,11 @@ def content() -> dict[str, Any]:
         ({"category": "node", "any": [{"resources": ["nodes"]}]}, "needs verbs"),
         ({"bad": [{"verbs": "get"}]}, r"risk wild-all: bad\[0\]"),
         ({"bad": ["get"]}, r"risk wild-all: bad\[0\]"),
-        ({"id": "wild-verb"}, "risk wild-verb stands twice"),
+        ({"id": "wild-verb"}, "risk wild-verb is defined twice"),
         ({"id": 7}, r"risks\[0\]: id"),
     ],
 )
-def test_a_malformed_entry_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_an_invalid_entry_is_an_error_with_its_location(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     broken = content()
     broken["risks"][0] |= change
     file = tmp_path / "catalogue.json"
@@ -322,13 +324,13 @@ def test_a_malformed_entry_is_named(tmp_path: Path, change: dict[str, Any], mess
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"risks": []}'])
-def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_catalogue_is_an_error_with_its_path(tmp_path: Path, text: str) -> None:
     file = tmp_path / "catalogue.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(CatalogueError, match=r"catalogue\.json"):
         Catalogue.load(file)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"absent\.json"):
         Catalogue.load(tmp_path / "absent.json")

@@ -4,7 +4,7 @@ from agent_identities.rbac import PolicyRule, covers
 
 
 def rule(verbs: str, resources: str, groups: str = "", names: str | None = None) -> PolicyRule:
-    """Lists are written with commas; `names` None is no list at all."""
+    """A rule from comma-separated lists. With `names` None, it has no resource names."""
     resource_names = () if names is None else tuple(names.split(","))
     return PolicyRule(tuple(verbs.split(",")), tuple(groups.split(",")), tuple(resources.split(",")), resource_names)
 
@@ -28,7 +28,7 @@ def urls(verbs: str, *paths: str) -> PolicyRule:
         (urls("get", "*"), urls("get", "*", "/metrics")),
     ],
 )
-def test_an_owner_covers_what_it_holds(owner: PolicyRule, servant: PolicyRule) -> None:
+def test_an_owner_rule_covers_a_narrower_rule(owner: PolicyRule, servant: PolicyRule) -> None:
     assert covers([owner], [servant]) == ()
 
 
@@ -50,11 +50,11 @@ def test_an_owner_covers_what_it_holds(owner: PolicyRule, servant: PolicyRule) -
         (urls("*", "*"), rule("get", "pods")),
     ],
 )
-def test_an_owner_does_not_cover_what_it_lacks(owner: PolicyRule, servant: PolicyRule) -> None:
+def test_an_owner_rule_does_not_cover_another_rule(owner: PolicyRule, servant: PolicyRule) -> None:
     assert covers([owner], [servant]) == (servant,)
 
 
-def test_two_rules_together_cover_the_atoms_of_one() -> None:
+def test_two_rules_together_cover_the_atoms_of_one_rule() -> None:
     assert covers([rule("get", "pods"), rule("list", "pods")], [rule("get,list", "pods")]) == ()
 
 
@@ -72,5 +72,5 @@ def test_only_the_missing_atoms_are_returned() -> None:
     }
 
 
-def test_nobody_covers_a_rule_and_anybody_covers_none() -> None:
+def test_no_rules_cover_only_no_rules() -> None:
     assert (covers([], [rule("get", "pods")]), covers([], [])) == ((rule("get", "pods"),), ())

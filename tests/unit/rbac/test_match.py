@@ -1,4 +1,4 @@
-"""The corners of RBAC matching that well-known tools get wrong."""
+"""Edge cases of RBAC matching that other tools get wrong."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def request(resource: str, verb: str = "get", group: str = "", name: str = "a") 
         ("*/scale", "deployments/scale"),
     ],
 )
-def test_a_rule_reaches_the_resource(resources: str, asked: str) -> None:
+def test_a_rule_matches_the_resource(resources: str, asked: str) -> None:
     assert rule_allows(rule(resources), request(asked))
 
 
@@ -44,7 +44,7 @@ def test_a_rule_reaches_the_resource(resources: str, asked: str) -> None:
         ("Pods", "pods"),
     ],
 )
-def test_a_rule_does_not_reach_the_resource(resources: str, asked: str) -> None:
+def test_a_rule_does_not_match_the_resource(resources: str, asked: str) -> None:
     assert not rule_allows(rule(resources), request(asked))
 
 
@@ -62,7 +62,7 @@ def test_a_rule_does_not_reach_the_resource(resources: str, asked: str) -> None:
         ("GET", "get", False),
     ],
 )
-def test_a_verb_is_equal_or_the_star(verb: str, asked: str, *, allowed: bool) -> None:
+def test_a_verb_matches_if_equal_or_star(verb: str, asked: str, *, allowed: bool) -> None:
     assert rule_allows(rule("pods", verb), request("pods", asked)) is allowed
 
 
@@ -78,7 +78,7 @@ def test_a_verb_is_equal_or_the_star(verb: str, asked: str, *, allowed: bool) ->
         ("apps/v1", "apps", False),
     ],
 )
-def test_an_api_group_is_equal_or_the_star(group: str, asked: str, *, allowed: bool) -> None:
+def test_an_api_group_matches_if_equal_or_star(group: str, asked: str, *, allowed: bool) -> None:
     assert rule_allows(rule("pods", groups=group), request("pods", group=asked)) is allowed
 
 
@@ -89,13 +89,13 @@ def test_an_api_group_is_equal_or_the_star(group: str, asked: str, *, allowed: b
         ((), "", True),
         (("a", "b"), "b", True),
         (("a",), "b", False),
-        (("a",), "", False),  # list, watch, create and deletecollection carry no name
-        (("",), "", True),  # plain equality: looks limited by name and is not
+        (("a",), "", False),  # list, watch, create and deletecollection have no name
+        (("",), "", True),  # equal: the rule has a resource name, but is not limited by it
         (("",), "a", False),
         (("*",), "a", False),
     ],
 )
-def test_a_resource_name_is_compared_by_plain_equality(names: tuple[str, ...], asked: str, *, allowed: bool) -> None:
+def test_a_resource_name_matches_if_equal(names: tuple[str, ...], asked: str, *, allowed: bool) -> None:
     assert rule_allows(rule("configmaps", names=names), request("configmaps", name=asked)) is allowed
 
 
@@ -112,18 +112,18 @@ def test_a_resource_name_is_compared_by_plain_equality(names: tuple[str, ...], a
         ("/*/pprof", "/debug/pprof", False),
     ],
 )
-def test_a_url_is_equal_or_a_prefix_before_a_trailing_star(url: str, path: str, *, allowed: bool) -> None:
+def test_a_url_matches_if_equal_or_with_a_prefix_before_a_trailing_star(url: str, path: str, *, allowed: bool) -> None:
     assert rule_allows(PolicyRule(("get",), non_resource_urls=(url,)), Request("get", path=path)) is allowed
 
 
-def test_the_star_in_resources_reaches_no_url() -> None:
+def test_a_star_in_resources_matches_no_url() -> None:
     everything = PolicyRule(("*",), ("*",), ("*",))
     assert not rule_allows(everything, Request("get", path="/metrics"))
 
 
-def test_the_star_in_urls_reaches_no_resource() -> None:
+def test_a_star_in_urls_matches_no_resource() -> None:
     assert not rule_allows(PolicyRule(("*",), non_resource_urls=("*",)), request("pods"))
 
 
-def test_a_rule_without_api_groups_reaches_nothing() -> None:
+def test_a_rule_without_api_groups_matches_no_resource() -> None:
     assert not rule_allows(PolicyRule(("get",), (), ("pods",)), request("pods"))

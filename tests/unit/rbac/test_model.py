@@ -25,17 +25,17 @@ def rules_of(name: str, *manifests: Mapping[str, Any]) -> list[dict[str, list[st
     return [rule.to_manifest() for rule in role.rules]
 
 
-def test_a_rule_survives_the_way_through_a_manifest() -> None:
+def test_a_rule_is_equal_after_a_round_trip_through_a_manifest() -> None:
     manifest = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["a", ""], "verbs": ["get", "patch"]}
     assert PolicyRule.from_manifest(manifest).to_manifest() == manifest
 
 
 def test_other_kinds_and_other_groups_are_ignored() -> None:
-    foreign = {"apiVersion": "iam.example.org/v1", "kind": "Role", "metadata": {"name": "r"}}
-    assert Policy.from_manifests([{"apiVersion": "v1", "kind": "ConfigMap"}, foreign]) == Policy()
+    other_group = {"apiVersion": "iam.example.org/v1", "kind": "Role", "metadata": {"name": "r"}}
+    assert Policy.from_manifests([{"apiVersion": "v1", "kind": "ConfigMap"}, other_group]) == Policy()
 
 
-def test_a_role_without_a_namespace_takes_the_one_of_the_release() -> None:
+def test_a_role_without_a_namespace_gets_the_namespace_of_the_release() -> None:
     role = {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": "r"}}
     assert Policy.from_manifests([role], namespace="agents").roles[0].namespace == "agents"
 
@@ -52,7 +52,7 @@ def test_a_role_without_a_namespace_takes_the_one_of_the_release() -> None:
         {},
     ],
 )
-def test_an_aggregated_role_takes_the_rules_of_what_it_selects(selector: dict[str, Any]) -> None:
+def test_an_aggregated_role_has_the_rules_of_the_roles_that_it_selects(selector: dict[str, Any]) -> None:
     part = cluster_role("part", READ_PODS, labels={"tier": "agents"})
     assert rules_of("whole", cluster_role("whole", select=[selector]), part) == [READ_PODS]
 
@@ -68,53 +68,53 @@ def test_an_aggregated_role_takes_the_rules_of_what_it_selects(selector: dict[st
         {"matchLabels": {"tier": "agents"}, "matchExpressions": [{"key": "absent", "operator": "Exists"}]},
     ],
 )
-def test_an_aggregated_role_takes_nothing_from_what_it_does_not_select(selector: dict[str, Any]) -> None:
+def test_an_aggregated_role_does_not_have_the_rules_of_other_roles(selector: dict[str, Any]) -> None:
     part = cluster_role("part", READ_PODS, labels={"tier": "agents"})
     assert rules_of("whole", cluster_role("whole", select=[selector]), part) == []
 
 
-def test_the_own_rules_of_an_aggregated_role_are_overwritten() -> None:
+def test_the_rules_in_the_manifest_of_an_aggregated_role_are_replaced() -> None:
     part = cluster_role("part", READ_PODS, labels={"tier": "agents"})
     whole = cluster_role("whole", READ_JOBS, select=[{"matchLabels": {"tier": "agents"}}], labels={"tier": "agents"})
     assert rules_of("whole", part, whole) == [READ_PODS]
 
 
-def test_aggregation_goes_through_roles_that_are_aggregated_themselves() -> None:
+def test_an_aggregated_role_can_select_an_aggregated_role() -> None:
     part = cluster_role("part", READ_PODS, labels={"to": "edit"})
     edit = cluster_role("edit", labels={"to": "admin"}, select=[{"matchLabels": {"to": "edit"}}])
     admin = cluster_role("admin", select=[{"matchLabels": {"to": "admin"}}])
     assert rules_of("admin", admin, edit, part) == [READ_PODS]
 
 
-def test_roles_that_select_each_other_end_with_the_same_rules() -> None:
+def test_roles_that_select_each_other_have_the_same_rules() -> None:
     left = cluster_role("left", READ_JOBS, labels={"to": "right"}, select=[{"matchLabels": {"to": "left"}}])
     right = cluster_role("right", READ_JOBS, labels={"to": "left"}, select=[{"matchLabels": {"to": "right"}}])
     part = cluster_role("part", READ_PODS, labels={"to": "left"})
     assert rules_of("left", left, right, part) == rules_of("right", left, right, part) == [READ_PODS]
 
 
-def test_aggregated_rules_come_selector_by_selector_then_by_name_and_never_twice() -> None:
+def test_aggregated_rules_are_in_the_order_of_selectors_then_names_without_duplicates() -> None:
     first = cluster_role("b", READ_JOBS, labels={"x": "1"})
     second = cluster_role("a", READ_PODS, READ_JOBS, labels={"x": "2"})
     selectors = [{"matchLabels": {"x": "1"}}, {"matchLabels": {"x": "2"}}]
     assert rules_of("whole", cluster_role("whole", select=selectors), second, first) == [READ_JOBS, READ_PODS]
 
 
-def test_an_aggregated_role_does_not_take_its_own_rules_before_those_of_others() -> None:
+def test_aggregated_rules_are_in_the_order_of_role_names_even_if_a_selected_role_is_aggregated() -> None:
     whole = cluster_role("a", labels={"x": "1"}, select=[{"matchLabels": {"x": "1"}}])
     late = cluster_role("b", labels={"x": "1"}, select=[{"matchLabels": {"x": "2"}}])
     jobs, pods = cluster_role("c", READ_JOBS, labels={"x": "1"}), cluster_role("d", READ_PODS, labels={"x": "2"})
     assert rules_of("a", whole, late, jobs, pods) == [READ_PODS, READ_JOBS]
 
 
-def test_a_role_in_a_namespace_is_never_aggregated() -> None:
+def test_a_role_in_a_namespace_is_not_aggregated() -> None:
     role = cluster_role("r", READ_PODS, labels={"x": "1"}) | {"kind": "Role"}
     role["metadata"]["namespace"] = "agents"
     assert rules_of("whole", cluster_role("whole", select=[{"matchLabels": {"x": "1"}}]), role) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "place"),
+    ("change", "location"),
     [
         ({"rules": [{"verbs": "get"}]}, "ClusterRole r: rules[0].verbs"),
         ({"rules": [{"verbs": [1]}]}, "ClusterRole r: rules[0].verbs"),
@@ -138,12 +138,12 @@ def test_a_role_in_a_namespace_is_never_aggregated() -> None:
         ),
     ],
 )
-def test_an_error_names_the_place(change: dict[str, Any], place: str) -> None:
+def test_an_error_has_the_location(change: dict[str, Any], location: str) -> None:
     with pytest.raises(PolicyError) as error:
         Policy.from_manifests([cluster_role("r") | change])
-    assert place in str(error.value)
+    assert location in str(error.value)
 
 
-def test_two_roles_of_one_name_are_an_error() -> None:
+def test_two_roles_with_the_same_name_are_an_error() -> None:
     with pytest.raises(PolicyError, match="ClusterRole r: defined 2 times"):
         Policy.from_manifests([cluster_role("r"), cluster_role("r", READ_PODS)])

@@ -1,4 +1,4 @@
-"""What must hold for every policy, checked against the plainest reading of the API server's code."""
+"""Properties of every policy, checked with a direct implementation of the API server's code."""
 
 from itertools import product
 from random import Random
@@ -63,7 +63,7 @@ def holds(user: User, subject: Subject, namespace: str) -> bool:
 
 
 def allowing_bindings(policy: Policy, user: User, request: Request) -> set[Binding]:
-    """A scan of everything, as VisitRulesFor does it."""
+    """A scan of all roles and bindings, as in VisitRulesFor."""
     namespace = "" if request.path else request.namespace
     return {
         binding
@@ -79,16 +79,18 @@ def allowing_bindings(policy: Policy, user: User, request: Request) -> set[Bindi
 
 @given(roles, bindings, asked_by)
 @settings(max_examples=400)
-def test_a_decision_equals_a_scan_of_every_binding(roles: list[Role], bindings: list[Binding], asked: Asked) -> None:
+def test_a_decision_is_equal_to_a_scan_of_every_binding(
+    roles: list[Role], bindings: list[Binding], asked: Asked
+) -> None:
     policy = Policy(tuple(roles), tuple(bindings))
     decision = Authorizer(policy).decide(*asked)
-    masters = MASTERS_GROUP in asked[0].groups  # let pass before RBAC
+    masters = MASTERS_GROUP in asked[0].groups  # allowed before RBAC
     found = set() if masters else allowing_bindings(policy, *asked)
     assert (decision.allowed, {grant.binding for grant in decision.by}) == (masters or bool(found), found)
 
 
 @given(roles, bindings, asked_by, st.randoms(use_true_random=False))
-def test_the_order_of_roles_and_bindings_changes_nothing(
+def test_a_decision_does_not_depend_on_the_order_of_roles_and_bindings(
     roles: list[Role], bindings: list[Binding], asked: Asked, random: Random
 ) -> None:
     before = Authorizer(Policy(tuple(roles), tuple(bindings))).decide(*asked)
@@ -98,7 +100,7 @@ def test_the_order_of_roles_and_bindings_changes_nothing(
 
 
 @given(roles, bindings, asked_by)
-def test_the_rules_of_a_user_decide_as_the_authorizer_does(
+def test_the_rules_of_a_user_allow_the_same_requests_as_the_authorizer(
     roles: list[Role], bindings: list[Binding], asked: Asked
 ) -> None:
     user, request = asked
@@ -118,7 +120,9 @@ def test_the_grants_of_a_user_contain_every_reason_of_a_decision(
 
 @given(rule_lists, rule_lists)
 @settings(max_examples=400)
-def test_whoever_covers_rules_may_do_all_that_they_allow(owner: list[PolicyRule], servant: list[PolicyRule]) -> None:
+def test_rules_that_cover_other_rules_allow_all_of_their_requests(
+    owner: list[PolicyRule], servant: list[PolicyRule]
+) -> None:
     allowed = [request for request in EVERY_REQUEST if any(rule_allows(rule, request) for rule in servant)]
     lacks = [request for request in allowed if not any(rule_allows(rule, request) for rule in owner)]
     assert not lacks or covers(owner, servant)
@@ -126,12 +130,16 @@ def test_whoever_covers_rules_may_do_all_that_they_allow(owner: list[PolicyRule]
 
 @given(rule_lists, st.lists(concrete_rules, max_size=2))
 @settings(max_examples=400)
-def test_without_wildcards_covering_is_exactly_that(owner: list[PolicyRule], servant: list[PolicyRule]) -> None:
+def test_without_wildcards_rules_that_allow_all_requests_of_other_rules_cover_them(
+    owner: list[PolicyRule], servant: list[PolicyRule]
+) -> None:
     allowed = [request for request in EVERY_REQUEST if any(rule_allows(rule, request) for rule in servant)]
     lacks = [request for request in allowed if not any(rule_allows(rule, request) for rule in owner)]
     assert bool(lacks) == bool(covers(owner, servant))
 
 
 @given(rule_lists, rule_lists)
-def test_what_is_not_covered_is_covered_once_it_is_added(owner: list[PolicyRule], servant: list[PolicyRule]) -> None:
+def test_rules_cover_other_rules_after_the_missing_atoms_are_added(
+    owner: list[PolicyRule], servant: list[PolicyRule]
+) -> None:
     assert covers([*owner, *covers(owner, servant)], servant) == ()

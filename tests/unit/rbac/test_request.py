@@ -16,15 +16,15 @@ from agent_identities.rbac import Request, ServiceAccount, User
         (Request("*", "*", "*"), "* *"),
     ],
 )
-def test_a_request_reads_as_kubectl_auth_can_i_writes_it(request_: Request, text: str) -> None:
+def test_the_string_of_a_request_has_the_format_of_kubectl_auth_can_i(request_: Request, text: str) -> None:
     assert str(request_) == text
 
 
-def test_an_action_is_for_any_name() -> None:
+def test_an_action_has_no_name() -> None:
     assert Request("get", "", "configmaps", name="notes").action == "get configmaps"
 
 
-def test_a_review_asks_for_exactly_the_request() -> None:
+def test_a_review_has_all_attributes_of_the_request() -> None:
     request = Request("update", "apps", "deployments", "scale", "web", "team")
     assert request.review(User("alice"))["spec"]["resourceAttributes"] == {
         "verb": "update",
@@ -36,7 +36,7 @@ def test_a_review_asks_for_exactly_the_request() -> None:
     }
 
 
-def test_a_review_of_a_url_asks_for_its_path() -> None:
+def test_a_review_of_a_non_resource_request_has_its_path() -> None:
     assert Request("get", path="/a").review(User("alice", ("dev",)))["spec"] == {
         "user": "alice",
         "groups": ["dev"],
@@ -44,19 +44,19 @@ def test_a_review_of_a_url_asks_for_its_path() -> None:
     }
 
 
-def test_a_review_carries_the_groups_that_a_service_account_has() -> None:
+def test_a_review_has_the_groups_of_a_service_account() -> None:
     spec = Request("get", "", "pods").review(User.service_account("team", "a"))["spec"]
     assert spec["user"] == "system:serviceaccount:team:a"
     assert set(spec["groups"]) == {"system:serviceaccounts", "system:serviceaccounts:team", "system:authenticated"}
 
 
-def test_a_review_without_a_user_is_about_whoever_sends_it() -> None:
+def test_a_review_without_a_user_is_a_self_subject_access_review() -> None:
     review = Request("get", "", "pods").review()
     assert review["kind"] == "SelfSubjectAccessReview"
     assert review["spec"] == {"resourceAttributes": {"verb": "get", "resource": "pods"}}
 
 
-def test_a_service_account_is_read_from_its_user_name() -> None:
+def test_a_service_account_is_parsed_from_its_user_name() -> None:
     account = ServiceAccount("team", "triage-1")
     assert ServiceAccount.of_user(account.username) == account
     assert str(account) == "team/triage-1"

@@ -27,7 +27,7 @@ POD = "/api/v1/namespaces/ns/pods/web"
         ("GET", "/apis/storage.k8s.io/v1/storageclasses", Request("list", "storage.k8s.io", "storageclasses")),
         ("GET", "/api/v1/namespaces/ns/pods/", Request("list", "", "pods", namespace="ns")),
         ("OPTIONS", POD, Request("", "", "pods", "", "web", "ns")),
-        # subresources, and what stands behind them
+        # subresources, with further path segments
         ("POST", f"{POD}/exec?command=id", Request("create", "", "pods", "exec", "web", "ns")),
         ("GET", f"{POD}/exec?command=id", Request("get", "", "pods", "exec", "web", "ns")),
         ("GET", f"{POD}/proxy/a/b", Request("get", "", "pods", "proxy", "web", "ns")),
@@ -37,7 +37,7 @@ POD = "/api/v1/namespaces/ns/pods/web"
             "/api/v1/namespaces/ns/serviceaccounts/a/token",
             Request("create", "", "serviceaccounts", "token", "a", "ns"),
         ),
-        # a watch: by the query, or by the old path
+        # a watch: by query, or by the deprecated path
         ("GET", "/api/v1/namespaces/ns/secrets?watch=1", Request("watch", "", "secrets", namespace="ns")),
         ("GET", "/api/v1/secrets?watch", Request("watch", "", "secrets")),
         ("GET", "/api/v1/secrets?watch=false", Request("list", "", "secrets")),
@@ -46,7 +46,7 @@ POD = "/api/v1/namespaces/ns/pods/web"
         ("GET", "/api/v1/watch/secrets", Request("watch", "", "secrets")),
         ("GET", "/api/v1/watch/namespaces/ns/pods/web", Request("watch", "", "pods", "", "web", "ns")),
         ("GET", "/api/v1/proxy/namespaces/ns/pods/web/x", Request("proxy", "", "pods", "", "web", "ns")),
-        # a field selector may name the object
+        # a field selector with the name of the object
         (
             "GET",
             "/api/v1/namespaces/ns/secrets?fieldSelector=metadata.name%3Ddb",
@@ -58,13 +58,13 @@ POD = "/api/v1/namespaces/ns/pods/web"
             Request("watch", "", "secrets", "", "db"),
         ),
         ("GET", "/api/v1/secrets?fieldSelector=metadata.name%21%3Ddb", Request("list", "", "secrets")),
-        # namespaces themselves carry their own name as the namespace
+        # a request for a Namespace has the name of the Namespace as its namespace
         ("GET", "/api/v1/namespaces", Request("list", "", "namespaces")),
         ("POST", "/api/v1/namespaces", Request("create", "", "namespaces")),
         ("PATCH", "/api/v1/namespaces/ns", Request("patch", "", "namespaces", "", "ns", "ns")),
         ("PUT", "/api/v1/namespaces/ns/finalize", Request("update", "", "namespaces", "finalize", "ns", "ns")),
         ("PATCH", "/api/v1/namespaces/ns/status", Request("patch", "", "namespaces", "status", "ns", "ns")),
-        # no resource at all
+        # non-resource requests
         ("GET", "/", Request("get", path="/")),
         ("GET", "/api", Request("get", path="/api")),
         ("GET", "/api/v1", Request("get", path="/api/v1")),
@@ -74,10 +74,10 @@ POD = "/api/v1/namespaces/ns/pods/web"
         ("GET", "/version/a/b/c", Request("get", path="/version/a/b/c")),
     ],
 )
-def test_a_request_is_read_as_the_api_server_reads_it(method: str, path: str, info: Request) -> None:
+def test_a_request_has_the_attributes_that_the_api_server_authorizes(method: str, path: str, info: Request) -> None:
     assert request_info(method, path) == info
 
 
-def test_a_watch_of_nothing_is_no_request() -> None:
-    with pytest.raises(ValueError, match="nothing stands behind /watch/"):
+def test_a_watch_without_a_resource_is_an_error() -> None:
+    with pytest.raises(ValueError, match="ends after /watch/"):
         request_info("GET", "/api/v1/watch")

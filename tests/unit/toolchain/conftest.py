@@ -1,4 +1,4 @@
-"""A machine with nothing on it: an empty PATH, an empty cache, and no variable that names a binary."""
+"""A bare machine: an empty PATH, an empty cache, and no variable that points to a binary."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def on_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stub() -> Stub:
-    """Makes a program at a path that prints a text whatever it is asked."""
+    """Creates a program that prints a text for all arguments."""
 
     def make(path: Path, prints: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,14 @@ def stub() -> Stub:
 
 @pytest.fixture(scope="session")
 def system_go() -> Path:
-    """The machine's own Go; of session scope, and so found before `bare_machine` empties PATH."""
+    """The Go of the machine. Its scope is the session, so that it is found before `bare_machine` empties PATH."""
     found = shutil.which("go")
     return Path(found) if found else Path()
 
 
 @pytest.fixture
 def hello(tmp_path: Path) -> Component:
-    """A module of one file that needs no other module, and so no network."""
+    """A module of one file. It requires no other module, and so no network."""
     folder = tmp_path / "hello"
     folder.mkdir()
     (folder / "go.mod").write_text("module example.test/hello\n\ngo 1.24\n")

@@ -1,4 +1,4 @@
-"""`agent-identities toolchain`, as a person starts it."""
+"""The command `agent-identities toolchain`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,13 +34,13 @@ def all_on_path(on_path: Path, stub: Stub) -> Path:
     return on_path
 
 
-def test_list_builds_nothing_and_says_what_a_build_would_give(run: Callable[..., str], cache: Path) -> None:
+def test_list_shows_the_versions_to_build_without_a_build(run: Callable[..., str], cache: Path) -> None:
     rows = [line.split("\t") for line in run("--list").splitlines()]
     assert [row[:3] for row in rows] == [[name, component(name).version, "to be built"] for name in NAMES]
     assert not cache.exists()
 
 
-def test_list_says_why_a_binary_on_path_is_passed_over(run: Callable[..., str], on_path: Path, stub: Stub) -> None:
+def test_list_shows_why_a_binary_on_path_is_skipped(run: Callable[..., str], on_path: Path, stub: Stub) -> None:
     stub(on_path / "helm", "v4.2.1")
     helm = run("--list").splitlines()[0]
     assert "to be built" in helm
@@ -52,7 +52,9 @@ def test_every_binary_is_shown_with_its_version_origin_and_path(run: Callable[..
     assert [(row[0], row[2], row[3]) for row in rows] == [(name, "PATH", str(all_on_path / name)) for name in NAMES]
 
 
-def test_links_put_every_binary_into_one_folder(run: Callable[..., str], all_on_path: Path, tmp_path: Path) -> None:
+def test_links_creates_a_link_to_every_binary_in_one_folder(
+    run: Callable[..., str], all_on_path: Path, tmp_path: Path
+) -> None:
     run("--links", str(tmp_path / ".tools" / "bin"))
     links = {link.name: str(link.readlink()) for link in (tmp_path / ".tools" / "bin").iterdir()}
     assert links == {name: str(all_on_path / name) for name in NAMES}

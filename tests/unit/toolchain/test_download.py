@@ -1,4 +1,4 @@
-"""Official releases from a server with the layout of the real ones: whole and as pinned, or not at all."""
+"""Downloads of official releases, from a server with the layout of the release hosts. Only pinned files pass."""
 
 import datetime
 import hashlib
@@ -40,7 +40,7 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        """A file called `cut`, `moved` or `busy` beside the requested one makes the server behave so; `busy` once."""
+        """Serve a file. A file `cut`, `moved` or `busy` in the same folder selects a fault; `busy` is deleted."""
         requested = Path(self.translate_path(self.path))
         if requested.with_name("moved").exists():
             self.send_response(302)
@@ -60,13 +60,13 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The files that the server serves, below the names of their hosts, and the registry of their digests."""
+    """The files of the server, in one folder per host name, and the registry of their digests."""
 
     folder: Path
     registry: Path
 
     def publish(self, path: str, content: bytes) -> Path:
-        """Serve a file, and pin its digest."""
+        """Add a file to the server, and pin its digest."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -87,7 +87,7 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releas
     folder = tmp_path / "releases"
     folder.mkdir()
     (tmp_path / "downloads.txt").touch()
-    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # between its tries
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # between retries
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{server.server_address[1]}/")
@@ -104,11 +104,11 @@ def _archive(*members: tarfile.TarInfo) -> bytes:
     return buffer.getvalue()
 
 
-def _nothing_is_left(cache: Path) -> bool:
+def _cache_is_empty(cache: Path) -> bool:
     return {path.suffix for path in cache.iterdir()} <= {".lock", ".json"}
 
 
-def test_every_binary_comes_from_where_its_project_publishes_it(releases: Releases, cache: Path) -> None:
+def test_every_binary_is_downloaded_from_the_release_host_of_its_project(releases: Releases, cache: Path) -> None:
     os_name, arch = system()
     for name in NAMES:
         version, platform = component(name).version, f"{os_name}-{arch}"
@@ -145,52 +145,55 @@ def test_a_downloaded_binary_is_not_downloaded_again(releases: Releases) -> None
     assert releases.download("kubectl") == first
 
 
-def test_a_file_that_is_not_the_pinned_one_is_refused_with_both_digests(releases: Releases, cache: Path) -> None:
+def test_a_file_with_another_digest_is_refused_with_both_digests(releases: Releases, cache: Path) -> None:
     releases.kubectl().write_bytes(b"something else")
-    wanted, actual = hashlib.sha256(BINARY).hexdigest(), hashlib.sha256(b"something else").hexdigest()
-    with pytest.raises(ToolchainError, match=f"dl.k8s.io.*not the release.*{wanted}.*{actual}"):
+    pinned, actual = hashlib.sha256(BINARY).hexdigest(), hashlib.sha256(b"something else").hexdigest()
+    with pytest.raises(ToolchainError, match=f"dl.k8s.io.*not the release.*{pinned}.*{actual}"):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
-def test_download_1_compares_with_the_digests_of_the_toolchain(
+def test_download_1_uses_the_digests_of_the_toolchain(
     releases: Releases, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     releases.kubectl()
     monkeypatch.setenv("DOWNLOAD", "1")
-    with pytest.raises(ToolchainError, match=r"downloads\.txt pins"):
+    with pytest.raises(ToolchainError, match=r"downloads\.txt"):
         provide(["kubectl"], progress=False)
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
-def test_a_file_without_a_pinned_digest_is_refused_before_a_request(releases: Releases, cache: Path) -> None:
+def test_a_file_without_a_pinned_digest_is_refused_without_a_request(releases: Releases, cache: Path) -> None:
     releases.kubectl()
     releases.registry.write_text("")
     (releases.folder / "dl.k8s.io").rename(releases.folder / "gone")
     with pytest.raises(
-        ToolchainError, match=r"pins no SHA-256 for dl\.k8s\.io/\S+.*unset DOWNLOAD.*TEST_ASSET_KUBECTL"
+        ToolchainError,
+        match=r"does not pin a SHA-256 digest for dl\.k8s\.io/\S+.*Unset DOWNLOAD.*TEST_ASSET_KUBECTL",
     ):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
-def test_a_server_that_is_busy_is_asked_again(releases: Releases) -> None:
+def test_a_request_to_a_busy_server_is_retried(releases: Releases) -> None:
     releases.kubectl().with_name("busy").touch()
     assert releases.download("kubectl").path.read_bytes() == BINARY
 
 
-def test_a_connection_that_is_cut_says_how_much_came_and_leaves_nothing(releases: Releases, cache: Path) -> None:
+def test_after_an_interrupted_download_the_error_has_the_byte_counts_and_no_file_is_left(
+    releases: Releases, cache: Path
+) -> None:
     releases.kubectl().with_name("cut").touch()
     with pytest.raises(ToolchainError, match=rf"100 bytes read, {len(BINARY) - 100} more expected.*Try again"):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
-def test_a_release_that_is_not_there_says_so_and_how_to_do_without(releases: Releases, cache: Path) -> None:
+def test_a_missing_release_is_an_error_with_a_remediation(releases: Releases, cache: Path) -> None:
     releases.kubectl().unlink()
-    with pytest.raises(ToolchainError, match=r"the server answers 404.*unset DOWNLOAD"):
+    with pytest.raises(ToolchainError, match=r"the server returned 404.*unset DOWNLOAD"):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
 def test_a_link_in_an_archive_is_not_followed(releases: Releases, cache: Path) -> None:
@@ -199,20 +202,22 @@ def test_a_link_in_an_archive_is_not_followed(releases: Releases, cache: Path) -
     member.type, member.linkname = tarfile.SYMTYPE, "/bin/sh"
     version = component("helm").version
     releases.publish(f"get.helm.sh/helm-v{version}-{os_name}-{arch}.tar.gz", _archive(member))
-    with pytest.raises(ToolchainError, match=f"has no file {os_name}-{arch}/helm"):
+    with pytest.raises(ToolchainError, match=f"does not contain the file {os_name}-{arch}/helm"):
         releases.download("helm")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
-def test_nobody_on_the_network_answers(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_connection_the_error_says_to_check_the_network(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
     releases.kubectl()
     monkeypatch.setenv(MIRROR, "http://127.0.0.1:1")
-    with pytest.raises(ToolchainError, match="Is there a network"):
+    with pytest.raises(ToolchainError, match="Check the network"):
         releases.download("kubectl")
 
 
 @pytest.mark.parametrize("mirror", ["http://mirror.example", "ftp://127.0.0.1/x", "mirror.example", "file:///tmp"])
-def test_a_mirror_without_https_is_refused_unless_it_is_this_machine(
+def test_a_mirror_without_https_is_refused_unless_it_is_a_loopback_address(
     mirror: str, releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRROR, mirror)
@@ -220,7 +225,7 @@ def test_a_mirror_without_https_is_refused_unless_it_is_this_machine(
         releases.download("kubectl")
 
 
-def test_a_password_in_a_mirrors_address_is_refused_and_not_repeated(
+def test_a_mirror_url_with_a_password_is_refused_and_the_error_does_not_contain_the_password(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRROR, "https://me:hunter2@mirror.example")
@@ -229,16 +234,16 @@ def test_a_password_in_a_mirrors_address_is_refused_and_not_repeated(
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_redirect_to_plain_http_elsewhere_is_refused(releases: Releases, cache: Path) -> None:
+def test_a_redirect_to_plain_http_on_another_host_is_refused(releases: Releases, cache: Path) -> None:
     releases.kubectl().with_name("moved").touch()
     with pytest.raises(ToolchainError, match=r"redirects: http://192\.0\.2\.1/kubectl is not https://"):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
 @pytest.fixture
 def https(releases: Releases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """The certificate of a server that serves the releases over HTTPS, and that nobody but itself signed."""
+    """The self-signed certificate of a server that serves the releases over HTTPS."""
     handler = partial(_Handler, directory=str(releases.folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = _self_signed(tmp_path).wrap_socket(server.socket, server_side=True)
@@ -252,7 +257,7 @@ def test_a_certificate_that_the_system_does_not_trust_is_refused(releases: Relea
     releases.kubectl()
     with pytest.raises(ToolchainError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
         releases.download("kubectl")
-    assert _nothing_is_left(cache)
+    assert _cache_is_empty(cache)
 
 
 def test_a_certificate_in_ssl_cert_file_is_trusted(
@@ -263,7 +268,7 @@ def test_a_certificate_in_ssl_cert_file_is_trusted(
     assert releases.download("kubectl").path.read_bytes() == BINARY
 
 
-def test_every_pinned_digest_is_of_a_release_that_the_toolchain_may_download() -> None:
+def test_every_pinned_digest_belongs_to_a_release_of_the_toolchain() -> None:
     lines = (toolchain_path() / REGISTRY).read_text().splitlines()
     pins = dict(line.split() for line in lines if not line.startswith("#"))
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pins.values())
@@ -276,12 +281,12 @@ def test_every_pinned_digest_is_of_a_release_that_the_toolchain_may_download() -
     assert pins.keys() <= known
 
 
-def test_download_0_is_no_wish_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    wishes = {}
+def test_download_0_does_not_select_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {}
     for value in ("", "0", "false", "1", "true"):
         monkeypatch.setenv("DOWNLOAD", value)
-        wishes[value] = download_wanted()
-    assert wishes == {"": False, "0": False, "false": False, "1": True, "true": True}
+        wanted[value] = download_wanted()
+    assert wanted == {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
 def _self_signed(folder: Path) -> ssl.SSLContext:

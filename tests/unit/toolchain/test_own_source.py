@@ -1,4 +1,4 @@
-"""A program of our own is built from its source in ci/toolchain, and from nothing else."""
+"""A program of this project is always built from its source in ci/toolchain."""
 
 import dataclasses
 import shutil
@@ -12,19 +12,19 @@ from agent_identities.toolchain.cache import built
 from agent_identities.toolchain.pinned import NAMES, OUR_NAMES
 
 
-def test_what_all_is_built_for_a_user_does_not_hold_what_only_proofs_need() -> None:
+def test_the_binaries_for_users_do_not_include_the_programs_of_this_project() -> None:
     assert OUR_NAMES == ("render-worker",)
     assert not set(OUR_NAMES) & set(NAMES)
 
 
-def test_the_worker_is_stamped_as_both_helms_are() -> None:
+def test_the_worker_has_the_version_stamps_of_helm_3_and_helm_4() -> None:
     stamps = component("render-worker").ldflags.split()
     for name in ("helm", "helm-3"):
         assert set(component(name).ldflags.split()) <= set(stamps)
 
 
 @pytest.mark.parametrize(("name", "counts"), [("main.go", True), ("another.go", True), ("main_test.go", False)])
-def test_a_change_of_the_source_is_another_binary(tmp_path: Path, name: str, counts: bool) -> None:
+def test_a_change_of_the_source_changes_the_cache_entry(tmp_path: Path, name: str, counts: bool) -> None:
     pinned = component("render-worker")
     ours = dataclasses.replace(pinned, folder=Path(shutil.copytree(pinned.folder, tmp_path / "source")))
     before = built(ours, "1.26.8")
@@ -33,7 +33,7 @@ def test_a_change_of_the_source_is_another_binary(tmp_path: Path, name: str, cou
     assert (built(ours, "1.26.8") != before) is counts
 
 
-def test_no_other_program_of_that_name_is_taken_and_none_is_downloaded(
+def test_the_worker_is_built_even_if_a_variable_path_or_download_offers_another_binary(
     monkeypatch: pytest.MonkeyPatch, on_path: Path, stub: Callable[[Path, str], Path]
 ) -> None:
     other = stub(on_path / "render-worker", "render-worker 4.3.0")

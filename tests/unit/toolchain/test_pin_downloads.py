@@ -1,4 +1,4 @@
-"""The script that pins digests, against a server that publishes them as the projects do."""
+"""The script that pins digests, with a server that publishes them in the formats of the projects."""
 
 import hashlib
 import os
@@ -30,19 +30,19 @@ def _digest(file: str) -> str:
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every release file of the toolchain, with its digest on a server, in the format of its project."""
+    """Every release file of the toolchain. A server publishes its digest in the format of its project."""
     folder, known = tmp_path / "releases", []
     for name in NAMES:
         for minor in kubernetes_minors():
             for arch in ("amd64", "arm64"):
                 file, _ = release(component(name, minor), "linux", arch)
-                beside = {"etcd": "SHA256SUMS", "kubeconform": "CHECKSUMS", "helm-docs": "checksums.txt"}.get(name)
+                list_name = {"etcd": "SHA256SUMS", "kubeconform": "CHECKSUMS", "helm-docs": "checksums.txt"}.get(name)
                 suffix = ".sha256sum" if name.startswith("helm") else ".sha256"
-                sums = (folder / file).with_name(beside) if beside else folder / (file + suffix)
+                sums = (folder / file).with_name(list_name) if list_name else folder / (file + suffix)
                 sums.parent.mkdir(parents=True, exist_ok=True)
-                there = sums.read_text() if sums.exists() else OTHER
+                existing = sums.read_text() if sums.exists() else OTHER
                 line = f"{_digest(file)}  {Path(file).name}\n"
-                sums.write_text(_digest(file) if suffix == ".sha256" and not beside else there + line)
+                sums.write_text(_digest(file) if suffix == ".sha256" and not list_name else existing + line)
                 known.append(file)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -56,7 +56,7 @@ def _run(registry: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 
-def test_every_release_is_pinned_as_it_is_published_and_a_release_of_an_old_version_is_removed(
+def test_every_release_is_pinned_with_its_published_digest_and_old_versions_are_removed(
     files: list[str], tmp_path: Path
 ) -> None:
     registry = tmp_path / "downloads.txt"
@@ -67,9 +67,7 @@ def test_every_release_is_pinned_as_it_is_published_and_a_release_of_an_old_vers
     assert lines == [f"{file} {_digest(file)}" for file in files]
 
 
-def test_a_release_whose_published_digest_changed_is_an_error_and_nothing_is_written(
-    files: list[str], tmp_path: Path
-) -> None:
+def test_a_changed_published_digest_is_an_error_and_the_file_is_not_changed(files: list[str], tmp_path: Path) -> None:
     registry = tmp_path / "downloads.txt"
     registry.write_text(f"{files[0]} {'f' * 64}\n")
     done = _run(registry)
@@ -78,7 +76,9 @@ def test_a_release_whose_published_digest_changed_is_an_error_and_nothing_is_wri
     assert registry.read_text() == f"{files[0]} {'f' * 64}\n"
 
 
-def test_a_host_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_does_not_respond_is_an_error_without_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(MIRROR, "http://127.0.0.1:1")
     (tmp_path / "downloads.txt").touch()
     done = _run(tmp_path / "downloads.txt")

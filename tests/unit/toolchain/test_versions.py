@@ -1,4 +1,4 @@
-"""Which versions are refused, and that the refusal says what to do."""
+"""Unsupported versions are refused with a remediation."""
 
 from pathlib import Path
 
@@ -10,29 +10,29 @@ from agent_identities.toolchain.versions import parse, problem
 HELM = Path("/usr/local/bin/helm")
 
 
-def test_helm_4_2_1_is_refused_with_the_issue_and_a_version_that_works() -> None:
+def test_helm_4_2_1_is_refused_with_the_issue_and_a_supported_version() -> None:
     with pytest.raises(ToolchainError, match=r"/usr/local/bin/helm: .*helm/helm#32214.*4\.2\.2"):
         check_helm_version("v4.2.1+g1234567", HELM)
 
 
-def test_a_helm_4_2_that_does_not_say_its_patch_might_be_4_2_1_and_is_refused() -> None:
-    with pytest.raises(ToolchainError, match="does not say its patch"):
+def test_a_helm_4_2_without_patch_version_is_refused_because_it_can_be_4_2_1() -> None:
+    with pytest.raises(ToolchainError, match="does not print its patch"):
         check_helm_version("v4.2", HELM)
 
 
 @pytest.mark.parametrize("version", ["v4.2.2", "v4.2.0", "v4.3", "4.0.0", "v3.18.0", "v3.22.0+g6b2f1a5", "v5.0.0"])
-def test_a_helm_that_works_passes(version: str) -> None:
+def test_a_supported_helm_is_accepted(version: str) -> None:
     check_helm_version(version, HELM)
 
 
 @pytest.mark.parametrize("version", ["v3.17.9", "v2.17.0", "v4.0.0-rc.1", "v4.0.0-beta.2", "1.0.0"])
-def test_a_helm_that_is_too_old_is_refused_with_the_oldest_that_works(version: str) -> None:
+def test_a_helm_that_is_too_old_is_refused_with_the_minimum_version(version: str) -> None:
     with pytest.raises(ToolchainError, match=r"too old\. Use Helm (3\.18|4\.0)\.0 or newer"):
         check_helm_version(version, HELM)
 
 
 def test_a_helm_without_a_version_is_refused() -> None:
-    with pytest.raises(ToolchainError, match="prints no version"):
+    with pytest.raises(ToolchainError, match="does not print a version"):
         check_helm_version("unknown", HELM)
 
 
@@ -54,7 +54,7 @@ def test_a_helm_without_a_version_is_refused() -> None:
         ("helm-docs", "helm-docs version 1.14.2"),
     ],
 )
-def test_a_version_that_serves_kubernetes_1_36(name: str, printed: str) -> None:
+def test_a_supported_version_for_kubernetes_1_36_is_accepted(name: str, printed: str) -> None:
     assert problem(name, parse(printed), "1.36") is None
 
 
@@ -77,5 +77,5 @@ def test_a_version_that_serves_kubernetes_1_36(name: str, printed: str) -> None:
         ("helm-docs", "helm-docs version"),
     ],
 )
-def test_a_version_that_does_not_serve_kubernetes_1_36(name: str, printed: str) -> None:
+def test_an_unsupported_version_for_kubernetes_1_36_is_refused(name: str, printed: str) -> None:
     assert problem(name, parse(printed), "1.36")

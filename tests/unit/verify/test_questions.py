@@ -41,7 +41,7 @@ def mentioned(**tiers: dict[str, Any]) -> set[Request]:
     return set(questions(declaration({}, tiers=tiers)).mentioned)
 
 
-def test_every_verb_on_every_resource_of_every_tier_is_asked() -> None:
+def test_every_verb_on_every_resource_of_every_tier_is_asked_about() -> None:
     asked = mentioned(a=rule("get list", "pods pods/log"), b=rule("patch", "deployments", "apps"))
     assert asked >= {
         Request(verb, "", "pods", subresource, namespace=HOME)
@@ -51,26 +51,26 @@ def test_every_verb_on_every_resource_of_every_tier_is_asked() -> None:
     assert Request("patch", "apps", "deployments", namespace=HOME) in asked
 
 
-def test_a_tier_that_nobody_holds_is_asked_all_the_same() -> None:
+def test_a_tier_without_agents_is_asked_about() -> None:
     assert Request("get", "", "endpoints", namespace=HOME) in mentioned(unused=rule("get", "endpoints"))
 
 
-def test_an_object_with_a_name_is_asked_by_its_name_and_without() -> None:
+def test_a_named_object_is_asked_about_with_and_without_its_name() -> None:
     asked = mentioned(notes=rule("get", "configmaps", names="notes"))
     assert {each.name for each in asked if each.verb == "get" and each.resource == "configmaps"} == {"notes", ""}
 
 
-def test_on_a_resource_that_may_only_be_read_every_writing_verb_is_asked() -> None:
+def test_all_write_verbs_are_asked_about_for_a_read_only_resource() -> None:
     verbs = {each.verb for each in mentioned(reader=rule("get", "services")) if each.resource == "services"}
     assert verbs == {"get", "create", "update", "patch", "delete"}
 
 
-def test_a_verb_wildcard_is_asked_verb_by_verb_too() -> None:
+def test_a_verb_wildcard_is_also_asked_about_verb_by_verb() -> None:
     verbs = {each.verb for each in mentioned(all=rule("*", "services")) if each.resource == "services"}
     assert verbs >= {"*", "get", "list", "watch", "delete", "deletecollection"}
 
 
-def test_what_tiers_mention_is_asked_in_another_namespace() -> None:
+def test_the_permissions_of_tiers_are_asked_about_in_another_namespace() -> None:
     elsewhere = questions(declaration({}, tiers={"a": rule("list", "services")})).elsewhere
     assert {(str(each), each.namespace) for each in elsewhere} == {
         ("get pods", "default"),
@@ -79,20 +79,20 @@ def test_what_tiers_mention_is_asked_in_another_namespace() -> None:
 
 
 @pytest.mark.parametrize("namespace", ["default", "kube-system"])
-def test_the_other_namespace_is_never_that_of_the_release(namespace: str) -> None:
+def test_the_other_namespace_is_not_the_namespace_of_the_release(namespace: str) -> None:
     elsewhere = questions(declaration({}, namespace=namespace)).elsewhere
     assert elsewhere
     assert namespace not in {each.namespace for each in elsewhere}
 
 
-def test_in_the_other_namespace_a_named_object_is_asked_by_its_name_alone() -> None:
+def test_in_the_other_namespace_a_named_object_is_asked_about_only_with_its_name() -> None:
     elsewhere = questions(
         declaration({}, tiers={"a": rule("get", "configmaps"), "b": rule("get", "configmaps", names="notes")})
     ).elsewhere
     assert [each.name for each in elsewhere if each.resource == "configmaps"] == ["notes"]
 
 
-def test_nobody_is_asked_the_same_twice() -> None:
+def test_an_identity_has_no_duplicate_questions() -> None:
     one = declaration(
         {"a": {"tiers": ["x", "y"]}}, tiers={"x": rule("get list", "secrets"), "y": rule("get", "secrets", names="s")}
     )
@@ -100,7 +100,7 @@ def test_nobody_is_asked_the_same_twice() -> None:
     assert len(asked) == len(set(asked))
 
 
-def test_every_identity_is_asked_every_dangerous_permission() -> None:
+def test_every_dangerous_permission_is_asked_about_for_each_identity() -> None:
     one = declaration({"a": {"tiers": []}})
     for identity in one.identities:
         assert set(questions(one).of(identity)) >= set(dangerous_requests(HOME))
@@ -128,12 +128,12 @@ def test_every_identity_is_asked_every_dangerous_permission() -> None:
         "* *",
     ],
 )
-def test_it_is_among_the_dangerous(text: str) -> None:
+def test_the_request_is_in_the_list_of_dangerous_requests(text: str) -> None:
     assert text in set(map(str, dangerous_requests(HOME)))
 
 
 @pytest.mark.parametrize("entry", dangerous_entries(), ids=lambda entry: entry.request.action)
-def test_a_dangerous_request_makes_use_of_the_risk_that_it_names(entry: DangerousRequest) -> None:
+def test_the_catalogue_finds_the_risk_that_a_dangerous_request_names(entry: DangerousRequest) -> None:
     catalogue = Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
     request = entry.request
     item = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
@@ -142,45 +142,45 @@ def test_a_dangerous_request_makes_use_of_the_risk_that_it_names(entry: Dangerou
     assert entry.risk in {match.risk.id for match in found}
 
 
-def test_cluster_scoped_dangers_are_asked_without_a_namespace() -> None:
+def test_cluster_scoped_dangerous_requests_have_no_namespace() -> None:
     scopes = {str(request): request.namespace for request in dangerous_requests(HOME)}
     assert scopes["impersonate users"] == scopes["get nodes/proxy"] == ""
     assert scopes["impersonate serviceaccounts"] == HOME
 
 
-def test_its_own_namespace_object_is_asked_as_the_api_server_reads_the_request() -> None:
+def test_a_request_for_the_namespace_object_has_its_name_and_its_namespace() -> None:
     found = [each for each in dangerous_requests(HOME) if each.resource == "namespaces"]
     assert [(each.namespace, each.name) for each in found] == [(HOME, HOME)]
 
 
-def test_what_a_tier_of_its_own_grants_is_expected() -> None:
+def test_a_right_of_the_agents_own_tier_is_expected() -> None:
     assert expected(agent(reader=rule("get", "services")), Request("get", "", "services", namespace=HOME))
 
 
-def test_what_only_other_agents_hold_is_not_expected() -> None:
+def test_a_right_of_another_agent_is_not_expected() -> None:
     both = declaration({"a": {"tiers": []}, "b": {"tiers": ["reader"]}}, tiers={"reader": rule("get", "services")})
     wanted = {one.name: expected(one, Request("get", "", "services", namespace=HOME)) for one in both.agents}
     assert wanted == {"a": False, "b": True}
 
 
-def test_a_grant_ends_at_its_namespace() -> None:
+def test_a_grant_applies_only_in_its_namespace() -> None:
     holder = agent(reader=rule("get", "services"))
     for namespace in ("default", ""):
         assert not expected(holder, Request("get", "", "services", namespace=namespace))
 
 
-def test_a_grant_for_one_object_is_none_for_all() -> None:
+def test_a_grant_for_one_object_does_not_apply_to_all_objects() -> None:
     holder = agent(notes=rule("get", "configmaps", names="notes"))
     assert expected(holder, Request("get", "", "configmaps", name="notes", namespace=HOME))
     assert not expected(holder, Request("get", "", "configmaps", namespace=HOME))
 
 
-def test_what_kubernetes_gives_to_everybody_is_expected_of_everybody() -> None:
+def test_rights_of_all_service_accounts_are_expected_for_each_agent() -> None:
     review = Request("create", "authorization.k8s.io", "selfsubjectaccessreviews", namespace=HOME)
     assert expected(agent(), review)
 
 
-def test_no_danger_is_expected_unless_it_is_declared() -> None:
-    innocent, trusted = agent(reader=rule("get", "pods")), agent(secret=rule("get", "secrets"))
-    assert not any(expected(innocent, request) for request in dangerous_requests(HOME))
-    assert [str(each) for each in dangerous_requests(HOME) if expected(trusted, each)] == ["get secrets"]
+def test_a_dangerous_request_is_expected_only_if_it_is_declared() -> None:
+    pod_reader, secret_reader = agent(reader=rule("get", "pods")), agent(secret=rule("get", "secrets"))
+    assert not any(expected(pod_reader, request) for request in dangerous_requests(HOME))
+    assert [str(each) for each in dangerous_requests(HOME) if expected(secret_reader, each)] == ["get secrets"]

@@ -24,15 +24,15 @@ REASON = 'RBAC: allowed by RoleBinding "oops/agent-system" of Role "x" to Group 
 
 
 def asked(declaration: Declaration, differs: Answer = lambda _one, _what: None, **more: Any) -> Matrix:
-    """The matrix of a cluster that is as declared, but for what `differs` answers."""
+    """The matrix of a cluster as declared. `differs` returns other answers, or None."""
     what = questions(declaration)
     cells = []
     for one in declaration.identities:
         for permission in what.of(one) if one not in more.get("absent", ()) else ():
-            promised = expected(one, permission)
+            declared = expected(one, permission)
             other = differs(one, permission)
-            allowed = promised if other is None else other
-            cells.append(AccessCell(one, permission, promised, allowed, REASON if allowed else ""))
+            allowed = declared if other is None else other
+            cells.append(AccessCell(one, permission, declared, allowed, REASON if allowed else ""))
     return Matrix("https://server", declaration, what, tuple(cells), seconds=1.5, **more)
 
 
@@ -77,23 +77,23 @@ def test_every_agent_has_a_row(quickstart: Declaration) -> None:
     assert named == {one.name for one in quickstart.identities}
 
 
-def test_instances_of_one_entry_share_a_row_while_they_are_alike(quickstart: Declaration) -> None:
+def test_instances_of_one_entry_with_the_same_answers_share_a_row(quickstart: Declaration) -> None:
     labels = [row.label for row in table(asked(quickstart)).rows]
     assert "triage-1 … triage-3 (3 agents)" in labels
 
 
-def test_an_instance_that_differs_has_a_row_of_its_own(quickstart: Declaration) -> None:
+def test_an_instance_with_other_answers_has_its_own_row(quickstart: Declaration) -> None:
     matrix = asked(quickstart, only("triage-2", "delete pods", True))
     labels = [row.label for row in table(matrix).rows]
     assert "triage-2" in labels
     assert "triage-1, triage-3 (2 agents)" in labels
 
 
-def test_two_hundred_agents_fit_a_screen(two_hundred: Declaration) -> None:
+def test_the_table_of_two_hundred_agents_fits_on_a_screen(two_hundred: Declaration) -> None:
     assert len(text(asked(two_hundred)).splitlines()) <= 24
 
 
-def test_one_agent_out_of_two_hundred_that_differs_is_seen(two_hundred: Declaration) -> None:
+def test_one_agent_of_two_hundred_with_other_answers_has_its_own_row(two_hundred: Declaration) -> None:
     shown = text(asked(two_hundred, only("agent-77", "get secrets", True)))
     row = next(line for line in shown.splitlines() if line.startswith("agent-77 "))
     assert "+get secrets" in shown
@@ -113,37 +113,37 @@ def test_the_table_is_never_wider_than_the_terminal_and_loses_no_column(
     assert all(word in shown.split() for word in ("agent", "elsewhere", "dangerous", "31/31" if everything else "0/31"))
 
 
-def test_what_is_allowed_though_not_declared_is_marked_with_plus(quickstart: Declaration) -> None:
+def test_an_allowed_undeclared_verb_is_marked_with_plus(quickstart: Declaration) -> None:
     assert "+delete" in text(asked(quickstart, only("researcher", "delete pods", True)))
 
 
-def test_what_is_denied_though_declared_is_marked_with_minus(quickstart: Declaration) -> None:
+def test_a_denied_declared_verb_is_marked_with_minus(quickstart: Declaration) -> None:
     assert "-get" in text(asked(quickstart, only("researcher", "get pods", False)))
 
 
-def test_a_surprise_is_told_in_a_sentence_with_the_reason_and_the_command(quickstart: Declaration) -> None:
+def test_a_difference_is_reported_with_the_reason_and_the_command(quickstart: Declaration) -> None:
     shown = text(asked(quickstart, only("researcher", "delete pods", True)))
     assert "researcher may delete pods in agent-system, but the values do not declare it." in shown
     assert REASON in shown
     assert "kubectl -n agent-system delete rolebinding oops" in shown
 
 
-def test_a_binding_that_surprises_every_agent_is_told_once(quickstart: Declaration) -> None:
+def test_an_undeclared_binding_for_all_agents_is_one_finding(quickstart: Declaration) -> None:
     shown = text(asked(quickstart, lambda _one, what: True if str(what) == "list secrets" else None))
     assert shown.count("✗") == 1
     assert "(13 ServiceAccounts) may list secrets" in shown
 
 
-def test_a_leak_into_another_namespace_names_that_namespace(quickstart: Declaration) -> None:
-    def leak(one: Identity, what: Request) -> bool | None:
+def test_an_undeclared_right_in_another_namespace_names_the_namespace(quickstart: Declaration) -> None:
+    def undeclared(one: Identity, what: Request) -> bool | None:
         return True if (one.name, str(what), what.namespace) == ("sandboxed", "get pods", "default") else None
 
-    shown = text(asked(quickstart, leak))
+    shown = text(asked(quickstart, undeclared))
     assert "sandboxed may get pods in default" in shown
     assert "+get pods" in shown
 
 
-def test_a_danger_that_is_declared_is_shown_and_no_surprise(chart: Path) -> None:
+def test_a_declared_dangerous_permission_is_shown_and_is_not_a_difference(chart: Path) -> None:
     secret = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     given = {"tiers": {"trusted": {"rules": secret}}, "agents": {"a": {"tiers": ["trusted"]}}}
     matrix = asked(declare(values.load(chart, overrides=given), namespace="agent-system"))
@@ -151,48 +151,48 @@ def test_a_danger_that_is_declared_is_shown_and_no_surprise(chart: Path) -> None
     assert "get secrets" in text(matrix)
 
 
-def test_an_absent_agent_is_named_and_a_surprise(quickstart: Declaration) -> None:
+def test_an_agent_without_a_service_account_is_a_difference(quickstart: Declaration) -> None:
     missing = next(one for one in quickstart.agents if one.name == "researcher")
     matrix = asked(quickstart, absent=(missing,))
     assert not matrix.ok
-    assert "researcher: no such ServiceAccount in agent-system" in text(matrix)
+    assert "researcher: no such ServiceAccount in namespace agent-system" in text(matrix)
 
 
-def test_where_every_agent_is_absent_the_namespace_is_doubted(quickstart: Declaration) -> None:
-    assert "in another namespace? Name it with -n" in text(asked(quickstart, absent=quickstart.identities))
+def test_if_all_agents_are_absent_the_report_asks_about_the_namespace(quickstart: Declaration) -> None:
+    assert "in another namespace? Set the namespace with -n" in text(asked(quickstart, absent=quickstart.identities))
 
 
-def test_an_undeclared_agent_is_a_finding_with_the_command_that_removes_it(quickstart: Declaration) -> None:
+def test_an_undeclared_agent_is_a_finding_with_the_command_to_delete_it(quickstart: Declaration) -> None:
     matrix = asked(quickstart, undeclared=(UndeclaredAccount("agent-system", "ghost", "other"),))
     assert not matrix.ok
     assert "kubectl -n agent-system delete serviceaccount ghost" in text(matrix)
     assert "agent-system/ghost (release other)" in text(matrix)
 
 
-def test_the_summary_counts_agents_answers_and_surprises(quickstart: Declaration) -> None:
+def test_the_summary_counts_agents_answers_and_differences(quickstart: Declaration) -> None:
     matrix = asked(quickstart, only("researcher", "delete pods", True))
     assert report.summary(matrix).startswith("12 agents and agent-proxy · 81 permissions · 1,053 answers in 1.5 s")
-    assert report.summary(matrix).endswith("· 1 surprise")
+    assert report.summary(matrix).endswith("· 1 difference")
 
 
-def test_a_clean_cluster_says_so(quickstart: Declaration) -> None:
+def test_the_report_of_a_cluster_as_declared_has_no_differences(quickstart: Declaration) -> None:
     shown = text(asked(quickstart))
-    assert "no surprise" in shown
+    assert "no differences" in shown
     assert "✗" not in shown
 
 
-def test_without_a_terminal_there_is_no_colour(quickstart: Declaration) -> None:
+def test_text_for_a_file_has_no_colour(quickstart: Declaration) -> None:
     assert "\x1b" not in text(asked(quickstart, only("researcher", "delete pods", True)))
 
 
-def test_where_only_ascii_can_be_shown_nothing_else_is(quickstart: Declaration) -> None:
+def test_an_ascii_output_gets_only_ascii(quickstart: Declaration) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     show(asked(quickstart, only("triage-2", "delete pods", True)).report(), Console(file=output, width=100))
     output.seek(0)
     assert "x triage-2 may delete pods" in output.read()
 
 
-def test_on_a_terminal_only_surprises_are_red(quickstart: Declaration) -> None:
+def test_on_a_terminal_only_differences_are_red(quickstart: Declaration) -> None:
     def coloured(matrix: Matrix) -> str:
         output = io.StringIO()
         show(matrix.report(), Console(file=output, width=100, force_terminal=True, color_system="standard"))
@@ -209,12 +209,12 @@ def test_every_cell_can_be_listed(quickstart: Declaration) -> None:
     assert len(listed) == 1 + len(matrix.cells)
 
 
-def test_json_holds_every_answer_with_its_request(quickstart: Declaration) -> None:
+def test_json_has_every_answer_with_its_request(quickstart: Declaration) -> None:
     matrix = asked(quickstart, only("researcher", "delete pods", True))
     found = json.loads(matrix.to_json())
     assert len(found["cells"]) == len(matrix.cells)
     assert found["ok"] is False
-    assert found["surprises"] == [
+    assert found["differences"] == [
         {
             "agent": "researcher",
             "namespace": "agent-system",
@@ -235,14 +235,14 @@ def test_json_holds_every_answer_with_its_request(quickstart: Declaration) -> No
     ]
 
 
-def test_json_counts_add_up(quickstart: Declaration) -> None:
+def test_the_counts_in_json_add_up_to_the_number_of_answers(quickstart: Declaration) -> None:
     counts = json.loads(asked(quickstart, only("researcher", "get pods", False)).to_json())["counts"]
     kinds = ("allowedAsDeclared", "deniedAsDeclared", "allowedThoughNotDeclared", "deniedThoughDeclared")
     assert sum(counts[kind] for kind in kinds) == counts["answers"]
     assert counts["agents"] == 12
 
 
-def test_markdown_has_a_table_whose_rows_are_all_as_wide_as_its_header(quickstart: Declaration) -> None:
+def test_all_rows_of_a_markdown_table_have_the_columns_of_its_header(quickstart: Declaration) -> None:
     made = asked(quickstart, lambda _one, _what: True).to_markdown(listing=True)
     tables = [block.splitlines() for block in made.split("\n\n") if block.startswith("|")]
     assert len(tables) == 2
@@ -250,7 +250,7 @@ def test_markdown_has_a_table_whose_rows_are_all_as_wide_as_its_header(quickstar
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
-def test_markdown_sets_surprises_in_bold(quickstart: Declaration) -> None:
+def test_differences_are_bold_in_markdown(quickstart: Declaration) -> None:
     made = asked(quickstart, only("researcher", "delete pods", True)).to_markdown()
     assert "**+delete**" in made
     assert "kubectl -n agent-system delete rolebinding oops" in made
@@ -267,7 +267,7 @@ def test_markdown_sets_surprises_in_bold(quickstart: Declaration) -> None:
         (["a", "b", "c", "d", "e"], "a, b, c, … (5 agents)"),
     ],
 )
-def test_names_are_folded_into_ranges(names: list[str], short: str) -> None:
+def test_numbered_names_are_shortened_to_ranges(names: list[str], short: str) -> None:
     assert label(names) == short
 
 
@@ -281,11 +281,11 @@ def test_names_are_folded_into_ranges(names: list[str], short: str) -> None:
         (["get", "*"], ["*"]),
     ],
 )
-def test_whole_sets_of_verbs_have_one_word(verbs: list[str], short: list[str]) -> None:
+def test_the_verbs_of_read_and_write_are_abbreviated(verbs: list[str], short: list[str]) -> None:
     assert abbreviate(verbs) == short
 
 
-def test_who_is_in_quarantine_is_labelled_and_folded_with_nobody_else(chart: Path) -> None:
+def test_a_quarantined_agent_has_a_label_and_its_own_row(chart: Path) -> None:
     given = {"agents": {"idle": {"tiers": []}, "triage": {"tiers": [], "instances": 3, "quarantined": [2]}}}
     shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
     assert "triage-2 (quarantined)" in shown
@@ -293,9 +293,9 @@ def test_who_is_in_quarantine_is_labelled_and_folded_with_nobody_else(chart: Pat
     assert "triage-1, triage-3" in shown
 
 
-def test_what_the_proxy_may_do_as_its_agents_is_told_apart_and_explained(chart: Path) -> None:
+def test_the_rights_of_the_proxy_as_its_agents_have_a_prefix_and_a_legend(chart: Path) -> None:
     given = {"agents": {"shopper": {"access": "proxied"}}}
     shown = text(asked(declare(values.load(chart, overrides=given), namespace="agent-system")))
     assert "read as-agent:read" in shown
-    assert "as-agent:verb = the proxy, as a proxied agent" in " ".join(shown.split())
+    assert "as-agent:verb = allowed to the proxy when it impersonates a proxied agent" in " ".join(shown.split())
     assert "as-agent" not in text(asked(declare(values.load(chart, overrides={}), namespace="agent-system")))

@@ -1,1 +1,1 @@
-"""One file a format: a module here with a function `write(report, output)` is a value of `--output`."""
+"""One module for each format: a module here with a function `write(report, output)` is a value of `--output`."""

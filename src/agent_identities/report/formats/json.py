@@ -1,8 +1,8 @@
 """Reports as JSON.
 
-Every command prints {"command", "ok", "summary", "findings": [finding], "notes": [text]} and its own keys beside them;
-a finding is {"rule", "severity", "message", "location": {"object": {group, kind, namespace, name} or null, "field",
-"values", "source"}, "details": [text], "remediation": [text]}.
+Every command prints {"command", "ok", "summary", "findings": [finding], "notes": [text]} and keys of its own. A finding
+is {"rule", "severity", "message", "location": {"object": {group, kind, namespace, name} or null, "field", "values",
+"source"}, "details": [text], "remediation": [text]}.
 """
 
 import dataclasses

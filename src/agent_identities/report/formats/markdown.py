@@ -3,11 +3,12 @@
 import re
 from typing import TextIO
 
+from agent_identities.report.characters import visible
 from agent_identities.report.model import Cell, Finding, Report, Severity, Style, Table
 
 
 def write(report: Report, output: TextIO) -> None:
-    """Write tables, findings, notes, the blocks to keep, and the summary."""
+    """Write tables, findings, notes, preformatted blocks, and the summary."""
     blocks = [f"{escape(report.about)}"] if report.about else []
     blocks += [_table(each) for each in report.tables if each.rows]
     if report.legend:
@@ -27,8 +28,8 @@ def write(report: Report, output: TextIO) -> None:
 
 
 def escape(text: str) -> str:
-    """Text on one line that Markdown shows as it is."""
-    return " ".join(re.sub(r"([\\*|_<>`\[\]])", r"\\\1", text).split())
+    """The text on one line, escaped for Markdown."""
+    return " ".join(re.sub(r"([\\*|_<>`\[\]])", r"\\\1", visible(text)).split())
 
 
 def _rule(report: Report, name: str, title: str) -> str:
@@ -59,4 +60,4 @@ def _cell(lines: Cell) -> str:
 
 def _fenced(language: str, text: str) -> str:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    return f"{fence}{language}\n{visible(text).rstrip()}\n{fence}"

@@ -1,4 +1,4 @@
-"""Where a cluster differs from the values: a finding each, with the API server's reason and what to do."""
+"""The differences between a cluster and the values, as findings with the API server's reason and remediations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,34 +16,34 @@ MISSING_RIGHT = "missing-right"
 ABSENT_ACCOUNT = "absent-account"
 
 
-def surprises(matrix: Matrix) -> Iterator[Finding]:
-    """Absent ServiceAccounts first; then what is allowed or denied, one a cause as the API server tells it."""
+def differences(matrix: Matrix) -> Iterator[Finding]:
+    """Findings: absent ServiceAccounts, answers that differ (grouped by the server's reason), undeclared agents."""
     yield from _absences(matrix)
     by_cause: dict[tuple[bool, str], list[AccessCell]] = {}
-    for cell in matrix.surprises:
+    for cell in matrix.differences:
         by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
     for (allowed, cause), cells in by_cause.items():
         names = list(dict.fromkeys(cell.identity.name for cell in cells))
         permissions = list(dict.fromkeys(cell.request for cell in cells))
-        verb, promise = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
+        verb, declared = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
         if len(cells) < len(names) * len(permissions):
-            promise += " for each of them" if allowed else " for some of them"
+            declared += " for each of them" if allowed else " for some of them"
         reason = cause if len(names) > 1 else cells[0].reason
         yield Finding(
             UNDECLARED_RIGHT if allowed else MISSING_RIGHT,
             Severity.ERROR,
-            f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {promise}.",
+            f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {declared}.",
             _location([cell.identity for cell in cells]),
             details=(f"API server: {reason or 'no reason given: no binding allows it'}",),
             remediation=remediation(reason, allowed=allowed),
         )
     for one in matrix.undeclared:
         key = Key("", "ServiceAccount", one.namespace, one.name)
-        yield undeclared_account(key, one.release, "it was not asked about")
+        yield undeclared_account(key, one.release, "verify sent no reviews for it")
 
 
 def _cause(cell: AccessCell) -> str:
-    """The reason without the ServiceAccount it is about, so that all subjects of one binding are told together."""
+    """The reason without the name of the ServiceAccount: the subjects of one binding share a finding."""
     return cell.reason.replace(f'"{cell.identity.name}/{cell.identity.namespace}"', "of this name")
 
 
@@ -51,21 +51,23 @@ def _absences(matrix: Matrix) -> Iterator[Finding]:
     if not matrix.absent:
         return
     namespace = matrix.declaration.namespace
-    what_to_do = "It was not asked about. Install these values (helm upgrade --install), or remove it from the values."
+    to_do = (
+        "verify sent no reviews for it. Install these values (helm upgrade --install), or remove it from the values."
+    )
     if len(matrix.absent) == len(matrix.declaration.identities):
-        what_to_do = "No declared ServiceAccount exists. Is the release in another namespace? Name it with -n."
+        to_do = "No declared ServiceAccount exists. Is the release in another namespace? Set the namespace with -n."
     names = label([one.name for one in matrix.absent], "ServiceAccounts")
     yield Finding(
         ABSENT_ACCOUNT,
         Severity.ERROR,
-        f"{names}: no such ServiceAccount in {namespace}, but the values declare it.",
+        f"{names}: no such ServiceAccount in namespace {namespace}, but the values declare it.",
         _location(matrix.absent),
-        remediation=(what_to_do,),
+        remediation=(to_do,),
     )
 
 
 def _location(identities: Sequence[Identity]) -> Location:
-    """The ServiceAccount that a finding is about; its entry of the values alone where there are several."""
+    """The ServiceAccount of a finding, and its entry of the values; only the entry for several ServiceAccounts."""
     entries = list(dict.fromkeys(one.entry for one in identities))
     values = values_path(entries[0]) if len(entries) == 1 else ""
     accounts = list(dict.fromkeys(Key("", "ServiceAccount", one.namespace, one.name) for one in identities))
