@@ -191,7 +191,7 @@ class GuardsLive(Layer):
 
 def judged_live(path: str) -> bool:
     """Whether the layer guards-live has the mutants of a template."""
-    return path.startswith("templates/guards/") or path == "templates/_guards.tpl"
+    return path.startswith("templates/guards/") or path in ("templates/_guards.tpl", "templates/_cloud.tpl")
 
 
 LAYERS: Final[dict[str, Callable[[Judge, str], Layer]]] = {
