@@ -104,7 +104,7 @@ def test_a_wrong_assertion_fails_with_the_answer_of_the_api_server(python: Path,
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ("agents: {a: {tiers: [nope]}}", "nope"),
+        ("agents: {a: {tiers: [nope]}}", "values.yaml:1:22: agents.a.tiers[0]: there is no tier 'nope'."),
         ("agents: [a]", "agents"),
         ("agents: {a: {tier: []}}", "tier"),
         ("a: b: c", "values.yaml"),

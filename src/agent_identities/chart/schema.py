@@ -40,6 +40,23 @@ def problems(values: Mapping[str, Any], schema: jsonschema.Draft7Validator) -> I
             yield Problem(path, _sentence(error.validator, error.validator_value, error.instance, error.message))
 
 
+def unknown_tiers(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The tiers of agents that are not in ``tiers``, which a schema cannot find. The values must satisfy the schema."""
+    known = sorted({"proxy", *(name for name, tier in (values.get("tiers") or {}).items() if tier is not None)})
+    for entry, agent in (values.get("agents") or {}).items():
+        if agent is None:
+            continue
+        lists = {("agents", entry, "tiers"): agent.get("tiers") or ()}
+        for namespace, granted in (agent.get("namespaces") or {}).items():
+            lists["agents", entry, "namespaces", namespace] = granted or ()
+        for path, tiers in lists.items():
+            for index, tier in enumerate(tiers):
+                if tier not in known:
+                    close = difflib.get_close_matches(tier, known, n=1)
+                    hint = f"Did you mean {close[0]!r}?" if close else f"Known tiers: {', '.join(known)}."
+                    yield Problem((*path, index), f"there is no tier {tier!r}. {hint} To define it, add it to `tiers`.")
+
+
 @functools.cache
 def go_pattern(pattern: str) -> re.Pattern[str]:
     """A pattern as Go reads it: `$` is only the end of the text, and classes are ASCII (pkg.go.dev/regexp/syntax)."""
@@ -109,14 +126,14 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
     shown = json.dumps(given)[:80]
     match keyword:
         case "type":
-            wanted = " or ".join(limit) if isinstance(limit, list) else limit
+            wanted = " or ".join(_KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit))
             return f"is {kind_of(given)} ({shown}) where {wanted} is expected."
         case "minimum":
-            return f"is {shown}; {limit} is the least."
+            return f"is {shown}; the minimum is {limit}."
         case "maximum":
-            return f"is {shown}; {limit} is the most."
+            return f"is {shown}; the maximum is {limit}."
         case "minItems":
-            return "is empty; at least one entry is needed. Leave the key out if there is nothing to say."
+            return "is empty; at least one entry is required. Without entries, omit the key."
         case "required":
             return f"lacks {', '.join(key for key in limit if key not in given)}."
         case "enum":
@@ -127,6 +144,18 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
             return f"is {shown}, which does not match {limit}."
         case _:
             return f"{message}."
+
+
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "text",
+}
+"""The types of JSON schema, in words."""
 
 
 def path_text(parts: Sequence[str | int]) -> str:

@@ -62,7 +62,7 @@ class Source:
             from agent_identities.chart.schema import kind_of
 
             raise ValuesError(
-                f"{self.name}: holds {kind_of(content)} where a mapping is expected, such as `agents: {{}}`."
+                f"{self.name}: is {kind_of(content)} where a mapping is expected, such as `agents: {{}}`."
             )
         if _DIRECTIVE.match(self.text):
             raise ValuesError(f"{self.name}: begins with a YAML directive (%), which Helm 4 refuses. Remove the line.")
@@ -145,13 +145,14 @@ class Values:
     def merged(self, chart: Path) -> dict[str, Any]:
         """The values that the chart's templates see, checked against its schema.
 
-        Raises YamlError, and ValuesError with all that the schema refuses, each with its file, line and path.
+        Raises YamlError, and ValuesError with all that the schema refuses, each with its file, line and path. Then with
+        all tiers that agents have and that the values do not define.
         """
         from agent_identities.chart import schema
 
         values = with_defaults(self.given, read(chart / "values.yaml"))
         judge = schema.validator((chart / "values.schema.json").read_text(encoding="utf-8"))
-        problems = set(schema.problems(values, judge))
+        problems = set(schema.problems(values, judge)) or set(schema.unknown_tiers(values))
         if problems:
             sentences = [text for _, text in sorted(map(self._located, problems))]
             if len(sentences) > 1:

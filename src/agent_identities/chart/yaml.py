@@ -177,8 +177,8 @@ class _Loader(CSafeLoader):
             if key in mapping:
                 raise _Refused(
                     key_node,
-                    f"duplicate key {key!r} (first in line {self._line_of(key, node)}). Helm takes the last in "
-                    "silence: remove the other.",
+                    f"duplicate key {key!r} (first in line {self._line_of(key, node)}). Helm uses the last one, "
+                    "without a warning. Remove one of them.",
                 )
             mapping[key] = self.value(value_node)
         return merged | mapping if merged else mapping
@@ -343,7 +343,7 @@ def load(text: str, *, name: str) -> Any:
     for line, document in found[1:]:
         if document is not None:
             raise YamlError(
-                f"{name}:{line}: holds {len(found)} YAML documents; one is expected. Split it at its `---` lines."
+                f"{name}:{line}: has {len(found)} YAML documents, and a values file must have one. Make a file of each."
             )
     return found[0][1] if found else None
 

@@ -39,8 +39,11 @@ def test_null_removes_a_default_of_the_chart(chart: Path) -> None:
         ({"agnts": {}}, "agnts: there is no key 'agnts' here. Did you mean 'agents'?"),
         ({"agents": {"a": {"teirs": []}}}, "agents.a.teirs: there is no key 'teirs' here. Did you mean 'tiers'?"),
         ({"agents": {"Bad_Name": {}}}, "agents.Bad_Name: 'Bad_Name' is not a DNS label"),
-        ({"agents": {"a": {"token": {"expirationSeconds": 60}}}}, "agents.a.token.expirationSeconds: is 60; 600 is"),
-        ({"agents": {"a": {"instances": "3"}}}, 'agents.a.instances: is text ("3") where integer is expected'),
+        (
+            {"agents": {"a": {"token": {"expirationSeconds": 60}}}},
+            "expirationSeconds: is 60; the minimum is 600",
+        ),
+        ({"agents": {"a": {"instances": "3"}}}, 'agents.a.instances: is text ("3") where an integer is expected'),
         ({"agents": {"a": {"workload": {}}}}, "agents.a.workload: lacks image"),
         ({"agents": {"a": {"tiers": ["t", "t"]}}}, "agents.a.tiers: names one entry twice"),
         ({"tiers": {"t": {"rules": []}}}, "tiers.t.rules: is empty"),
@@ -68,10 +71,31 @@ def test_a_problem_names_the_file_and_the_line_that_count(tmp_path: Path, chart:
         values.load(chart, [first, second])
     assert str(error.value).splitlines() == [
         f"{first}, {second}: 3 problems in the values:",
-        f"  {first}:3:16: agents.a.instances: is 0; 1 is the least.",
-        f"  {second}:2:21: agents.a.tiers: is a number (5) where array is expected.",
+        f"  {first}:3:16: agents.a.instances: is 0; the minimum is 1.",
+        f"  {second}:2:21: agents.a.tiers: is a number (5) where a list is expected.",
         f"  {second}:2:24: agents.a.teirs: there is no key 'teirs' here. Did you mean 'tiers'?",
     ]
+
+
+RULES = "{rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}"
+
+
+def test_an_unknown_tier_is_refused_with_its_file_and_line(tmp_path: Path, chart: Path) -> None:
+    (tmp_path / "v.yaml").write_text(
+        f"tiers: {{pod-reader: {RULES}, gone: null}}\n"
+        "agents:\n  a: {tiers: [proxy, podreader]}\n  b: {namespaces: {team: [gone]}}\n  c: {tiers: [pod-reader]}\n"
+    )
+    (tmp_path / "earlier.yaml").write_text(f"tiers: {{gone: {RULES}}}\n")
+    with pytest.raises(values.ValuesError) as error:
+        values.load(chart, [tmp_path / "earlier.yaml", tmp_path / "v.yaml"])
+    first, second = str(error.value).splitlines()[1:]
+    place = f"  {tmp_path}/v.yaml"
+    assert first.startswith(
+        f"{place}:3:22: agents.a.tiers[1]: there is no tier 'podreader'. Did you mean 'pod-reader'?"
+    )
+    assert second.startswith(
+        f"{place}:4:27: agents.b.namespaces.team[0]: there is no tier 'gone'. Known tiers: pod-reader,"
+    )
 
 
 def test_a_key_for_anchors_is_shown_where_to_go(tmp_path: Path, chart: Path) -> None:
@@ -94,8 +118,8 @@ def test_null_that_removes_nothing_is_refused(tmp_path: Path, chart: Path, secti
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"- a", "v.yaml: holds a list where a mapping is expected"),
-        (b"text", "v.yaml: holds text where a mapping is expected"),
+        (b"- a", "v.yaml: is a list where a mapping is expected"),
+        (b"text", "v.yaml: is text where a mapping is expected"),
         (b"a: 1\nb: \xff", "v.yaml:2:4: is not UTF-8 text (byte 0xff)"),
         ("a: 1".encode("utf-16"), "v.yaml: is UTF-16, which Helm 4 refuses. Save the file as UTF-8."),
         (b"%YAML 1.1\n---\na: 1", "v.yaml: begins with a YAML directive (%), which Helm 4 refuses. Remove the line."),

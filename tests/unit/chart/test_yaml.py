@@ -42,7 +42,7 @@ def test_keys_are_text_as_in_json() -> None:
         ("a:\n  ~: 1", "v.yaml:2:3: the key ~ is null"),
         ("a: [1\nb: 2", "v.yaml:2:2: not valid YAML: did not find expected ',' or ']'"),
         ("a:\n\tb: 1", "v.yaml:2:1: not valid YAML: a tab where YAML allows only spaces. Indent with spaces."),
-        ("a: 1\n---\nb: 2", "v.yaml:3: holds 2 YAML documents"),
+        ("a: 1\n---\nb: 2", "v.yaml:3: has 2 YAML documents"),
         ("a: {<<: abc}", "v.yaml:1:9: `<<` merges mappings only"),
         ("a: {x: 1, <<: {x: 2}}", "v.yaml:1:11: `<<` after the key 'x' (line 1)"),
         ("a: !!int abc", "v.yaml:1:4: 'abc' is not !!int"),
