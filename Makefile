@@ -14,7 +14,7 @@ PYTHONS ?= $(RUN)/python
 BASE ?= origin/main
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit render cluster test-matrix coverage wheel wheel-test tools lint format lock changelog bench prove mutants clean
+.PHONY: help demo test unit render cluster test-matrix coverage wheel wheel-test tools lint format lock chart-docs changelog bench prove mutants clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ lock: ## write requirements.lock for pyproject.toml; ARGS=--upgrade takes the ne
 	@test -x $(RUN)/uv || { echo "$(RUN)/uv: no such file. Run: $(PYTHON) -m venv $(VENV) && $(RUN)/python -m pip install uv" >&2; exit 2; }
 	@$(RUN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --extra=dev \
 	  --output-file=requirements.lock pyproject.toml $(ARGS)
+
+chart-docs: $(VENV)/.installed ## write the chart's README.md from its values and schema
+	@$$($(RUN)/python -c 'from agent_identities.toolchain import provide; print(provide(["helm-docs"])["helm-docs"].path)') \
+	  --chart-to-generate charts/agent-identities --sort-values-order file
 
 changelog: $(VENV)/.installed ## check that a change of src/ or charts/ since BASE has a fragment in changelog.d/
 	@git diff --quiet $(BASE)... -- src charts || $(RUN)/towncrier check --compare-with $(BASE)

@@ -28,7 +28,7 @@ def written(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_readme_is_the_output_of_helm_docs(chart: Path, written: str) -> None:
     same = (chart / "README.md").read_text(encoding="utf-8") == written
-    assert same, "run: helm-docs --chart-to-generate charts/agent-identities --sort-values-order file"
+    assert same, "run: make chart-docs"
 
 
 def test_every_default_is_described(written: str) -> None:
