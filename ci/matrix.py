@@ -75,7 +75,7 @@ def _count(result: MinorResult, case: junit.Test) -> None:
 
 
 def rows(runs: Sequence[MinorResult], helms: Mapping[str, str]) -> Iterator[str]:
-    """The table, as Markdown."""
+    """The lines of the table, in Markdown."""
     columns = ("Kubernetes", *(f"Helm {version}" for version in helms.values()), "without Helm", NOT_IN_THIS_VERSION)
     yield f"| {' | '.join(columns)} |"
     yield "| --- | " + " | ".join("---" for _ in helms) + " | --- | --- |"
@@ -93,16 +93,16 @@ def _cell(outcomes: Counter[str]) -> str:
 
 
 def write(page: Path, runs: Sequence[MinorResult], helms: Mapping[str, str]) -> None:
-    """Writes the rows of runs without failures into the page, between its two marks.
+    """Writes the rows of runs without failures into the page, between its two markers.
 
     Minor versions that were not run keep their rows, if the table has the same Helm versions. Raises ValueError if a
-    mark is missing.
+    marker is missing.
     """
     text = page.read_text(encoding="utf-8")
     pattern = re.compile(f"({re.escape(START)}[^\n]*-->\n)(.*?)({re.escape(END)})", re.DOTALL)
     found = pattern.search(text)
     if found is None:
-        raise ValueError(f"{page}: the marks around the table are missing. Add them: {START}... --> and {END}")
+        raise ValueError(f"{page}: the markers around the table are missing. Add them: {START}... --> and {END}")
     first, second, *made = rows([one for one in runs if not one.trouble], helms)
     there = found[2].splitlines()
     kept = {_minor(row): row for row in there[2:]} if there[:2] == [first, second] else {}

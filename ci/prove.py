@@ -1,7 +1,6 @@
-"""The long runs, one after the other, and one table of what they tried and found: `make prove`.
+"""Runs the long tests one after the other, and prints one table of their figures: `make prove`.
 
-Everything runs against the real thing: both Helms, a real API server of its own, real tokens. The exit status is 0 only
-if every part ran, and found nothing.
+All parts use both Helms, a new API server and real tokens. The exit status is 0 only if all parts ran without failures.
 """
 
 import argparse
@@ -26,7 +25,7 @@ AGENTS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every part runs with. ``decisions`` are compared at least, ``agents`` are in the fleet that is measured."""
+    """The settings of all parts. ``decisions``: the minimum number compared; ``agents``: in the measured release."""
 
     kubernetes: str
     workers: int
@@ -34,7 +33,7 @@ class Settings:
     agents: int
 
     def pytest(self, *arguments: str, workers: int | None = None) -> junit.Report:
-        """Runs tests on this minor."""
+        """Runs tests on this minor version."""
         number = self.workers if workers is None else workers
         long = {"PROVE_DECISIONS": str(self.decisions), "PROVE_AGENTS": str(self.agents), "PROVE_FAULTS": "1"}
         return junit.pytest(
@@ -44,14 +43,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """What a part says: (what, figure) for the table, and why it is not proved, if so."""
+    """The result of a part: (what, figure) for the table, and the failures."""
 
     figures: tuple[tuple[str, str], ...]
     trouble: tuple[str, ...] = ()
 
 
 def of_tests(report: junit.Report, *figures: tuple[str, str], needs: tuple[str, ...] = ()) -> Proved:
-    """A part that is tests: all of them must pass, and ``needs`` must have been recorded, or it proves nothing."""
+    """The result of a part that runs tests: all tests must pass, and must have recorded the properties ``needs``."""
     trouble = [report.broken] if report.broken else []
     trouble += [
         f"{case.outcome}: {case.name} {case.reason}".strip() for case in report.cases if case.outcome != "passed"
@@ -62,7 +61,7 @@ def of_tests(report: junit.Report, *figures: tuple[str, str], needs: tuple[str, 
 
 
 def evaluator(settings: Settings) -> Proved:
-    """RBAC decided here and by the API server."""
+    """RBAC decisions of this package compared with those of the API server."""
     report = settings.pytest("tests/cluster/test_evaluator_equality.py", workers=0)
     return of_tests(
         report,
@@ -75,7 +74,7 @@ def evaluator(settings: Settings) -> Proved:
 
 
 def generated(settings: Settings) -> Proved:
-    """Values that nobody wrote, valid and one step away, by both Helms, all checks and the API server."""
+    """Generated values, valid and with one error, with both Helms, all checks and the API server."""
     report = settings.pytest(
         "--hypothesis-profile=prove", "tests/render/test_generated_values.py", "tests/cluster/test_generated_values.py"
     )
@@ -86,13 +85,13 @@ def generated(settings: Settings) -> Proved:
 
 
 def invariants(settings: Settings) -> Proved:
-    """The chart as it is: every invariant over every example and case, every guard in every spelling."""
+    """The unchanged chart: every invariant for every example and case, every guard for every spelling."""
     report = settings.pytest("tests/render", "tests/cluster/guards", "--deselect=tests/render/test_generated_values.py")
     return of_tests(report)
 
 
 def mutants(settings: Settings) -> Proved:
-    """The chart broken in thousands of places, one at a time: which mutants an invariant notices, and which survive."""
+    """Thousands of mutants of the chart, each with one change: the number that the invariants kill."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutants.json"
         command = [sys.executable, "-m", "mutation", "--kubernetes", settings.kubernetes, "--json", str(path)]
@@ -119,7 +118,7 @@ def mutants(settings: Settings) -> Proved:
 
 
 def red_team(settings: Settings) -> Proved:
-    """Every agent's token in the hands of an attacker, and one right too many for every rule of the risk catalogue."""
+    """An attacker with the token of each agent, and one excessive grant for each rule of the risk catalogue."""
     report = settings.pytest("tests/cluster/test_attack.py")
     return of_tests(
         report,
@@ -132,7 +131,7 @@ def red_team(settings: Settings) -> Proved:
 
 
 def audit(settings: Settings) -> Proved:
-    """The audit log of a red team's run: whose request each one is."""
+    """The audit log of an attack: the agent of each request."""
     report = settings.pytest("tests/cluster/test_attribution.py", "tests/cluster/test_trace.py")
     requests, attributed = report.total("requests"), report.total("attributed")
     share = f"{attributed:,} of {requests:,} ({attributed / max(requests, 1):.0%})"
@@ -140,14 +139,14 @@ def audit(settings: Settings) -> Proved:
 
 
 def revocation(settings: Settings) -> Proved:
-    """What ends when an agent is taken out, and how soon."""
+    """The access that ends when an agent is removed or quarantined, and the time until it ends."""
     report = settings.pytest("tests/cluster/test_revocation_times.py", "tests/cluster/test_revoke.py", workers=0)
     times = [(name, value) for name, value in report.named("").items() if ": last " in name]
     return of_tests(report, ("agents in the release", f"{settings.agents:,}"), *times, needs=("quarantine by command",))
 
 
 def faults(settings: Settings) -> Proved:
-    """kill -9 of the API server and of etcd in the middle of everything, and two at once."""
+    """SIGKILL of the API server and of etcd during commands, and two commands at the same time."""
     report = settings.pytest("tests/cluster/test_faults.py", "tests/cluster/test_two_at_once.py")
     struck = len(report.values("struck"))
     return of_tests(report, ("interrupted commands, completed by retry", str(struck)), needs=("struck",))
@@ -166,13 +165,13 @@ PARTS: Final[dict[str, Callable[[Settings], Proved]]] = {
 
 
 def main() -> int:
-    """Runs the parts and prints what they proved."""
+    """Runs the parts and prints the table and the failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=PARTS, metavar="PART", default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--kubernetes", default="1.36", metavar="MINOR")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--decisions", type=int, default=DECISIONS, help="at least so many are compared")
-    parser.add_argument("--agents", type=int, default=AGENTS, help="in the fleet that revocation is measured in")
+    parser.add_argument("--decisions", type=int, default=DECISIONS, help="minimum number of decisions to compare")
+    parser.add_argument("--agents", type=int, default=AGENTS, help="number of agents in the release for revocation")
     given = parser.parse_args()
     settings = Settings(given.kubernetes, given.workers, given.decisions, given.agents)
     console = Console(width=max(Console().width, 100))

@@ -1,4 +1,4 @@
-"""Renders by the thousand: one process that holds both Helm engines and answers as `helm template` of each does."""
+"""Renders a chart thousands of times: one process has both Helm engines, and prints what `helm template` prints."""
 
 import base64
 import contextlib
@@ -22,22 +22,22 @@ from agent_identities.chart.values import Values
 from agent_identities.errors import AgentIdentitiesError
 
 Engine = Literal[3, 4]
-"""Whose `helm template` answers: Helm 3's or Helm 4's."""
+"""The major version of Helm that renders."""
 
 ChartFiles = Mapping[str, str | None]
-"""What stands in for a chart's own files, by path in the chart ("templates/roles.yaml"); None removes one."""
+"""Path in the chart ("templates/roles.yaml") -> the text that replaces the file; None removes the file."""
 
-_PATIENCE = 5  # seconds that the process gets to end by itself
-_TAIL = 2000  # characters of its last words that an error shows
+_GRACE_PERIOD = 5  # seconds between the end of its input and SIGKILL
+_STDERR_LIMIT = 2000  # characters of its stderr that an error shows
 
 
 class RenderWorkerError(AgentIdentitiesError):
-    """The worker could not say what Helm says: it is gone, an engine panicked, or it was asked for what it has not."""
+    """The worker did not render: it has ended, an engine panicked, or it does not support the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """One `helm template` of the chart at a path, with ``chart_files`` as if they had been written there."""
+    """One `helm template` of the chart at a path; ``chart_files`` replace, add or remove files of the chart."""
 
     engine: Engine
     chart: Path
@@ -48,7 +48,7 @@ class RenderRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What `helm template` prints: on stdout if it is ``ok``, else its error on stderr, without earlier warnings."""
+    """The output of `helm template`: its stdout if ``ok``, else the error on its stderr, without earlier warnings."""
 
     ok: bool
     text: str
@@ -61,10 +61,10 @@ class Answer:
 
 
 class RenderWorker:
-    """The process, as a context manager. Threads may share it; it renders as many requests at once as there are cores.
+    """The process, as a context manager. Threads can share it. It renders one request per core concurrently.
 
-    ``path`` is the "render-worker" that ``toolchain.provide`` gives. The process ends with the one that started it,
-    whatever ended that: it reads from a pipe that nobody else holds open.
+    ``path`` is the "render-worker" that ``toolchain.provide`` returns. The worker ends when its parent process ends,
+    also after SIGKILL: it reads from a pipe that only the parent has open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class RenderWorker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=descriptor,
-                start_new_session=True,  # the terminal's Ctrl-C is for this process, which then ends that one
+                start_new_session=True,  # the terminal sends SIGINT only to the parent, which then ends the worker
             )
         except OSError as error:
             self._stderr.unlink()
@@ -106,18 +106,18 @@ class RenderWorker:
 
     @property
     def pid(self) -> int | None:
-        """The process's id while there is one."""
+        """The ID of the process; None if it does not run."""
         return self._process.pid if self._process else None
 
     def close(self) -> None:
-        """Ends the process. What it was asked before is answered if that takes only moments."""
+        """Ends the process. It answers pending requests if it can do so within the grace period."""
         with self._state:
             process, self._process = self._process, None
             self._gone = self._gone or "it was closed"
         if process is None or process.stdin is None or process.stdout is None or self._reader is None:
             return
-        # Not under the writing lock: a writer may hold it that waits for the process, which the signal frees.
-        timer = threading.Timer(_PATIENCE, _kill, [process])
+        # The timer starts without the writing lock: a writer can hold the lock and wait for the process until SIGKILL.
+        timer = threading.Timer(_GRACE_PERIOD, _kill, [process])
         timer.start()
         try:
             with self._writing, contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ class RenderWorker:
         self._stderr.unlink(missing_ok=True)
 
     def submit(self, request: RenderRequest) -> Future[Answer]:
-        """Asks, without waiting; where there is no answer, the future raises RenderWorkerError, as this does now."""
+        """Sends a request and returns at once. The future, or this call, raises RenderWorkerError without an answer."""
         answer: Future[Answer] = Future()
         number = next(self._numbers)
         line = json.dumps({"id": number, **as_json(request)}).encode() + b"\n"
@@ -146,9 +146,9 @@ class RenderWorker:
                 process.stdin.write(line)
                 process.stdin.flush()
         except (OSError, ValueError):
-            pass  # it is gone: the reader sees that, too, and answers all who wait with what is known
+            pass  # the process has ended: the reader notices this, too, and sets the error of all pending futures
         except BaseException:
-            _kill(process)  # interrupted within a line: no other may follow it
+            _kill(process)  # interrupted within a line: the worker could not parse the next request
             raise
         return answer
 
@@ -157,7 +157,7 @@ class RenderWorker:
         return self.submit(request).result().stdout()
 
     def _read(self) -> None:
-        """Hands out the answers until there are no more; who then still waits is told why."""
+        """Sets the result of each future. When the process ends, the pending futures raise the reason."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
@@ -165,7 +165,7 @@ class RenderWorker:
             try:
                 response = json.loads(line)
             except ValueError:
-                _kill(process)  # half an answer: it is dying, and nothing that follows could be trusted
+                _kill(process)  # a truncated answer: the worker is ending, and later lines are not reliable
                 continue
             with self._state:
                 future = self._waiting.pop(response["id"], None)
@@ -173,20 +173,20 @@ class RenderWorker:
                 _settle(future, response)
         status = process.wait()
         with self._state:
-            self._gone = self._gone or f"it ended by itself ({_ending(status)}){self._last_words()}"
+            self._gone = self._gone or f"it ended by itself ({_ending(status)}){self._stderr_text()}"
             left, self._waiting = self._waiting, {}
             reason = self._gone
         for future in left.values():
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(RenderWorkerError(f"The render worker gave no answer: {reason}."))
 
-    def _last_words(self) -> str:
+    def _stderr_text(self) -> str:
         text = self._stderr.read_text(encoding="utf-8", errors="replace").strip()
-        return f"; it said:\n{text[:_TAIL]}" if text else ""
+        return f". Its stderr:\n{text[:_STDERR_LIMIT]}" if text else ""
 
 
 class WorkerRenderer:
-    """Renders one chart by a worker, as ``helm.Renderer`` does by processes. Nothing is kept: asking again is cheap."""
+    """Renders one chart with a worker, as ``helm.Renderer`` does with processes. It caches nothing."""
 
     def __init__(
         self, worker: RenderWorker, chart: Path, *, engine: Engine = 4, chart_files: ChartFiles | None = None
@@ -197,12 +197,12 @@ class WorkerRenderer:
         self.chart_files: ChartFiles = dict(chart_files or {})
 
     def with_chart_files(self, chart_files: ChartFiles) -> "WorkerRenderer":
-        """The same for a mutant of the chart, which is never written: these files in place of, or beside, its own."""
+        """A renderer for a mutant of the chart, which is not written to disk: the files replace or add files."""
         files = {**self.chart_files, **chart_files}
         return WorkerRenderer(self.worker, self.chart, engine=self.engine, chart_files=files)
 
     def submit(self, values: Values, target: Target | None = None) -> Future[Answer]:
-        """Asks, without waiting for the answer: many at once use all cores."""
+        """Sends a request and returns at once: concurrent requests use all cores."""
         request = RenderRequest(self.engine, self.chart, values, target or Target(), self.chart_files)
         return self.worker.submit(request)
 
@@ -213,14 +213,14 @@ class WorkerRenderer:
 
 
 def as_json(request: RenderRequest) -> dict[str, Any]:
-    """The request as the worker reads it."""
+    """The request in the JSON that the worker reads."""
     chart, target = request.chart, request.target
     sources = [{"name": source.name, "text": source.text} for source in request.values.sources]
     if request.values.overrides:
         sources.append({"name": "-", "text": overrides_text(request.values.overrides)})
     return {
         "engine": request.engine,
-        # The worker stays in the folder it was started in; a path that is not there is named as it was given.
+        # The working directory of the worker never changes. The error for a missing chart has the requested path.
         "chart": str(chart.absolute() if chart.exists() else chart),
         "release": target.release,
         "namespace": target.namespace,
@@ -232,7 +232,7 @@ def as_json(request: RenderRequest) -> dict[str, Any]:
 
 
 def _settle(future: Future[Answer], response: dict[str, Any]) -> None:
-    with contextlib.suppress(InvalidStateError):  # whoever asked has cancelled it
+    with contextlib.suppress(InvalidStateError):  # the caller has cancelled the request
         if "fault" in response:
             future.set_exception(RenderWorkerError(f"The render worker gave no answer: {response['fault']}."))
         elif not response["ok"]:

@@ -1,4 +1,4 @@
-"""What all levels share: markers by folder, the repository's own files, and one renderer per Helm for a whole run."""
+"""Fixtures of all levels: markers by folder, the files of the repository, and one renderer per Helm."""
 
 import re
 import signal
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """How many generated cases a test tried stands among its properties: --junitxml has it, ci/prove.py adds it up."""
+    """Records the number of generated cases of a test: --junitxml writes it, ci/prove.py adds the numbers up."""
     report = yield
     statistics = getattr(item, "hypothesis_statistics", None)
     if call.when == "call" and statistics:
@@ -84,7 +84,7 @@ def helm_3() -> Helm:
 
 
 class HelmByWorker(Helm):
-    """The pinned Helm, but that a worker renders: render/test_render_worker.py proves that it prints the same."""
+    """The pinned Helm, rendered by a worker: render/test_render_worker.py proves that it prints the same."""
 
     def __init__(self, helm: Helm, engine: Engine, worker: RenderWorker) -> None:
         super().__init__(helm.path, helm.version)

@@ -55,7 +55,7 @@ class LayerResult:
 
     @property
     def rate(self) -> float:
-        """The killed, of all that could be."""
+        """The ratio of killed mutants to mutants that a test should notice."""
         return len(self.killed) / max(len(self.killed) + len(self.survivors), 1)
 
 
@@ -88,7 +88,7 @@ def run(layer: Layer, listed: Mapping[str, str], only: str, progress: Progress) 
 
 
 def _sort(mutant: Mutant, verdict: Verdict, listed: Collection[str], result: LayerResult) -> None:
-    """Puts a mutant where its verdict belongs."""
+    """Adds a mutant to the list of its verdict."""
     if verdict.broken:
         result.killed[mutant.id] = set(verdict.broken)
         if mutant.id in listed:
@@ -128,7 +128,7 @@ def counts(result: LayerResult) -> dict[str, int]:
 
 
 def report(results: Sequence[LayerResult], console: Console) -> None:
-    """The layers, and the invariants with what each notices."""
+    """The tables of the layers and of the invariants."""
     table = Table("layer", *(name for name, _ in COLUMNS), "seconds", box=None)
     for one in results:
         table.add_row(one.layer, *(f"{count:,}" for count in counts(one).values()), f"{one.seconds:.0f}")
@@ -146,7 +146,7 @@ def report(results: Sequence[LayerResult], console: Console) -> None:
 
 
 def figures(results: Sequence[LayerResult], coverage: tuple[int, list[str]] | None) -> dict[str, Any]:
-    """For ci/prove.py."""
+    """The results in JSON, for ci/prove.py."""
     found: dict[str, Any] = {"layers": [{"layer": one.layer, **counts(one)} for one in results]}
     if coverage is not None:
         found["coverage"] = {"branches": coverage[0], "reached": coverage[0] - len(coverage[1])}
@@ -235,7 +235,7 @@ def _accept(results: Sequence[LayerResult], only: str, console: Console) -> int:
 def _trouble(
     results: Sequence[LayerResult], coverage: tuple[int, list[str]] | None, listed: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
-    """What makes a run fail, a line each."""
+    """The failures of a run, one per line."""
     lines = [line for one in results for line in one.trouble]
     lines += [f"{one.layer}: {one.rate:.1%} is less than {LEAST_RATE:.0%}" for one in results if one.rate < LEAST_RATE]
     lines += [

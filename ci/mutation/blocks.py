@@ -29,13 +29,13 @@ class Action:
 
     @property
     def is_comment(self) -> bool:
-        """Whether it prints nothing, whatever it says."""
+        """Whether the action prints nothing."""
         return self.code.startswith("/*")
 
 
 @dataclass(slots=True)
 class Block:
-    """A block: the action that opens it, those that begin another branch, and the one that closes it."""
+    """A block: the action that opens it, the actions that begin its other branches, and the action that closes it."""
 
     opening: Action
     elses: list[Action] = field(default_factory=list)

@@ -13,7 +13,7 @@ _HIT: Final = re.compile(rf"{_MARKER} (\S+) (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A body of a block, from ``start`` to ``end`` in the template at ``path``; ``code`` is what begins it."""
+    """A body of a block, from ``start`` to ``end`` of the template at ``path``; ``code`` is its first action."""
 
     path: str
     line: int

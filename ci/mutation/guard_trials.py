@@ -89,7 +89,7 @@ class Trial:
 
 
 class Trials:
-    """Some places for each release. A thread uses one place at a time."""
+    """The namespaces for each release. Each thread uses one namespace at a time."""
 
     def __init__(self, renderer: WorkerRenderer, places: Mapping[str, list[Place]]) -> None:
         self.renderer = renderer
@@ -104,7 +104,7 @@ class Trials:
                 self._free[mode].put(place)
 
     def _rendered(self, place: Place, files: Mapping[str, str]) -> Guards:
-        """The guards of the chart in a place. Raises AgentIdentitiesError if the chart does not render."""
+        """The guards of the chart in a namespace. Raises AgentIdentitiesError if the chart does not render."""
         ground = place.ground
         given = values(place.mode, place.namespace, ground.elsewhere)
         asked = target(place.mode, place.namespace, ground.kubernetes)
@@ -131,7 +131,7 @@ class Trials:
         return False
 
     def all_at_once(self, mode: str) -> Trial:
-        """Sends every probe to the chart as it is, with all guards in force."""
+        """Sends every probe with the unchanged chart and all of its guards."""
         with self._place(mode) as place:
             before = self._before[place.namespace]
             trial = Trial()
@@ -193,13 +193,13 @@ class Trials:
 
 
 def _probes(place: Place) -> list[Probe]:
-    """The probes for a place. Kubernetes below 1.36 has no shortTokens."""
+    """The probes for a namespace. Kubernetes below 1.36 has no shortTokens."""
     there = [probe for probe in PROBES if place.mode in probe.modes]
     return [probe for probe in there if place.ground.mutating or probe.guard != "shortTokens"]
 
 
 def _everywhere(before: Guards, after: Guards) -> bool:
-    """Whether the mutating guard may change pods of other places. Then no other mutant is judged meanwhile."""
+    """Whether the mutating guard can change pods of other namespaces. If so, it is judged alone."""
 
     def where(found: Guards) -> list[Any]:
         return [
@@ -211,7 +211,7 @@ def _everywhere(before: Guards, after: Guards) -> bool:
 
 
 class _Company:
-    """A lock for any number of holders together, or for one alone."""
+    """A lock with many shared holders, or one exclusive holder."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -246,6 +246,6 @@ class _Company:
 
 @contextmanager
 def trials(ground: Ground, renderer: WorkerRenderer, numbers: Mapping[str, int]) -> Iterator[Trials]:
-    """Trials with a number of places for each release."""
+    """Trials with a number of namespaces for each release."""
     with ground.places(numbers) as places:
         yield Trials(renderer, places)

@@ -20,17 +20,17 @@ from support.invariants import ADMISSION, INVARIANTS
 from support.refusals import faults
 
 RENDERS = "renders"
-"""The invariant that the chart takes valid values, and prints objects."""
+"""The invariant that the chart accepts valid values, and prints objects."""
 
 REFUSES = "refuses"
 """The invariant that the chart refuses invalid values, with path, value and remediation (support.refusals)."""
 
 _SENTENCES = 3
-"""So many sentences of an invariant about one case are kept."""
+"""The maximum number of sentences of an invariant about one case."""
 
 
 class Judge:
-    """Compares a mutant's output with the chart's: where they are equal, there is nothing to judge.
+    """Compares a mutant's output with the chart's: equal output is not judged.
 
     The first case, and the cases that noticed other mutants of a file, are rendered first; then the others, by size.
     """
@@ -55,7 +55,7 @@ class Judge:
             yield case, future.result()
 
     def baseline(self) -> Broken:
-        """Invariant -> what the chart as it is breaks: nothing."""
+        """Invariant -> failures of the unchanged chart; empty if the chart is correct."""
         found: Broken = {}
         for case in self.cases:
             for invariant, sentences in self.broken(case.name).items():
@@ -63,18 +63,18 @@ class Judge:
         return found
 
     def broken(self, name: str) -> Broken:
-        """What the chart as it is breaks in one case."""
+        """The failures of the unchanged chart in one case."""
         return self._broken(self._case(name), self._answers[name])
 
     def message(self, name: str) -> str:
-        """What the chart as it is prints in one case."""
+        """The output of the unchanged chart in one case."""
         return self._answers[name].text
 
     def judge(self, path: str, text: str | None, *, changed: tuple[int, int] | None = None) -> Verdict:
-        """A chart with ``text`` in place of one file, up to the first case that breaks an invariant.
+        """Judges a chart in which ``text`` replaces one file, up to the first case that breaks an invariant.
 
-        ``changed``: start and end of the difference in the file as it is. Where it is known which cases render that
-        part, no others are rendered.
+        ``changed``: start and end of the difference in the unchanged file. If it is known which cases render that
+        part, only these cases are rendered.
         """
         mutant = self.renderer.with_chart_files({path: text})
         verdict = Verdict()
@@ -88,7 +88,7 @@ class Judge:
         return verdict
 
     def judge_case(self, name: str, path: str, text: str | None) -> Broken:
-        """What a chart with ``text`` in place of one file breaks in one case."""
+        """The failures in one case of a chart in which ``text`` replaces one file."""
         case = self._case(name)
         return self._compare(case, _answer(self.renderer.with_chart_files({path: text}), case))[0]
 
@@ -98,12 +98,12 @@ class Judge:
         return self._by_name[name]
 
     def find_reach(self, texts: Mapping[str, str]) -> Reach:
-        """Finds which cases render which parts of these templates; takes a minute, and saves many."""
+        """Finds the cases that render each part of these templates. Takes a minute, and saves more time later."""
         self.reach = Reach(self.renderer, self.cases, texts)
         return self.reach
 
     def _worth_rendering(self, path: str, changed: tuple[int, int] | None) -> Iterator[Case]:
-        """The cases that may show a change, the likely and the cheap first; one at least: it may be no template."""
+        """The cases that can show a change, likely and fast cases first; at least one, if there are no branches."""
         order = self._in_order(path)
         if self.reach is not None and changed is not None:
             there = [case for case in order if self.reach.may_show(case, path, *changed)]
@@ -117,7 +117,7 @@ class Judge:
         return sorted(asked, key=lambda case: (-noticed[case.name], case is not self.cases[0], self._size[case.name]))
 
     def _compare(self, case: Case, answer: Answer) -> tuple[Broken, str]:
-        """What a mutant's answer breaks, and else what of it differs."""
+        """The invariants that a mutant's output breaks; if none, the kind of difference."""
         before = self._answers[case.name]
         if (answer.ok, answer.text) == (before.ok, before.text):
             return {}, ""
@@ -129,7 +129,7 @@ class Judge:
     def _broken(self, case: Case, answer: Answer) -> Broken:
         if case.refusal is not None:
             if answer.ok:
-                return {REFUSES: [f"{case.name}: the chart takes the values"]}
+                return {REFUSES: [f"{case.name}: the chart accepts the values"]}
 
             def renders(given: Any) -> bool:
                 return self._takes(case, given)
@@ -143,7 +143,7 @@ class Judge:
         return broken_by(case, objects)
 
     def _takes(self, case: Case, given: Any) -> bool:
-        """Whether the chart as it is takes a case's values with these overrides."""
+        """Whether the unchanged chart accepts the values of a case with these overrides."""
         key = json.dumps([case.name if case.given.sources else "", str(case.target), given])
         if key not in self._renders:
             asked = Values(case.given.sources, given)
@@ -164,7 +164,7 @@ def _with(renderer: WorkerRenderer, case: Case) -> WorkerRenderer:
 
 
 def objects_of(text: str) -> Objects:
-    """The objects of what `helm template` prints. Mutants differ in a document or two: the others are read once."""
+    """The objects in the output of `helm template`. The mutants share most documents: each document is parsed once."""
     return Objects(obj for document in re.split(r"^---$", text, flags=re.MULTILINE) for obj in _document(document))
 
 
@@ -174,13 +174,13 @@ def _document(text: str) -> tuple[KubeObject, ...]:
 
 
 def broken_by(case: Case, objects: Objects) -> Broken:
-    """What the objects of a case break."""
+    """The invariants that the objects of a case break."""
     found = {one.id: list(islice(_sentences(one.broken(case, objects)), _SENTENCES)) for one in INVARIANTS}
     return {invariant: sentences for invariant, sentences in found.items() if sentences}
 
 
 def _sentences(sentences: Iterable[str]) -> Iterator[str]:
-    """What an invariant yields; objects that it cannot read break it."""
+    """The failures of an invariant; objects that it cannot read are a failure."""
     try:
         yield from sentences
     except (AgentIdentitiesError, KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -188,7 +188,7 @@ def _sentences(sentences: Iterable[str]) -> Iterator[str]:
 
 
 def _difference(before: Answer, after: Answer) -> str:
-    """What differs between two answers: "guards", "words" or "objects"; empty if comments and blanks do."""
+    """The differences of two answers: "guards", "words" or "objects"; empty if only comments and blanks differ."""
     if not (before.ok and after.ok):
         return "words"
     was, now = (objects_of(one.text) for one in (before, after))

@@ -1,4 +1,4 @@
-"""The layers of mutation testing: which mutants there are, and what judges them."""
+"""The layers of mutation testing: their mutants, and the judge of each layer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ OBJECTS_OF: Final = (
 
 
 class Layer(ABC):
-    """One layer, as a context manager: it may need something while it judges."""
+    """One layer, as a context manager that holds the resources of its judge."""
 
     name: str
     threads = 4
@@ -50,19 +50,19 @@ class Layer(ABC):
     ) -> None:
         self.close()
 
-    def close(self) -> None:  # noqa: B027  # most layers need nothing
-        """Releases what the layer needed."""
+    def close(self) -> None:  # noqa: B027  # most layers have no resources
+        """Releases the resources of the layer."""
 
     @abstractmethod
     def mutants(self) -> Iterator[Mutant]:
-        """All of its mutants, in a fixed order, each with an id of its own."""
+        """All mutants of the layer, in a fixed order, each with a unique id."""
 
     @abstractmethod
     def judge(self, mutant: Mutant) -> Verdict:
-        """The invariants that notice a mutant of this layer. Threads may call it at once."""
+        """The invariants that notice a mutant of this layer. Threads can call it concurrently."""
 
     def must_notice(self, _mutant: Mutant) -> frozenset[str]:
-        """The invariants that must notice such a mutant; others may."""
+        """The invariants that must notice the mutant; other invariants can notice it."""
         return frozenset()
 
 
@@ -100,7 +100,7 @@ class Schema(Layer):
     """One keyword of values.schema.json."""
 
     name = "schema"
-    threads = 1  # all of it is Python
+    threads = 1  # everything runs in Python
 
     def __init__(self, judge: Judge) -> None:
         self.schema = SchemaJudge(judge.renderer, judge.cases)
@@ -149,7 +149,7 @@ class RenderedObjects(Layer):
 
 
 PLACES: Final = {PER_AGENT: 10, PER_TIER: 4, FLEET: 2}
-"""Release -> the number of mutants of guards that are judged at once."""
+"""Release -> the number of mutants of guards that are judged concurrently."""
 
 
 class GuardsLive(Layer):

@@ -16,14 +16,14 @@ CORPUS: Final = Path(__file__).parents[2] / "tests" / "corpus" / "mutants"
 SURVIVORS: Final = "survivors.yaml"
 NOTICED: Final = "noticed.yaml"
 NO_REASON: Final = "TODO: say why no test can notice these mutants, or add a case that does."
-"""In place of a reason; a person replaces it."""
+"""The placeholder for a missing reason."""
 
 Groups = dict[str, list[dict[str, Any]]]
 """Layer -> the entries of a list."""
 
 
 def read(name: str) -> Groups:
-    """A list, as it is in its file."""
+    """A list in its file."""
     found: Groups = yaml.load((CORPUS / name).read_text(encoding="utf-8"), name=name)
     return found
 
@@ -38,7 +38,7 @@ def survivors() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """A mutant, and invariants that notice it: in one case, where the layer has cases. Others may notice it, too."""
+    """A mutant, and invariants that notice it, in one case if the layer has cases. Others can notice it, too."""
 
     layer: str
     mutant: str
@@ -50,7 +50,7 @@ class Noticed:
 
 
 def noticed(layer: str) -> list[Noticed]:
-    """The mutants of a layer that `make test` tries: for each invariant one that it notices."""
+    """The mutants of a layer that `make test` tries: for each invariant, one mutant that it notices."""
     found = read(NOTICED)[layer]
     return [Noticed(layer, one["mutant"], frozenset(one["by"]), one.get("case", "")) for one in found]
 
@@ -58,11 +58,11 @@ def noticed(layer: str) -> list[Noticed]:
 # ---- rewriting the lists
 
 InRun = Callable[[str], bool]
-"""Whether a run was about the mutant with an id."""
+"""Whether a run judged the mutant with an id."""
 
 
 def accept(layer: str, judged: Mapping[str, Verdict], left: Collection[str], in_run: InRun) -> Iterator[str]:
-    """Rewrites both lists by what a run of a layer found, and yields a line for each change.
+    """Rewrites both lists with the results of a layer, and yields a line for each change.
 
     ``left``: mutants that another layer judges; they survive here without an entry.
     """
@@ -92,7 +92,7 @@ def _accept_survivors(
 
 
 def _accept_noticed(entries: list[dict[str, Any]], judged: Mapping[str, Verdict], in_run: InRun) -> Iterator[str]:
-    """An entry whose mutant is gone gets another mutant: of the same file, if possible, with the same invariants."""
+    """Replaces the missing mutant of an entry: the new one has the same invariants and, if possible, file."""
     for entry in [one for one in entries if in_run(one["mutant"]) and one["mutant"] not in judged]:
         yield f"- {NOTICED}: {entry['mutant']}: no such mutant"
         entries.remove(entry)

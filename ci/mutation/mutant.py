@@ -1,4 +1,4 @@
-"""What the layers of mutation testing have in common."""
+"""The mutant and the verdict, which all layers of mutation testing use."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ LayerName = Literal["template", "schema", "object"]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One thing changed on purpose. ``id`` outlives unrelated edits; ``change`` says before -> after in one line."""
+    """One deliberate change. Unrelated edits do not change ``id``; ``change`` is "before -> after" in one line."""
 
     layer: LayerName
     id: str
@@ -17,16 +17,16 @@ class Mutant:
 
 
 Broken = dict[str, list[str]]
-"""Invariant -> sentences that say what is wrong."""
+"""Invariant -> sentences that describe the failures."""
 
 
 @dataclass(slots=True)
 class Verdict:
     """The invariants that a chart breaks.
 
-    ``broken``: invariant -> sentences. ``case``: the case that shows it, where the layer has cases. ``differs``: what
-    differs from the chart as it is although no invariant notices: "guards" (for the API server to judge), "words" (of a
-    message) or "objects".
+    ``broken``: invariant -> sentences. ``case``: the case that shows it, if the layer has cases. ``differs``: what
+    differs from the unchanged chart although no invariant notices: "guards" (for the API server to judge), "words"
+    (of a message) or "objects".
     """
 
     broken: Broken = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Verdict:
 
 
 class StaleMutantError(Exception):
-    """A list names a mutant that there is no more."""
+    """A list names a mutant that no longer exists."""
 
 
 M = TypeVar("M", bound=Mutant)

@@ -10,7 +10,7 @@ from mutation.mutant import Mutant
 
 Json = dict[str, Any]
 Change = Iterator[tuple[str, Json]]
-"""(what is changed, the object as it is then)"""
+"""(description of the change, the changed object)"""
 
 RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -45,7 +45,7 @@ def _mutant(mutator: str, what: str, objects: list[KubeObject]) -> ObjectMutant:
 
 
 def _once(objects: list[KubeObject]) -> list[KubeObject]:
-    """The last of those with one key: what a server would have in the end."""
+    """The last object of each key, which a server would store in the end."""
     found: dict[Key, KubeObject] = {}
     for obj in objects:
         found[obj.key] = obj
@@ -380,7 +380,7 @@ MUTATORS: Final[dict[str, tuple[tuple[str, ...], Callable[[Json, list[str]], Cha
 """Name -> (kinds of objects, the change)."""
 
 
-# ---- what was not there
+# ---- additional objects
 
 
 def _first(objects: Objects, kind: str) -> KubeObject:
@@ -426,4 +426,4 @@ ADDITIONS: Final[dict[str, Callable[[Objects], Change]]] = {
     "admin by hand": _admin_binding,
     "undeclared account": _stray_account,
 }
-"""Name -> what is added."""
+"""Name -> the additional objects."""

@@ -1,4 +1,7 @@
-"""A regular expression with one part loosened or tightened. What Go and Python read alike: no flags, no lookaround."""
+"""A regular expression with one part loosened or tightened.
+
+Only syntax with the same meaning in Go and Python: no flags, no lookaround.
+"""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +12,7 @@ _BOUNDS: Final = re.compile(r"\{(\d+)(?:,(\d+))?\}")
 
 
 def looser(pattern: str) -> Iterator[tuple[str, str]]:
-    """(what is done, the pattern then) for each anchor, character class and bound of a repetition."""
+    """(description of the change, the changed pattern) for each anchor, character class and bound of a repetition."""
     if pattern.startswith("^"):
         yield "not from the start", pattern[1:]
     if pattern.endswith("$"):
@@ -28,7 +31,7 @@ def looser(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def tighter(pattern: str) -> Iterator[tuple[str, str]]:
-    """(what is done, the pattern then) for each repetition."""
+    """(description of the change, the changed pattern) for each repetition."""
     for found in _PART.finditer(pattern):
         part, where = found[0], f" at {found.start()}"
         if part == "+":

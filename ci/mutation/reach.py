@@ -13,10 +13,10 @@ THREADS = 4
 
 
 class Reach:
-    """Found with markers in all branches at once: each render names the first it comes to, which loses its own then.
+    """Puts a marker in every branch. Each render names the first marker that it reaches, which is then removed.
 
-    Most cases come to what others come to. So what the first one of their sort reaches is taken for granted:
-    ``may_show`` may say yes too often, and never no too often. ``unreached`` is exact.
+    Most cases reach the same branches as similar cases, so the branches of the first similar case are assumed:
+    ``may_show`` can return a wrong True, and never a wrong False. ``unreached`` is exact.
     """
 
     def __init__(self, renderer: WorkerRenderer, cases: Sequence[Case], texts: Mapping[str, str]) -> None:
@@ -48,13 +48,13 @@ class Reach:
             places.add(hit)
 
     def may_show(self, case: Case, path: str, start: int, end: int) -> bool:
-        """Whether a case may render this part of a template."""
+        """Whether a case can render this part of a template."""
         branch = around(self.branches[path], start, end)
         return branch is None or (path, branch.start) in self._reached[case.name]
 
     @property
     def total(self) -> int:
-        """How many branches there are."""
+        """The number of branches."""
         return sum(len(found) for found in self.branches.values())
 
     def unreached(self) -> list[Branch]:

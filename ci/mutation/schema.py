@@ -1,4 +1,4 @@
-"""Mutants of a values schema: one keyword loosened or tightened, at one place of the file."""
+"""Mutants of a values schema: one keyword loosened or tightened, at one location in the file."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _COMBINED: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dep
 
 @dataclass(frozen=True, slots=True)
 class SchemaMutant(Mutant):
-    """``pointer`` is the JSON pointer of the keyword; ``schema`` the whole document with it changed.
+    """``pointer`` is the JSON pointer of the keyword; ``schema`` is the whole document with the change.
 
     A ``looser`` mutant accepts values that the schema refuses; a ``tighter`` mutant refuses values that it accepts.
     """
@@ -84,7 +84,7 @@ def _nodes(node: Json, pointer: str) -> Iterator[tuple[str, Json]]:
 
 
 def escape(step: str) -> str:
-    """A key as a JSON pointer has it."""
+    """A key, escaped for a JSON pointer."""
     return step.replace("~", "~0").replace("/", "~1")
 
 
@@ -94,7 +94,7 @@ def steps_of(pointer: str) -> list[str]:
 
 
 def _changes(node: Json) -> Iterator[tuple[str, Literal["looser", "tighter"], str, Any]]:
-    """(keyword, direction, what is done, its new value; None removes it)."""
+    """(keyword, direction, description of the change, new value; None removes the keyword)."""
     for keyword in _DROPPED:
         if keyword in node and not isinstance(node[keyword], dict):
             yield keyword, "looser", "dropped", None

@@ -32,7 +32,7 @@ SAYS: Final = {
 }
 
 _ENOUGH: Final = 12
-"""At most so many of the values that a mutant accepts are rendered."""
+"""The maximum number of values that are rendered for a mutant."""
 
 _SCHEMA: Final = "specifications of the schema(s)"
 
@@ -60,7 +60,7 @@ class SchemaJudge:
                     self.through.setdefault(reference, []).append(one)
 
     def baseline(self) -> set[str]:
-        """What the schema as it is breaks: it must accept valid values, and there must be values that it refuses."""
+        """The failures of the unchanged schema: it must accept the valid values, and refuse the invalid values."""
         every = [*self.right, *(one for found in self.inside.values() for one in found)]
         taken = all(self.validator.is_valid(one.merged) for one in every)
         return (set() if taken else {TAKES}) | (set() if self.near else {REFUSES})
@@ -94,7 +94,7 @@ class SchemaJudge:
         keyword = mutant.pointer
         if keyword.endswith("/$ref"):
             return self.through.get(keyword, [])
-        if keyword.endswith("/patternProperties"):  # a key that fits none of them is refused by the keyword beside it
+        if keyword.endswith("/patternProperties"):  # another keyword refuses a key that matches none of them
             keyword = keyword.removesuffix("patternProperties") + "additionalProperties"
         return self.near.get(keyword, [])
 
@@ -112,7 +112,7 @@ class SchemaJudge:
 
 
 def _own(case: Case) -> Json:
-    """The values of a case alone, without the chart's."""
+    """The values of a case, without the chart's defaults."""
     return case.given.given
 
 
@@ -126,7 +126,7 @@ def _node(validator: Draft7Validator, pointer: str) -> Json:
 
 
 def _some(taken: list[OutOfBounds]) -> list[OutOfBounds]:
-    """At most so many of them, from the first to the last."""
+    """At most this number of items, evenly from the first to the last."""
     return taken[:: max(1, len(taken) // _ENOUGH)]
 
 

@@ -1,11 +1,11 @@
 """Mutants of a chart's templates: one line dropped, one condition negated, one word changed.
 
-An id outlives edits of other lines, and edits that change nothing: blanks, trim markers, names of variables, the words
-of a message. It has the file, the define, the operator, and the action or line that is changed, normalised:
+Edits of other lines do not change an id, nor do edits without effect: blanks, trim markers, names of variables, the
+words of a message. It has the file, the define, the operator, and the action or line that is changed, normalised:
 
     templates/_rbac.tpl role: swap: if and $1.on (not .off) [and -> or]
 
-Where a define has the same again, its number follows: #2.
+If a define has the same text again, the id ends with its number: #2.
 """
 
 import re
@@ -24,7 +24,7 @@ _SHOWN: Final = 110
 class TemplateMutant(Mutant):
     """``text`` replaces the file ``path`` of the chart; ``line`` is where it differs, from 1.
 
-    The file as it is differs from ``start`` to ``end``.
+    The unchanged file differs from ``start`` to ``end``.
     """
 
     path: str
@@ -44,11 +44,11 @@ class _Edit:
     of: str
     new: str = ""
     word: bool = False
-    """Whether the id needs what is replaced, and by what."""
+    """Whether the id contains the old and the new text."""
 
 
 def template_mutants(path: str, text: str) -> Iterator[TemplateMutant]:
-    """Every mutant of one template, each once, in the order of the lines.
+    """Every mutant of one template, without duplicates, in the order of the lines.
 
     Raises ValueError for a template whose blocks do not nest.
     """
@@ -156,7 +156,7 @@ def _of_condition(action: Action, keyword: str) -> Iterator[_Edit]:
 
 
 def _lines(text: str, found: list[Action]) -> Iterator[_Edit]:
-    """Each line that holds a whole number of actions and of blocks, and something besides comments."""
+    """Each line that has only complete actions and blocks, and is not only comments."""
     start = 0
     for line in text.splitlines(keepends=True):
         end = start + len(line)
@@ -165,8 +165,10 @@ def _lines(text: str, found: list[Action]) -> Iterator[_Edit]:
         words = [one.keyword for one in within]
         opened = sum(word in ("if", "with", "range", "define", "block") for word in words)
         alone = opened == words.count("end") and (opened or "else" not in words)
-        said = line.strip() and not (within and all(one.is_comment for one in within) and line.strip().startswith("{{"))
-        if whole and alone and said and not line.strip().startswith("#"):
+        content = line.strip() and not (
+            within and all(one.is_comment for one in within) and line.strip().startswith("{{")
+        )
+        if whole and alone and content and not line.strip().startswith("#"):
             yield _Edit("drop line", start, end, line)
         start = end
 
@@ -191,7 +193,7 @@ _SWAPS: Final = {
 }
 _WORDS: Final = re.compile(r"(?<![\w.$\"-])(eq|ne|and|or|gt|lt|le|ge|true|false|min|max)(?![\w\"-])")
 _NOT: Final = re.compile(r"(?<![\w.$])not (?=[($.\w])")
-_NUMBER: Final = re.compile(r"(?<![\w.$\"-])(?<!indent )(\d+)(?![\w.\"])")  # a block further in is the same YAML
+_NUMBER: Final = re.compile(r"(?<![\w.$\"-])(?<!indent )(\d+)(?![\w.\"])")  # a nested block has the same YAML
 _TERNARY: Final = re.compile(r"(?<![\w.$])ternary (\"[^\"]*\"|\S+) (\"[^\"]*\"|[^\s|)]+)")
 _PIPED: Final = re.compile(
     r" \| (?:quote|trunc \d+|trimSuffix \"[^\"]*\"|lower|default (?:\"[^\"]*\"|[\w.$]+)|uniq|sortAlpha)(?![\w])"
@@ -234,7 +236,7 @@ _SENTENCE: Final = re.compile(r"[.:;,] (?=\S)")
 
 
 def _of_string(literal: str) -> Iterator[tuple[str, str]]:
-    """(operator, the new literal). Of a message, the wording does not matter: it is cut after each clause."""
+    """(operator, the new literal). The wording of a message does not matter, so a message is cut after each clause."""
     quote, body = literal[0], literal[1:-1]
     if is_prose(body):
         for end in [found.start() for found in _SENTENCE.finditer(body)]:
@@ -248,7 +250,7 @@ def _of_string(literal: str) -> Iterator[tuple[str, str]]:
         yield "other word", f"{quote}{body}x{quote}"
 
 
-# ---- words of the text around
+# ---- words outside of actions
 
 _TextRule = tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]]
 _TEXT: Final[tuple[_TextRule, ...]] = (
@@ -287,5 +289,5 @@ def _of_text(text: str, start: int, end: int) -> Iterator[_Edit]:
 
 
 def _in_comment(text: str, position: int) -> bool:
-    """Whether it stands on a line of YAML that is a comment."""
+    """Whether the position is in a YAML comment."""
     return text[text.rfind("\n", 0, position) + 1 : position].lstrip().startswith("#")

@@ -5,6 +5,7 @@ cluster). With `agent_identities_values` in the ini file, pytest also collects t
 """
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,27 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"agent_identities_cluster = {kind}: not one of {', '.join(_KINDS)}.")
     for path in config.getini("agent_identities_values"):
         if not path.is_file():
-            raise pytest.UsageError(f"agent_identities_values: {path}: no such file.")
+            raise pytest.UsageError(f"agent_identities_values: {path}: no such file. Correct the path in the ini file.")
+    if "--agent-identities-kubeconfig" in config.invocation_params.args and not config.getini(
+        "agent_identities_values"
+    ):
+        # pytest reads its ini file before it loads plugins: to it, the value of an unknown option is a path of tests.
+        raise pytest.UsageError(
+            "--agent-identities-kubeconfig FILE: pytest looks for the ini file next to FILE, and has not found "
+            "agent_identities_values. Write --agent-identities-kubeconfig=FILE."
+        )
     named = config.getoption("agent_identities_kubeconfig") or config.getoption("agent_identities_context")
     if named and config.getoption("agent_identities_cluster") not in (None, "kubeconfig"):
         raise pytest.UsageError(
             "--agent-identities-kubeconfig and -context need --agent-identities-cluster kubeconfig."
         )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse invalid values in one message, before anything is collected."""
+    if session.config.getini("agent_identities_values") and not _names_files(session.config):
+        declared_agents(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -96,7 +112,8 @@ def declared_agents(config: pytest.Config) -> "Agents":
     try:
         return load(*files, chart=base / chart if chart else None, **{key: text for key, text in more.items() if text})
     except AgentIdentitiesError as error:
-        raise pytest.UsageError(str(error)) from None
+        # The library names options of the command. Here, they are keys of the ini file.
+        raise pytest.UsageError(re.sub(r"--(chart|release|namespace)\b", r"agent_identities_\1", str(error))) from None
 
 
 def cluster_kind(config: pytest.Config) -> str:
@@ -109,7 +126,10 @@ def cluster_kind(config: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def agent_identities(pytestconfig: pytest.Config) -> "Agents":
     """The declared agents: iterate over them, or get an agent by name, ``agent_identities["triage-1"]``."""
-    return declared_agents(pytestconfig)
+    try:
+        return declared_agents(pytestconfig)
+    except pytest.UsageError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +158,9 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         else:
             given = pytestconfig.getoption("agent_identities_kubeconfig")
             context = pytestconfig.getoption("agent_identities_context")
-            provided = provide_cluster("kubeconfig", kubeconfig=Path(given) if given else None, context=context)
+            provided = provide_cluster(
+                "kubeconfig", kubeconfig=Path(given).expanduser() if given else None, context=context
+            )
         with provided as made:
             yield made
     except AgentIdentitiesError as error:

@@ -1,4 +1,4 @@
-"""For every constraint of the values schema, values just inside and one step outside of it. Nothing is drawn.
+"""For every constraint of the values schema, values at the bound and one step beyond it. None are random.
 
 Each begins as values that are right, with one place of them changed. What is outside has a place that a message must
 name, and the keywords of the schema that refuse it, by their JSON pointers; a keyword is judged best by those that it
@@ -54,7 +54,7 @@ class Variant:
 
     @cached_property
     def merged(self) -> Json:
-        """As templates see them."""
+        """The values as templates read them."""
         return values.with_defaults(self.given, self.defaults)
 
 

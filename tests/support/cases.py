@@ -28,7 +28,7 @@ VERSION: Final = str(yaml.load((chart_path() / "Chart.yaml").read_text(), name="
 class Case:
     """Values for one release. ``refusal``: what the chart's message must say; None for valid values.
 
-    ``files`` are added to those of the chart, or replace them. ``about``: the one template that the case is of use for;
+    ``files`` are added to those of the chart, or replace them. ``about``: the only template that the case tests;
     empty: all.
     """
 
@@ -44,7 +44,7 @@ class Case:
 
     @cached_property
     def merged(self) -> Mapping[str, Any]:
-        """The values as templates see them."""
+        """The values as templates read them."""
         return self.given.merged(chart_path())
 
     @cached_property

@@ -47,7 +47,7 @@ def is_running(process: subprocess.Popen[str]) -> bool:
 
 
 def ended(process: subprocess.Popen[str]) -> Done:
-    """How it ended, once it has."""
+    """The result of the command, after it has ended."""
     out, err = process.communicate(timeout=_SECONDS)
     return Done(process.args, process.returncode, out, err)
 

@@ -1,6 +1,6 @@
 """Values that reach what no example does: the second of two, nulls, names that look like numbers, large fleets.
 
-Each was found by a mutant of the chart that no test noticed.
+A mutant of the chart that no test noticed led to each case.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ EVERYTHING: Final = (chart_path() / "ci" / "everything.yaml",)
 
 @dataclass(frozen=True)
 class EdgeCase:
-    """Valid values. ``about``: the one template that they are of use for; empty: all."""
+    """Valid values. ``about``: the only template that they test; empty: all."""
 
     name: str
     values: Values
@@ -433,7 +433,7 @@ INVALID: Final[list[Invalid]] = [
         "network.apiServer.cidrs",
         ": a ",
     ),
-    # clouds that nobody reaches
+    # clouds that no agent can reach
     *(
         told(network(agents=agents, **fields), f"agents.a.cloud.{cloud}", f"network.cloud.{cloud}.cidrs", fixed=fixed)
         for cloud, agents, fields, fixed in (

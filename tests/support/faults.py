@@ -61,7 +61,7 @@ class Gate:
                 self._changed.wait(0.05)
 
     def hold_no_more(self) -> None:
-        """Let through what comes from now on; what is held stays so."""
+        """Let later requests through; the held requests stay held."""
         self.passing = 1_000_000
 
     def open(self) -> None:
@@ -70,7 +70,7 @@ class Gate:
         self._open.set()
 
     def ask(self, request: Json) -> bool:
-        """Come back when this request may go on, with whether it succeeds."""
+        """Wait until this request can continue; returns whether it succeeds."""
         if request["name"] == _PROBE:
             self.in_force.set()
             return True
@@ -110,7 +110,7 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks off is the fault that was asked for."""
+        """A closed connection is the fault under test."""
 
 
 @contextlib.contextmanager
@@ -201,13 +201,13 @@ def differences(server: Server, release: Release, values: Values, kubernetes_ver
 
 
 def _says(live: Json, wanted: Json) -> bool:
-    """Whether an object on the server says what was rendered, and grants no more."""
+    """Whether an object on the server equals the rendered object, and grants no more."""
     exact = all(live.get(field) == wanted.get(field) for field in ("rules", "roleRef", "subjects"))
     return exact and holds(live, {field: value for field, value in wanted.items() if field not in _NOT_IN_LISTS})
 
 
 def records(server: Server, release: Release) -> dict[int, str]:
-    """What Helm has noted of each revision: 1 -> pending-install."""
+    """The status of each revision in Helm's records: 1 -> pending-install."""
     secrets = server.items(f"/api/v1/namespaces/{release.namespace}/secrets?labelSelector=owner%3Dhelm")
     labels = [secret["metadata"]["labels"] for secret in secrets]
     return {int(each["version"]): each["status"] for each in labels if each["name"] == release.name}

@@ -76,7 +76,7 @@ class Ground:
 
     @contextmanager
     def places(self, numbers: Mapping[str, int]) -> Iterator[dict[str, list["Place"]]]:
-        """New places for each mode. They are removed at the end of the block."""
+        """New places for each mode. The places are removed at the end of the block."""
         made = {
             mode: [Place(self, f"{self.run}-{mode.lower()}-{n}", mode) for n in range(number)]
             for mode, number in numbers.items()
@@ -197,7 +197,7 @@ class Place:
         return [self.say(author.user) for author in AUTHORS.values() if word in author.user]
 
     def admit_strangers(self) -> None:
-        """Lets users of other places bind everybody, also agents of this place: only its own guard forbids it."""
+        """Lets users of other places bind any subject, also agents of this place: only its own guard refuses it."""
         others = [place for place in self.ground.made.values() if place is not self]
         strangers = [user for place in others for user in place._people("$ns")]
         if strangers:

@@ -1,4 +1,4 @@
-"""A guard in force on a real API server, and users who hold everything there but the guards' own verbs."""
+"""A guard in force on a real API server, and users with all rights there except the guards' own verbs."""
 
 import uuid
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Guarded:
         return f"{group}/namespaces/{self.namespace}/{resource}{'?dryRun=All' if dry_run else ''}"
 
     def user(self, name: str) -> Server:
-        """A user who holds EVERYTHING in the whole cluster."""
+        """A user with the rights EVERYTHING in the whole cluster."""
         self.allow_everywhere(name, EVERYTHING)
         return self.server.as_user(f"{name}@{self.namespace}")
 

@@ -36,7 +36,7 @@ def _listable(server: Server) -> tuple[tuple[str, str, str], ...]:
 
 
 def holds(live: Any, rendered: Any) -> bool:
-    """Whether an object on the server says what was rendered; the server's own defaults may stand beside it."""
+    """Whether an object on the server has the rendered fields; it can have the server's defaults, too."""
     if isinstance(rendered, dict) and isinstance(live, dict):
         return all(key in live and holds(live[key], value) for key, value in rendered.items())
     if isinstance(rendered, list) and isinstance(live, list):

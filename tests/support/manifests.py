@@ -1,4 +1,4 @@
-"""A small good install, by hand: what the checks must find nothing in, and what each test breaks in one place."""
+"""A small hand-written install without findings. Each test changes one object or field of it."""
 
 import copy
 from typing import Any
@@ -46,7 +46,7 @@ def deployment(name: str, spec: Manifest) -> Manifest:
 
 
 def good_install() -> list[Manifest]:
-    """Fresh manifests that keep every promise of VALUES."""
+    """New manifests that match VALUES."""
     return [
         account("agent-proxy"),
         account("worker"),

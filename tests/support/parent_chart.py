@@ -9,7 +9,7 @@ DEPENDENCY = "  - name: agent-identities\n"
 
 
 def build(helm: Helm, chart: Path, folder: Path, *, alias: str = "", templates: dict[str, str] | None = None) -> Path:
-    """The parent chart in a copy under ``folder``; ``templates`` (name -> text) stand instead of its own."""
+    """The parent chart in a copy under ``folder``; ``templates`` (name -> text) replace its own templates."""
     copy = folder / chart.name
     shutil.copytree(chart, copy)
     parent = copy / "ci" / "parent-chart"

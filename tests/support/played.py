@@ -1,4 +1,4 @@
-"""An API server that gives the answers of a test, over verified TLS: a real one cannot be asked to fail."""
+"""An API server that gives the answers of a test, over verified TLS: a real API server does not fail on request."""
 
 import json
 import ssl
@@ -16,7 +16,7 @@ Respond = Callable[["Handler"], Answer]
 
 
 class Played(ThreadingHTTPServer):
-    """Gives its answers one after the other, the last one for ever; or what a function answers to each request."""
+    """Sends its answers in order and repeats the last answer; or calls a function for each request."""
 
     daemon_threads = True
 
@@ -27,7 +27,7 @@ class Played(ThreadingHTTPServer):
         self.headers: list[list[tuple[str, str]]] = []
         self.shown: list[bool] = []  # whether there was a client certificate
         self.connections = 0
-        self.released = threading.Event()  # set when the test is over: what hangs may end
+        self.released = threading.Event()  # set when the test is over: hanging requests end
 
     @property
     def url(self) -> str:
@@ -49,7 +49,7 @@ class Played(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that refuse the certificate are meant to."""
+        """Ignores clients that refuse the certificate: they are expected to."""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -34,7 +34,9 @@ USERS: Final = (
     User.service_account("n1", "x"),
     User.service_account("n2", "x"),
     User.service_account("n1", "y"),
-    User("system:serviceaccount:n1:x"),  # as kubectl --as spells it with a group of somebody's own: none of its groups
+    User(
+        "system:serviceaccount:n1:x"
+    ),  # as kubectl --as spells it with an explicit group: without the groups of the account
     User("system:serviceaccount:n1:y", ("system:serviceaccounts:n2",)),
 )
 WORDS: Final = ("n1", "n2", "alice", "bob", "dev", "ops", "r1", "r2", "c1", "c2", "sum1", "sum2", "b1", "b2", "part")
@@ -112,7 +114,7 @@ subjects = st.sampled_from(
         Subject("Group", "alice"),
         Subject("Group", "system:serviceaccounts:n1"),
         Subject("Group", "system:serviceaccounts:n2"),
-        Subject("Group", "system:serviceaccount:n1:x"),  # no group is called so
+        Subject("Group", "system:serviceaccount:n1:x"),  # no group has this name
         Subject("ServiceAccount", "x", "n1"),
         Subject("ServiceAccount", "x", "n2"),
         Subject("ServiceAccount", "y", "n1"),
@@ -181,7 +183,7 @@ requests = st.builds(
 
 Asked = tuple[User, Request]
 asked_by = st.tuples(users, requests)
-"""Who asks, and for what."""
+"""A subject and a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class PolicyCase:
 
 @st.composite
 def cases(draw: st.DrawFn, number: int) -> PolicyCase:
-    """Half of the requests aim at a rule that somebody is bound to; the others are about anything."""
+    """Half of the requests match a rule with a bound subject; the others are arbitrary."""
     roles = draw(role_lists(plain_roles | plain_roles | aggregated_roles, least=5))
     bound = draw(binding_lists(bindings, least=4))
     aims = [
@@ -240,7 +242,7 @@ def _some_of(owner: list[PolicyRule]) -> st.SearchStrategy[list[PolicyRule]]:
 escalations = rule_lists.flatmap(
     lambda owner: st.tuples(st.just(owner), _some_of(owner) | rule_lists | st.lists(concrete_rules, max_size=2))
 )
-"""The rules that somebody holds, and those that they would grant."""
+"""The rules of a subject, and the rules that it would grant."""
 
 T = TypeVar("T")
 

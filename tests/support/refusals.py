@@ -84,7 +84,7 @@ def is_by_templates(message: str) -> bool:
 
 
 def faults(message: str, wanted: Refusal, given: Json, renders: Renders) -> Iterator[str]:
-    """What a message does not say of values that the chart refuses, each as a sentence with the message."""
+    """The missing parts of a message about refused values, each as a sentence with the message."""
     found = problems(message)
     here = [problem for problem in found if problem.path == wanted.path]
     shown = "\n".join(map(str, found)) or message.strip()
@@ -140,9 +140,9 @@ _CHART: Final = "agent-identities"
 
 
 def pasted(problem: Problem, given: Json) -> Iterator[Json]:
-    """The values with the YAML of a message written in: each piece of YAML at each place where a reader might write it.
+    """The values with the YAML of a message written in: each piece at each location where a reader might write it.
 
-    The schema is closed, so a piece renders at the one place that it is for.
+    The schema is closed, so a piece renders only at its correct location.
     """
     steps = [name or int(number) for name, number in _STEP.findall(problem.path.partition(" and ")[0])]
     for piece in _pieces(problem.text):
@@ -172,7 +172,7 @@ def _pieces(text: str) -> list[Any]:
 
 
 def _written(given: Json, steps: list[str | int], piece: Json) -> Iterator[Json]:
-    """The values with a piece of YAML under a path, beside its last key, and in place of what is there."""
+    """The values with a piece of YAML under a path, as a sibling of its last key, and instead of the present value."""
     last = steps[-1]
     if isinstance(last, str) and last in piece:
         yield _at(given, steps[:-1], lambda there: there | piece)

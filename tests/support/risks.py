@@ -10,7 +10,7 @@ from agent_identities.rbac import Catalogue, PolicyRule
 CATALOGUE: Final = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
 RISKS: Final = {risk.id: risk for risk in CATALOGUE.risks}
 PLACES: Final = ("agents", "kube-system", None)
-"""Where rules are held; None is the whole cluster."""
+"""The namespace of a grant; None is the whole cluster."""
 
 Rules = Sequence[PolicyRule]
 Findings = list[tuple[str, int]]
@@ -39,7 +39,7 @@ cases:
 
 
 def asked_of_templates(asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
-    """The cases that CALLER takes: rules, and where they are held."""
+    """The input of CALLER: rules, and their scope."""
     return [
         {
             "rules": [{"resourceNames": [], **rule.to_manifest()} for rule in rules],

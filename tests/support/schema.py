@@ -12,7 +12,7 @@ Steps = tuple[str | int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """A value that the schema looks no deeper into: its place in the values, its place in the schema, and its node."""
+    """A value whose content the schema does not constrain: its path in values and schema, and its node."""
 
     steps: Steps
     pattern: str
@@ -32,7 +32,7 @@ class ValuesSchema:
         return node
 
     def properties(self, node: Node | None = None, path: str = "") -> Iterator[tuple[str, Node]]:
-        """Every property that values may have, as "agents.*.token.mode", with the node that stands there."""
+        """Every property that values may have, as "agents.*.token.mode", with its node."""
         node = self.resolve(self.document if node is None else node)
         for key, below in node.get("properties", {}).items():
             yield f"{path}{key}", below
@@ -43,7 +43,7 @@ class ValuesSchema:
             yield from self.properties(node["items"], f"{path}[].")
 
     def nodes(self, node: Any = None, path: str = "#") -> Iterator[tuple[str, Node]]:
-        """Every subschema as it stands in the file, by its JSON pointer."""
+        """Every subschema of the file, by its JSON pointer."""
         node = self.document if node is None else node
         yield path, node
         for keyword in ("properties", "patternProperties", "definitions"):

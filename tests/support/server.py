@@ -64,7 +64,7 @@ class Server:
         self.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
 
     def with_token(self, token: str) -> "Server":
-        """The same server, asked by whoever this token belongs to, with no other credential beside it."""
+        """The same server, with this token as the only credential."""
         config = self.client.config
         cluster = {
             "server": self.client.url,
@@ -86,7 +86,7 @@ class Server:
 
 
 def eventually(probe: Callable[[], T], *, seconds: float = 30) -> T:
-    """What a probe returns as soon as it is true; fails with its last answer."""
+    """Returns the first true result of a probe; fails with its last result."""
     deadline = time.monotonic() + seconds
     while not (answer := probe()):
         assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"

@@ -1,4 +1,4 @@
-"""Subjects of bindings: every spelling of an agent, and what only looks like one."""
+"""Subjects of bindings: every spelling of an agent, and similar subjects that are not agents."""
 
 from support.server import Json
 
@@ -32,7 +32,7 @@ def agents(namespace: str) -> dict[str, Json]:
 
 
 def others(namespace: str) -> dict[str, Json]:
-    """What looks like one, and is none."""
+    """Subjects that look like an agent, and are not agents."""
     return {
         "account elsewhere": account("a", "default"),
         "no agent": account("operator", namespace),

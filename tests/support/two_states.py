@@ -20,7 +20,7 @@ def after(agents: int) -> Json:
 
 
 def quarantined(values: Json, agent: str = "suspect") -> Json:
-    """The same values with one agent out."""
+    """The same values with one agent quarantined."""
     agents = values["agents"]
     return {**values, "agents": {**agents, agent: {**agents[agent], "quarantined": True}}}
 
@@ -48,7 +48,7 @@ def bindings_of(objects: dict[Key, Json], agent: str) -> set[str]:
 
 
 def may_get(server: Server, namespace: str, agent: str, resource: str) -> bool:
-    """What the API server's authorizer says."""
+    """The decision of the API server's authorizer."""
     attributes = {"namespace": namespace, "verb": "get", "resource": resource}
     spec = {"user": f"system:serviceaccount:{namespace}:{agent}", "resourceAttributes": attributes}
     answer = server.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})

@@ -139,7 +139,7 @@ def _pruned(value: Any) -> Any:
 
 
 def _replaced(base: Json, steps: Steps, value: Any, named: Steps) -> Broken:
-    """The values with another value at `steps`; a message names the place `named`."""
+    """The values with another value at `steps`; a message names the path `named`."""
     result = copy.deepcopy(base)
     place: Any = result
     for step in steps[:-1]:
@@ -151,7 +151,7 @@ def _replaced(base: Json, steps: Steps, value: Any, named: Steps) -> Broken:
 def _breaks(
     value: Any, schema: ValuesSchema, node: Node, default: Any, steps: Steps
 ) -> Iterator[tuple[Steps, Any, Steps]]:
-    """Every way to break one keyword: (where, what stands there instead, the place that is named)."""
+    """Every way to break one keyword: (path, the new value, the path that the message names)."""
     node = schema.resolve(node)
     kinds = [node["type"]] if isinstance(node.get("type"), str) else node.get("type", [])
     if steps:

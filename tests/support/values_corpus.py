@@ -233,7 +233,7 @@ REFUSED: Final = (
     "a: 1\n--- {b: 2}",
     "a: 1\n...\nb: 2",
     "a: 1\n---\n- b",
-    # what nobody needs in values
+    # types that values do not need
     "a: !!timestamp 2020-01-01",
     "a: !!binary aGk=",
     "a: " + "[" * 101 + "]" * 101,

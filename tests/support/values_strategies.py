@@ -43,7 +43,7 @@ def distinct(items: tuple[Any, ...], low: int = 1, high: int = 3) -> Strategy:
 
 @st.composite
 def blocks(draw: st.DrawFn) -> str:
-    """An address block as the API server takes it: no bits beyond the prefix, no metadata service inside."""
+    """An address block that the API server accepts: no bits beyond the prefix, no metadata service inside."""
     if draw(st.booleans()):
         length = draw(st.integers(8, 32))
         number = (draw(st.integers(10, 126)) << 24 | draw(st.integers(0, 2**24 - 1))) >> (32 - length) << (32 - length)
@@ -155,7 +155,7 @@ class FromSchema:
         return st.dictionaries(keys, self.node(below, f"{prefix}*"), max_size=5 if path == "agents" else 3)
 
     def _default(self, path: str) -> dict[str, Any]:
-        """What the chart's own values have at this place: it need not be drawn."""
+        """The chart's own values at this path, which are not drawn."""
         found: Any = self.defaults
         for key in path.split(".") if path else ():
             found = found.get(key) if isinstance(found, dict) else None

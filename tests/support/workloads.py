@@ -1,4 +1,4 @@
-"""The nine kinds that make pods, or are pods: one of each, running as an account of choice."""
+"""The nine kinds that make pods, or are pods: one of each, with a given ServiceAccount."""
 
 import copy
 from typing import Any

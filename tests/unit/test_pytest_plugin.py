@@ -1,44 +1,61 @@
-"""The pytest plugin: an error of the user is one sentence, and no output contains a credential."""
+"""The pytest plugin in a user's project: a mistake in the settings is one message, before a cluster is created."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-SECRET = "s3cret-of-the-test-0123456789"
-QUICKSTART = Path(__file__).parents[2] / "values" / "quickstart.yaml"
-USERS = {
-    "token": {"token": SECRET},
-    "newline": {"token": f"{SECRET}\n"},
-    "both": {"token": SECRET, "username": "me", "password": SECRET},
-}
+PROJECT = '[tool.pytest.ini_options]\nagent_identities_values = "values.yaml"\n'
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_no_output_contains_a_credential_even_with_all_frames_and_their_locals(user: str, tmp_path: Path) -> None:
-    ini = f"[tool.pytest.ini_options]\nagent_identities_values = '{QUICKSTART}'\n"
-    (tmp_path / "pyproject.toml").write_text(ini)
-    (tmp_path / "test_agents.py").write_text(
-        "def test(agent):\n    assert agent('triage-1').denied('get', 'secrets')\n"
-    )
-    content = {
-        "current-context": "a",
-        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
-        "users": [{"name": "a", "user": USERS[user]}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
-    options = ["--showlocals", "--full-trace", "-p", "no:cacheprovider", "--agent-identities-kubeconfig=kubeconfig"]
+def run(project: Path, *arguments: str, setting: str = "", values: str = "agents: {a: {}}\n") -> tuple[int, str, str]:
+    """The exit status, stdout and stderr of pytest in a project."""
+    (project / "pyproject.toml").write_text(f"{PROJECT}{setting}\n")
+    (project / "values.yaml").write_text(values)
+    (project / "test_agents.py").write_text("def test_agent(agent):\n    assert agent('a')\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "test_agents.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Failed: " in done.stdout
-    assert SECRET not in done.stdout + done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "message"),
+    [
+        ('agent_identities_namespace = "No"', "", "ERROR: agent_identities_namespace 'No': not a DNS label"),
+        ('agent_identities_chart = "none"', "", "ERROR: agent_identities_chart "),
+        ("", "agents: {a: {tiers: [x]}}", "values.yaml:1:22: agents.a.tiers[0]: there is no tier 'x'."),
+    ],
+)
+def test_a_wrong_setting_is_one_message_without_a_traceback(
+    tmp_path: Path, setting: str, values: str, message: str
+) -> None:
+    status, out, error = run(tmp_path, setting=setting, values=values)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert message in error
+    assert "pytest_plugin.py" not in out + error
+
+
+def test_a_wrong_setting_has_no_traceback_if_the_command_line_names_tests(tmp_path: Path) -> None:
+    status, out, error = run(tmp_path, "test_agents.py", setting='agent_identities_namespace = "No"')
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert "agent_identities_namespace 'No': not a DNS label" in out
+    assert "pytest_plugin.py" not in out + error
+
+
+def test_a_kubeconfig_that_hides_the_ini_file_is_refused(tmp_path: Path) -> None:
+    """Without `=`, pytest starts to search for its ini file at the common folder of the project and the kubeconfig."""
+    project, kubeconfig = tmp_path / "project", tmp_path / "elsewhere" / "kubeconfig"
+    for folder in (project, kubeconfig.parent):
+        folder.mkdir()
+    kubeconfig.touch()
+    status, _, error = run(project, "--agent-identities-kubeconfig", str(kubeconfig))
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "Write --agent-identities-kubeconfig=FILE." in error
+    status, out, _ = run(project, "--collect-only", f"--agent-identities-kubeconfig={kubeconfig}")
+    assert status == pytest.ExitCode.OK
+    assert "test_rights_are_as_declared[a]" in out

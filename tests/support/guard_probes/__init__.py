@@ -1,7 +1,7 @@
-"""Requests against a release with all its guards on: who asks for what, and whether it comes through.
+"""Requests against a release with all its guards on: the author, the request, and whether the server accepts it.
 
-One file a guard. Each clause of a guard has a request that it refuses, and beside it one that differs in little and
-passes.
+One file a guard. Each clause of a guard has a request that it refuses, and a similar request
+that passes.
 """
 
 from support.guard_probes import (

@@ -1,4 +1,4 @@
-"""A thousand agents and more: their names, and what the guards know of each, stand in several maps."""
+"""A thousand agents and more: their names, and their data for the guards, are in several maps."""
 
 from support.guard_probes.bindings import bind
 from support.guard_probes.model import FLEET, HERE, Table, create
@@ -13,7 +13,7 @@ from support.subjects import account
 
 
 def _some(entry: str) -> list[str]:
-    """The first and the last, and some between, in the order in which they stand in the maps."""
+    """The first and the last, and some between, in the order of the maps."""
     names = sorted(f"{entry}-{number}" for number in range(1, SIZE + 1))
     return [names[place] for place in (0, 1, 500, 700, 900, 988, 999, -1)]
 

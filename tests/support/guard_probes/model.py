@@ -1,6 +1,6 @@
 """What a probe is: one request by one author, and what the guards make of it.
 
-A table of probes holds for every release: $ns stands for the agents' namespace, $e for one where nothing is guarded.
+A table of probes holds for every release: $ns is the agents' namespace, $e is a namespace without guards.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def replace(resource: str, name: str, body: Json, namespace: str = HERE) -> Prob
 
 
 def made(answer: Answer) -> bool:
-    """Whether the request came through."""
+    """Whether the server accepted the request."""
     return answer.status in (200, 201)
 
 
@@ -104,5 +104,5 @@ class Table:
         self.probes.append(Probe(self.guard, title, who, request, self.policy, parts, **more))
 
     def admits(self, title: str, who: str, request: ProbeRequest, **more: Any) -> None:
-        """Expected: the request comes through."""
+        """Expected: the server accepts the request."""
         self.probes.append(Probe(self.guard, title, who, request, self.policy, **more))

@@ -1,4 +1,4 @@
-"""guards.quarantine: what is quarantined stays out, whoever brings it back."""
+"""guards.quarantine: no user can restore the access of a quarantined agent."""
 
 from support.guard_probes.bindings import bind, rebind
 from support.guard_probes.model import (
@@ -27,7 +27,7 @@ OURS = {"app.kubernetes.io/name": "agent-identities"}
 _OTHERS = ({"app.kubernetes.io/name": "another"}, {"app.kubernetes.io/instance": "agent-identities"})
 _ON = {"modes": (PER_AGENT,)}
 STRONG = ("administrator", "all verbs", "remover")
-"""Who may do all but this."""
+"""The authors with all rights except this right."""
 
 
 def lifts(entry: str) -> str:

@@ -59,7 +59,7 @@ for resource in RESOURCES:
     TABLE.admits(f"{resource} as an agent's namesake elsewhere", "dev", run(resource, "a", ELSEWHERE))
     old = "a" if resource == "pods" else "old"
     image: Json = {"spec": {"containers": [_IMAGE]}}
-    if resource == "jobs":  # its template is immutable, but for what a suspended one may still be told
+    if resource == "jobs":  # its template is immutable, except for some fields of a suspended Job
         image = {"metadata": _NOTE}
     TABLE.refuses(
         f"{resource}: another template",

@@ -1,4 +1,4 @@
-"""What stands in the agents' namespace, and elsewhere, before the guards come: what probes change and refer to."""
+"""The objects in the agents' namespace, and elsewhere, that exist before the guards: probes change or use them."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _token(seconds: int) -> Json:
 
 
 def everybodys(*others: Json) -> Json:
-    """A binding of everybody, to a role that is not there."""
+    """A binding of all users to a role that does not exist."""
     given = binding(group("system:authenticated"), *others, name="everybodys")
     return given | {"roleRef": {"apiGroup": RBAC_GROUP, "kind": "Role", "name": "nothing"}}
 

@@ -50,20 +50,20 @@ def test_null_removes_a_default_of_the_chart(chart: Path) -> None:
         ({"agents": {"a": {"token": {"mode": "x"}}}}, 'agents.a.token.mode: is "x"; use one of projected, automount'),
     ],
 )
-def test_what_the_schema_refuses_is_named_with_place_and_cure(
+def test_the_error_for_a_schema_violation_has_path_and_remediation(
     chart: Path, overrides: dict[str, Any], message: str
 ) -> None:
     assert message in problems(chart, overrides)
 
 
-def test_all_problems_stand_in_one_message(chart: Path) -> None:
+def test_one_message_lists_all_problems(chart: Path) -> None:
     text = problems(chart, {"agnts": {}, "agents": {"Bad_Name": {}}})
     assert "2 problems" in text
     assert "agnts" in text
     assert "Bad_Name" in text
 
 
-def test_a_problem_names_the_file_and_the_line_that_count(tmp_path: Path, chart: Path) -> None:
+def test_a_problem_names_the_file_and_the_line_that_set_the_value(tmp_path: Path, chart: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     first.write_text("agents:\n  a:\n    instances: 0\n    tiers: [proxy]\n")
     second.write_text("# more\nagents: {a: {tiers: 5, teirs: []}}\n")
@@ -98,7 +98,7 @@ def test_an_unknown_tier_is_refused_with_its_file_and_line(tmp_path: Path, chart
     )
 
 
-def test_a_key_for_anchors_is_shown_where_to_go(tmp_path: Path, chart: Path) -> None:
+def test_the_error_for_a_key_with_anchors_proposes_another_location(tmp_path: Path, chart: Path) -> None:
     (tmp_path / "v.yaml").write_text("x-reader: &reader {tiers: [proxy]}\nagents: {one: *reader}\n")
     with pytest.raises(values.ValuesError, match=r"v\.yaml:1:1: x-reader: there is no key .* under `global`"):
         values.load(chart, [tmp_path / "v.yaml"])

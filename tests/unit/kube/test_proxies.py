@@ -140,7 +140,7 @@ NO_PROXY_URLS = [
 
 @pytest.mark.parametrize("url", NO_PROXY_URLS)
 @pytest.mark.parametrize("variable", [True, False])
-def test_a_proxy_that_is_no_url_is_one_sentence_without_its_password(
+def test_the_error_for_an_invalid_proxy_url_has_no_password(
     kubeconfig: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, url: str, *, variable: bool
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", url if variable else "")
@@ -152,7 +152,7 @@ def test_a_proxy_that_is_no_url_is_one_sentence_without_its_password(
 
 
 @pytest.mark.parametrize("server", ["https://a b", "https://[fe80::1%lo]", "https://\u2460.example", "https://a%00b"])
-def test_a_server_that_is_no_host_is_one_sentence(kubeconfig: Callable[..., Path], server: str) -> None:
+def test_a_server_without_a_valid_host_is_an_error(kubeconfig: Callable[..., Path], server: str) -> None:
     with pytest.raises(ClusterError, match="not the URL of a host"):
         Api(load(kubeconfig(server)))
 
@@ -167,7 +167,7 @@ def test_a_password_beyond_latin_1_is_sent_as_it_is_written(
     assert base64.b64encode("jane:\u20ac".encode() + b"\xff") in through.received
 
 
-def test_words_of_a_proxy_are_not_repeated(
+def test_an_error_does_not_repeat_the_answer_of_a_proxy(
     play: Callable[..., Played], kubeconfig: Callable[..., Path], proxy: Callable[..., Proxy]
 ) -> None:
     path = kubeconfig(play((200, {})), **{"proxy-url": f"http://jane:p4ssword@127.0.0.1:{proxy('407 p4ssword').port}"})
@@ -177,7 +177,7 @@ def test_words_of_a_proxy_are_not_repeated(
     assert "p4ssword" not in str(raised.value)
 
 
-def test_a_socks_proxy_without_its_package_is_one_sentence(
+def test_a_socks_proxy_without_its_package_is_an_error(
     kubeconfig: Callable[..., Path], recwarn: pytest.WarningsRecorder
 ) -> None:
     path = kubeconfig("https://a.example", **{"proxy-url": "socks5://jane:p4ssword@127.0.0.1:1"})
