@@ -59,11 +59,16 @@ class Case:
         return expected_manifests.plan(self.merged, self.declaration, self.target, VERSION)
 
 
+def values_files() -> list[Path]:
+    """The examples in values/ and the test values in the chart's ci/, the one with the most in it first."""
+    ci, examples = chart_path() / "ci", REPOSITORY / "values"
+    return list(dict.fromkeys([ci / "everything.yaml", *sorted(ci.glob("*.yaml")), *sorted(examples.glob("*.yaml"))]))
+
+
 def cases() -> list[Case]:
     """Every case; the first is the one with the most in it. No two have the same name."""
     ci, examples = chart_path() / "ci", REPOSITORY / "values"
-    files = [ci / "everything.yaml", *sorted(ci.glob("*.yaml")), *sorted(examples.glob("*.yaml"))]
-    found = [Case(path.stem, Values.read([path])) for path in dict.fromkeys(files)]
+    found = [Case(path.stem, Values.read([path])) for path in values_files()]
     everything = Values.read([ci / "everything.yaml"])
     per_agent = Values.read([ci / "everything.yaml"], {"bindings": "perAgent", "namespaceOverride": ""})
     found += [

@@ -2,7 +2,10 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+
+from agent_identities.chart.helm import Rendered
 
 KUBERNETES = "1.36.0"
 """The schemas that kubernetes-validate carries are those of a minor's first patch."""
@@ -13,6 +16,12 @@ class Kubeconform:
 
     def __init__(self, binary: Path, schemas: Path) -> None:
         self.binary, self.schemas = binary, schemas
+
+    def assert_valid(self, printed: Iterable[Rendered]) -> None:
+        """Every document of every output is valid, by one process: it takes half a second to read its schemas."""
+        each = list(printed)
+        text = "\n".join(one.text for one in each)
+        assert self.valid_documents(text) == sum(len(one.objects) for one in each) > 0
 
     def valid_documents(self, text: str) -> int:
         """How many documents are valid; fails the test at the first that is not, or that has no schema."""
