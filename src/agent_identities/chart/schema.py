@@ -46,7 +46,7 @@ def unknown_tiers(values: Mapping[str, Any]) -> Iterator[Problem]:
     for entry, agent in (values.get("agents") or {}).items():
         if agent is None:
             continue
-        lists = {("agents", entry, "tiers"): agent.get("tiers") or ()}
+        lists: dict[tuple[str, ...], Sequence[str]] = {("agents", entry, "tiers"): agent.get("tiers") or ()}
         for namespace, granted in (agent.get("namespaces") or {}).items():
             lists["agents", entry, "namespaces", namespace] = granted or ()
         for path, tiers in lists.items():
