@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent_identities.cluster import KINDS
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from agent_identities.attack.ask import LiveAgents
     from agent_identities.cluster.provide import Cluster
 
-_KINDS = ("embedded", "kind", "kubeconfig")
 _LOCK_SECONDS = 600.0
 
 _INI = {
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("agent-identities")
     group.addoption(
         "--agent-identities-cluster",
-        choices=_KINDS,
+        choices=KINDS,
         help="cluster of the tests: embedded (a control plane without containers) and kind are created for this run, "
         "kubeconfig is an existing cluster with the release installed",
     )
@@ -56,8 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse settings that contradict each other."""
     config.addinivalue_line("markers", "agent_identities: the ready-made suite over agent_identities_values")
     kind = config.getini("agent_identities_cluster")
-    if kind and kind not in _KINDS:
-        raise pytest.UsageError(f"agent_identities_cluster = {kind}: not one of {', '.join(_KINDS)}.")
+    if kind and kind not in KINDS:
+        raise pytest.UsageError(f"agent_identities_cluster = {kind}: not one of {', '.join(KINDS)}.")
     for path in config.getini("agent_identities_values"):
         if not path.is_file():
             raise pytest.UsageError(f"agent_identities_values: {path}: no such file. Correct the path in the ini file.")

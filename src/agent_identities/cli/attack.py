@@ -55,7 +55,7 @@ def attack(
     from agent_identities.cluster.choose import choose
     from agent_identities.report import write
 
-    choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
+    choice = choose(cluster, kubeconfig=kubeconfig, context=context, throw_away=True)
     if choice.access and not yes_attack:
         raise AgentIdentitiesError(
             f"attack sends thousands of requests of an attacker, as each agent, to {choice}. The requests change "

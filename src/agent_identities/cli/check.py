@@ -18,7 +18,7 @@ def check(
     namespace: options.Namespace = options.DEFAULT_NAMESPACE,
     release: options.Release = options.DEFAULT_RELEASE,
     chart: options.Chart = None,
-    kube_version: Annotated[str, typer.Option(help="Kubernetes version to render for.")] = "1.36.0",
+    kube_version: Annotated[str, typer.Option(metavar="VERSION", help="Kubernetes version to render for.")] = "1.36.0",
     output: options.Output = "text",
 ) -> None:
     """Render the chart with your values and check the objects, without a cluster.

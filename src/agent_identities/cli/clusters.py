@@ -41,6 +41,11 @@ def cluster_with(agents: "Agents", choice: "Choice", kubernetes: str | None, ste
     from agent_identities.cluster.provide import provide as provide_cluster
     from agent_identities.toolchain import DEFAULT_KUBERNETES, provide
 
+    if choice.access is not None and kubernetes is not None:
+        raise AgentIdentitiesError(
+            f"--kubernetes {kubernetes}: selects the version of a cluster that is created for this run, and {choice} "
+            "exists. Omit --kubernetes, or add --cluster embedded to create a cluster."
+        )
     minor = kubernetes or DEFAULT_KUBERNETES
     with naming(choice), contextlib.ExitStack() as stack:
         if choice.kind == "embedded":

@@ -1,33 +1,31 @@
 """The options that several commands have."""
 
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agent_identities.cluster import KINDS
 from agent_identities.report import format_names
 
 
-class ClusterKind(StrEnum):
-    """The kind of cluster that a command uses."""
+def _one_of(choices: Sequence[str]) -> Callable[[str | None], str | None]:
+    """A callback for an option with these values."""
 
-    EMBEDDED = "embedded"
-    KIND = "kind"
-    KUBECONFIG = "kubeconfig"
+    def known(given: str | None) -> str | None:
+        if given is not None and given not in choices:
+            raise typer.BadParameter(f"{given!r} is not one of {', '.join(choices)}.")
+        return given
+
+    return known
 
 
 def output_option(help_text: str, *more: str) -> typer.models.OptionInfo:
     """--output: the formats of report/formats, and ``more`` formats of the command."""
     choices = (*format_names(), *more)
-
-    def known(given: str) -> str:
-        if given not in choices:
-            raise typer.BadParameter(f"{given!r} is not one of {', '.join(choices)}.")
-        return given
-
     option: typer.models.OptionInfo = typer.Option(
-        "--output", "-o", help=help_text, metavar=f"[{'|'.join(choices)}]", callback=known
+        "--output", "-o", help=help_text, metavar=f"[{'|'.join(choices)}]", callback=_one_of(choices)
     )
     return option
 
@@ -36,7 +34,10 @@ DEFAULT_NAMESPACE = "agent-system"
 DEFAULT_RELEASE = "agents"
 
 ValuesFiles = Annotated[
-    list[Path], typer.Option("--values", "-f", help="Values file. May be repeated: later files override earlier ones.")
+    list[Path],
+    typer.Option(
+        "--values", "-f", metavar="FILE", help="Values file. May be repeated: later files override earlier ones."
+    ),
 ]
 
 
@@ -48,17 +49,26 @@ def _namespace(given: str) -> str:
     return given
 
 
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the release.", callback=_namespace)]
-Release = Annotated[str, typer.Option(help="Name of the release.")]
-Chart = Annotated[Path | None, typer.Option(help="The chart. Default: the chart in this package.", show_default=False)]
-Kubeconfig = Annotated[Path | None, typer.Option(help="Kubeconfig of the cluster.", dir_okay=False, show_default=False)]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the release.", callback=_namespace)
+]
+Release = Annotated[str, typer.Option(metavar="NAME", help="Name of the release.")]
+Chart = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The chart. Default: the chart in this package.", show_default=False)
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Kubeconfig of the cluster.", dir_okay=False, show_default=False)
+]
 Context = Annotated[
-    str | None, typer.Option(help="Context of the kubeconfig. Default: its current context.", show_default=False)
+    str | None,
+    typer.Option(metavar="NAME", help="Context of the kubeconfig. Default: its current context.", show_default=False),
 ]
 Where = Annotated[
-    ClusterKind | None,
+    str | None,
     typer.Option(
         "--cluster",
+        metavar=f"[{'|'.join(KINDS)}]",
+        callback=_one_of(KINDS),
         help="kubeconfig: an existing cluster with the release installed. embedded, kind: a cluster that is created "
         "for this run and removed after it. Default: the cluster that kubectl would use, else embedded.",
         show_default=False,
@@ -70,15 +80,20 @@ Kubernetes = Annotated[
         metavar="MINOR", help="Kubernetes minor of a cluster that is created: 1.34 to 1.37.", show_default=False
     ),
 ]
-Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Requests in flight.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests in flight.")]
 Output = Annotated[str, output_option("Format of the report.")]
 Agent = Annotated[
     list[str] | None,
-    typer.Option("--agent", help="Only this agent, or this entry of the values. May be repeated.", show_default=False),
+    typer.Option(
+        "--agent",
+        metavar="NAME",
+        help="Only this agent, or this entry of the values. May be repeated.",
+        show_default=False,
+    ),
 ]
 Logs = Annotated[
     list[str],
-    typer.Argument(metavar="LOG...", help="Audit logs of the API server: JSON lines, plain or gzip. - is stdin."),
+    typer.Argument(metavar="LOG", help="Audit logs of the API server: JSON lines, plain or gzip. - is stdin."),
 ]
 Since = Annotated[
     str | None,

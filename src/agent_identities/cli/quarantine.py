@@ -17,20 +17,28 @@ def register(app: typer.Typer) -> None:
 
 def quarantine(
     agent: Annotated[
-        str, typer.Argument(help="Name of the agent's ServiceAccount, or of an entry of the values: all its instances.")
+        str,
+        typer.Argument(
+            metavar="AGENT", help="Name of the agent's ServiceAccount, or of an entry of the values: all its instances."
+        ),
     ],
     values: Annotated[
         list[Path] | None,
         typer.Option(
             "--values",
             "-f",
+            metavar="FILE",
             help="Values file. May be repeated. Default: the labels on the cluster and Helm's record of the release.",
             show_default=False,
         ),
     ] = None,
     release: Annotated[
         str | None,
-        typer.Option(help="Name of the release. Default: from the labels of its ServiceAccount.", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Name of the release. Default: from the labels of the agent's ServiceAccount.",
+            show_default=False,
+        ),
     ] = None,
     namespace: options.Namespace = options.DEFAULT_NAMESPACE,
     kubeconfig: options.Kubeconfig = None,

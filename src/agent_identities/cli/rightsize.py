@@ -23,7 +23,10 @@ def rightsize(
     until: options.Until = None,
     agent: options.Agent = None,
     names: Annotated[
-        int, typer.Option(min=0, help="Limit a rule to the objects used, where there are at most this many.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Limit a rule to the names of the objects in the log, if there are at most N."
+        ),
     ] = 10,
     chart: options.Chart = None,
     output: Annotated[
@@ -35,8 +38,12 @@ def rightsize(
         ),
     ] = "text",
     *,
-    include_denied: Annotated[bool, typer.Option(help="Also grant requests that were denied.")] = False,
-    include_idle: Annotated[bool, typer.Option(help="Also remove everything from agents without a request.")] = False,
+    include_denied: Annotated[
+        bool, typer.Option("--include-denied", help="Also grant requests that were denied.")
+    ] = False,
+    include_idle: Annotated[
+        bool, typer.Option("--include-idle", help="Also remove everything from agents without a request.")
+    ] = False,
 ) -> None:
     """Propose the smallest tiers that cover what the agents of an audit log did.
 

@@ -21,6 +21,7 @@ def trace(
         typer.Option(
             "--values",
             "-f",
+            metavar="FILE",
             help="Values file that declares the agents. Default: every ServiceAccount except default is an agent.",
             show_default=False,
         ),

@@ -18,7 +18,10 @@ def up(
         str | None, typer.Option(metavar="MINOR", help=f"Kubernetes minor. Default: {DEFAULT_KUBERNETES}.")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the API server on 127.0.0.1; 0 selects a free port.")
+        int,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Port of the API server on 127.0.0.1; 0 selects a free port."
+        ),
     ] = 0,
 ) -> None:
     """Start a Kubernetes API server on this machine, without containers, and print the command to use it.

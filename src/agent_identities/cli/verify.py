@@ -42,7 +42,7 @@ def verify(
     from agent_identities.report import write
     from agent_identities.verify.job import verify as run
 
-    choice = choose(cluster.value if cluster else None, kubeconfig=kubeconfig, context=context, throw_away=True)
+    choice = choose(cluster, kubeconfig=kubeconfig, context=context, throw_away=True)
     agents = Agents(tuple(values), {}, chart or bundled.chart_path(), release, namespace)
     _ = agents.values  # invalid files are errors before anything starts
     steps = Steps()

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from agent_identities.cluster.provide import Cluster
 
+KINDS = ("embedded", "kind", "kubeconfig")
+"""The kinds of cluster, as the option --cluster names them."""
+
 DEFAULT_NAME = "default"
 """The default name of the control plane of `up`, `down` and `status`."""
 

@@ -25,7 +25,7 @@ class Choice:
 
 
 def choose(
-    kind: Kind | None = None,
+    kind: str | None = None,
     *,
     kubeconfig: Path | None = None,
     context: str | None = None,
@@ -44,7 +44,7 @@ def choose(
                 f"--cluster {kind}: creates a cluster for this run. Omit --kubeconfig and --context, or use --cluster "
                 "kubeconfig for an existing cluster."
             )
-        return Choice(kind)
+        return Choice("kind" if kind == "kind" else "embedded")
     if kubeconfig is None and context is None and kind is None and throw_away:
         access = find()
         return Choice("kubeconfig", access) if access else Choice("embedded")

@@ -124,7 +124,7 @@ def component(name: str, kubernetes: str = DEFAULT_KUBERNETES) -> Component:
     try:
         text = (folder / "go.mod").read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ToolchainError(_not_pinned(name, kubernetes, folder)) from None
+        raise ToolchainError(_not_pinned(name, kubernetes)) from None
     required = dict(re.findall(r"^\s*(?:require )?([^\s/]+/\S+) v(\S+)", text, re.M))
     package, module = ".", recipe.module
     if not module:
@@ -153,9 +153,8 @@ def _only(name: str, packages: list[str], folder: Path) -> str:
     return named[0]
 
 
-def _not_pinned(name: str, kubernetes: str, folder: Path) -> str:
+def _not_pinned(name: str, kubernetes: str) -> str:
     return (
-        f"{folder / 'go.mod'}: not found, so {name} cannot be built for Kubernetes {kubernetes}. Use one of the pinned "
-        f"versions ({', '.join(kubernetes_minors())}), or set TEST_ASSET_{name.upper().replace('-', '_')} to the path "
-        "of a binary."
+        f"Kubernetes {kubernetes}: {name} can be built for {', '.join(kubernetes_minors())} only. Use one of these "
+        f"versions, or set TEST_ASSET_{name.upper().replace('-', '_')} to the path of a binary."
     )

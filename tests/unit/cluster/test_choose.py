@@ -47,7 +47,7 @@ def test_a_throw_away_cluster_takes_precedence_over_a_kubeconfig_file(home: Path
 def test_a_throw_away_cluster_with_kubeconfig_or_context_is_an_error(tmp_path: Path, kind: str) -> None:
     for named in ({"kubeconfig": tmp_path}, {"context": "mine"}):
         with pytest.raises(ClusterError, match=f"--cluster {kind}: .* Omit --kubeconfig and --context"):
-            choose(kind, **named)  # type: ignore[arg-type] # they are kinds
+            choose(kind, **named)
 
 
 def test_the_option_kubeconfig_takes_precedence(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_without_a_kubeconfig_the_choice_is_a_throw_away_cluster_if_allowed() ->
     assert choose(throw_away=True) == Choice("embedded")
     for kind, throw_away in ((None, False), ("kubeconfig", True), ("kubeconfig", False)):
         with pytest.raises(ClusterError, match="no such file"):
-            choose(kind, throw_away=throw_away)  # type: ignore[arg-type] # they are kinds
+            choose(kind, throw_away=throw_away)
 
 
 def test_an_unusable_kubeconfig_is_an_error_instead_of_a_throw_away_cluster(
