@@ -4,7 +4,7 @@ import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +25,14 @@ contexts: [{name: a, context: {cluster: a, user: a}}]
 users: [{name: a, user: {exec: {command: ./plugin, apiVersion: client.authentication.k8s.io/v1beta1}}}]
 """
 PROGRAM = "import sys\nfrom agent_identities.cli.process import run\n"
+
+
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    """Let SIGHUP reach the commands: below nohup, they would inherit it ignored."""
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def shell(line: str, program: str) -> subprocess.CompletedProcess[str]:
