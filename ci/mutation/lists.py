@@ -123,6 +123,8 @@ _HEADS: Final = {
 def _write(name: str, groups: Groups) -> None:
     lines = [f"# {_HEADS[name]}", "# `make mutants ARGS=--accept` rewrites this file."]
     for layer, entries in groups.items():
+        if not entries:
+            continue
         lines.append(f"{layer}:")
         for entry in entries:
             for number, (key, value) in enumerate(entry.items()):

@@ -96,3 +96,9 @@ def test_the_error_for_a_stale_id_has_the_command_to_run() -> None:
     assert find(mutants, "template", f"{OURS}: stays") is mutants[0]
     with pytest.raises(StaleMutantError, match=rf"{OURS}: is gone: .*--layer template --only {OURS} --accept"):
         find(mutants, "template", f"{OURS}: is gone")
+
+
+def test_a_layer_without_survivors_is_not_in_the_list(accepted: Callable[[], list[str]]) -> None:
+    accepted()
+    assert list(accept("object", {"seed: killed": KILLED}, (), lambda _: True)) == []
+    assert survivors().keys() == {"template"}
