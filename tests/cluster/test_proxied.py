@@ -145,3 +145,10 @@ def test_the_notes_warn_of_legacy_impersonation_if_the_server_supports_constrain
     notes = release(helm).install(values)
     has_constrained = int(cluster.version.lstrip("v").split(".")[1]) >= 36
     assert ("WARNING: proxy.impersonation is legacy" in notes) == has_constrained
+
+
+def test_the_notes_suggest_a_token_for_agents_that_hold_tokens_only(release: MakeRelease, helm: Helm) -> None:
+    agents: dict[str, Any] = {"a": {"access": "proxied"}}
+    assert "create token" not in release(helm).install(Values(overrides={"agents": agents}))
+    notes = release(helm).upgrade(Values(overrides={"agents": {**agents, "b": {}}}))
+    assert "create token b" in notes

@@ -40,6 +40,15 @@ def written(found: dict[tuple[str, str], Json]) -> dict[tuple[str, str], tuple[s
     return {key: (obj["metadata"]["uid"], obj["metadata"].get("generation", 0)) for key, obj in found.items()}
 
 
+def test_the_notes_name_an_instance_in_quarantine(release: MakeRelease, helm: Helm) -> None:
+    agents = {"triage": {"instances": 3, "quarantined": [2]}, "suspect": {"quarantined": True}}
+    notes = [
+        " ".join(line.split()) for line in release(helm).install(Values(overrides={"agents": agents})).splitlines()
+    ]
+    assert "triage-1 ... triage-3 proxy projected, 3600 s; triage-2 QUARANTINED" in notes
+    assert "suspect QUARANTINED none" in notes
+
+
 @BOTH_KINDS
 def test_an_agent_in_quarantine_has_no_objects_and_its_sibling_does_not_change(
     server: Server, release: MakeRelease, either_helm: Helm, namespace: str, bindings: str

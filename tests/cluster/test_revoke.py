@@ -185,8 +185,16 @@ def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene
 
 
 def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene: Scene) -> None:
-    snippet = scene.done.stdout.partition("restores the rights of triage-2\n")[2].partition("With these values")[0]
+    snippet = scene.done.stdout.partition("restores the rights of triage-2:\n")[2].partition("With these values")[0]
     assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
+
+
+def test_the_proxy_is_refused_as_the_proxy(scene: Scene) -> None:
+    done = run("quarantine", "agent-proxy", *scene.options)
+    assert done.returncode == 2
+    assert (
+        "agent-proxy: is the proxy, and quarantine removes agents only. Delete the proxy's RoleBindings" in done.stderr
+    )
 
 
 def test_no_former_right_of_the_agent_is_allowed_in_any_namespace(scene: Scene, api: Api) -> None:

@@ -165,6 +165,18 @@ def test_rules_added_to_a_role_are_found_for_every_agent_of_the_tier(
     assert found(asking().differences) == {(name, "create pods/exec", True) for name in names}
 
 
+def test_progress_ends_at_the_number_of_answers_if_some_are_asked_for_again(
+    server: Server, namespace: str, control_plane: Cluster, declaration: Declaration
+) -> None:
+    server.delete(f"{RBAC}/namespaces/{namespace}/rolebindings/summarizer-binding")
+    eventually(lambda: not may(server, user_of(namespace, "summarizer"), GET_PODS, namespace))
+    seen: list[tuple[int, int]] = []
+    with Api(control_plane.access) as api:
+        matrix = verify(api, declaration, on_progress=lambda done, total: seen.append((done, total)))
+    assert matrix.differences
+    assert seen[-1] == (len(matrix.cells), len(matrix.cells))
+
+
 def test_an_agent_without_a_service_account_is_reported_and_not_reviewed(
     server: Server, namespace: str, asking: Callable[[], Matrix]
 ) -> None:

@@ -12,7 +12,7 @@ from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
 from agent_identities.report.undeclared import undeclared_account
-from agent_identities.report.words import remediation
+from agent_identities.report.words import AFTER_QUARANTINE, remediation
 
 _MOST_ROWS = 40
 _MOST_RIGHTS = 6
@@ -106,7 +106,10 @@ def _finding(
 
 def _how_to_get_a_token(holder: Holder) -> tuple[str, ...]:
     if holder.token_status is TokenStatus.ABSENT:
-        return ("Install these values (helm upgrade --install), remove the agent from them, or set the namespace: -n.",)
+        return (
+            "Install these values (helm upgrade --install), remove the agent from them, or set the namespace: -n.",
+            AFTER_QUARANTINE,
+        )
     return ("Grant the caller `create serviceaccounts/token` in that namespace, and let no guard refuse the request.",)
 
 

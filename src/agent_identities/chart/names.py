@@ -12,6 +12,9 @@ TIER_LABEL = "agent-identities/tier"
 RELEASE_LABEL = "app.kubernetes.io/instance"
 """The label that names the release on everything the chart makes."""
 
+CHART_LABEL, CHART_NAME = "app.kubernetes.io/name", "agent-identities"
+"""The label that everything the chart makes has. The proxy's ServiceAccount has it, and not AGENT_LABEL."""
+
 PROXY_TIER = "proxy"
 """The tier of the central role."""
 

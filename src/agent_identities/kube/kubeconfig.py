@@ -162,8 +162,12 @@ class _Config:
     def access(self, context: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Access:
         name = context or self.current
         if not name:
-            known = f"Its contexts: {', '.join(self.contexts)}" if self.contexts else "It has no contexts"
-            raise KubeconfigError(f"{_all(self.files)}: no current-context. Select a context with --context. {known}.")
+            if not self.contexts:
+                raise KubeconfigError(f"{_all(self.files)}: has no contexts. {_A_VALID_ONE}")
+            known = ", ".join(self.contexts)
+            raise KubeconfigError(
+                f"{_all(self.files)}: no current-context. Select a context with --context. Its contexts: {known}."
+            )
         if name not in self.contexts:
             _unknown(name, self.files, self.contexts)
         chosen = self.contexts[name]

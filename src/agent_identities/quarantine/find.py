@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from agent_identities.chart import values as values_files
-from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, RELEASE_LABEL
+from agent_identities.chart.names import AGENT_LABEL, CHART_LABEL, CHART_NAME, INSTANCE_LABEL, RELEASE_LABEL
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api, ApiError
@@ -20,6 +20,7 @@ from agent_identities.quarantine.plan import TargetAccounts
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HELM = "meta.helm.sh/release-"  # annotations of all objects that Helm creates (helm.sh/helm/v4 pkg/action/validate.go)
+_MOST_NAMES = 10
 _METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 """Request only metadata: a release record of Helm can be as large as a megabyte."""
 
@@ -128,8 +129,16 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
         known |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
     if not known:
         return f"{agent}: namespace {namespace} has no agents. Set the namespace of the release with --namespace."
-    close = difflib.get_close_matches(agent, sorted(known), n=3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"Its agents: {', '.join(sorted(known)[:10])}."
+    labels = ((_account(api, namespace, agent) or {}).get("metadata") or {}).get("labels") or {}
+    if labels.get(CHART_LABEL) == CHART_NAME and AGENT_LABEL not in labels:
+        return (
+            f"{agent}: is the proxy, and quarantine removes agents only. Delete the proxy's RoleBindings, then its "
+            f"ServiceAccount. To list the RoleBindings: kubectl -n {namespace} get rolebindings -o wide"
+        )
+    names = sorted(known)
+    close = difflib.get_close_matches(agent, names, n=3)
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Its agents: {', '.join(names[:_MOST_NAMES])}{more}."
     return f"{agent}: namespace {namespace} has no agent of that name. {hint}"
 
 

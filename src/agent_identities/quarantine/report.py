@@ -48,8 +48,11 @@ def _tables(result: Revocation) -> list[Table]:
     if not result.steps:
         return []
     title = "would be removed" if result.dry_run else "removed"
-    rows = tuple((cell(str(step)), cell(step.note, Style.MUTED)) for step in result.steps)
-    removed = Table((Column(title, whole=True), Column("note")), rows)
+    if any(step.note for step in result.steps):
+        rows = tuple((cell(str(step)), cell(step.note, Style.MUTED)) for step in result.steps)
+        removed = Table((Column(title, whole=True), Column("note")), rows)
+    else:
+        removed = Table((Column(title, whole=True),), tuple((cell(str(step)),) for step in result.steps))
     return [removed] if result.dry_run else [removed, _times(result)]
 
 
@@ -57,7 +60,7 @@ def _times(result: Revocation) -> Table:
     times = (
         ("bindings removed", result.done_after.get("bindings")),
         ("last allowed request", result.last_allowed),
-        ("account removed", result.done_after.get("account")),
+        ("ServiceAccount removed", result.done_after.get("account")),
         ("last authenticated request", result.last_authenticated),
         ("pods removed", result.done_after.get("pods")),
     )
@@ -73,7 +76,7 @@ def _blocks(result: Revocation) -> list[Block]:
     if not result.values_change["agents"]:
         return []
     names = ", ".join(result.target.names)
-    title = f"Add this to the values: without it, the next helm upgrade restores the rights of {names}"
+    title = f"Add this to the values. Without it, the next helm upgrade restores the rights of {names}:"
     return [Block("yaml", yaml.safe_dump(dict(result.values_change), default_flow_style=None), title)]
 
 

@@ -14,6 +14,12 @@ ACTING = "as-agent:"
 _IMPERSONATE_ON = "impersonate-on:serviceaccount:"
 _MOST_TARGETS = 8
 
+AFTER_QUARANTINE = (
+    "If `agent-identities quarantine` removed the agent, add the values that it printed (quarantined: true): helm "
+    "upgrade without them restores the agent's rights."
+)
+"""The remediation for an agent without a ServiceAccount, after a quarantine that is not in the values."""
+
 
 def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
     """The remediations for an answer that differs from the values, from the API server's reason; a line for each."""

@@ -7,7 +7,7 @@ from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.undeclared import undeclared_account
-from agent_identities.report.words import phrase, remediation
+from agent_identities.report.words import AFTER_QUARANTINE, phrase, remediation
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.rows import label
 
@@ -51,18 +51,19 @@ def _absences(matrix: Matrix) -> Iterator[Finding]:
     if not matrix.absent:
         return
     namespace = matrix.declaration.namespace
-    to_do = (
-        "verify sent no reviews for it. Install these values (helm upgrade --install), or remove it from the values."
+    to_do: tuple[str, ...] = (
+        "Install these values (helm upgrade --install), or remove the agent from the values. verify sent no reviews.",
+        AFTER_QUARANTINE,
     )
     if len(matrix.absent) == len(matrix.declaration.identities):
-        to_do = "No declared ServiceAccount exists. Is the release in another namespace? Set the namespace with -n."
+        to_do = ("No declared ServiceAccount exists. Is the release in another namespace? Set the namespace with -n.",)
     names = label([one.name for one in matrix.absent], "ServiceAccounts")
     yield Finding(
         ABSENT_ACCOUNT,
         Severity.ERROR,
         f"{names}: no such ServiceAccount in namespace {namespace}, but the values declare it.",
         _location(matrix.absent),
-        remediation=(to_do,),
+        remediation=to_do,
     )
 
 

@@ -50,7 +50,7 @@ def verify(
             [cells[index] for index in differing],
             concurrency=concurrency,
             abort=api.abort,
-            on_progress=lambda done, total: on_progress(len(cells) + done, len(cells) + total),
+            on_progress=lambda done, total: on_progress(len(cells) - total + done, len(cells)),
         )
         for index, cell in zip(differing, again, strict=True):
             cells[index] = cell

@@ -214,7 +214,7 @@ BAD_FILES = {
     "bad boolean": (f"a: !!bool {SECRET}", "not YAML"),
     "bad time": (f"a: !!timestamp {SECRET}", "not YAML"),
     "bad number": ("a: !!int ''", "not YAML"),
-    "empty": ("", "no current-context"),
+    "empty": ("", "has no contexts"),
     "clusters": ("current-context: a\nclusters: {}", "clusters is not a list"),
     "entry": (f"current-context: a\nusers: [{SECRET}]", "users[0] is not a map"),
     "current": ("current-context: 5", "current-context is not a string"),
@@ -348,6 +348,10 @@ def test_the_error_for_an_unknown_context_lists_the_contexts(tmp_path: Path) -> 
     assert "no context 'production'. Select another context with --context. Its contexts: a." in problem(
         tmp_path, config(), "production"
     )
+
+
+def test_a_file_of_another_kind_has_no_contexts(tmp_path: Path) -> None:
+    assert "has no contexts. `kubectl config view --flatten` prints a valid one." in problem(tmp_path, "agents: {}")
 
 
 def test_the_error_without_a_current_context_lists_the_contexts(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import dataclasses
+
 from agent_identities.chart.objects import Key
 from agent_identities.quarantine.plan import Step, TargetAccounts
 from agent_identities.quarantine.result import Failure, FailureKind, Revocation
@@ -26,6 +28,12 @@ def test_an_object_that_was_not_removed_is_a_finding_with_its_key() -> None:
 def test_a_failure_without_an_object_has_no_location() -> None:
     (finding,) = revocation(Failure(FailureKind.SERVER_GONE, "the API server is gone")).findings
     assert (finding.rule, finding.location.object) == ("server-gone", None)
+
+
+def test_notes_have_a_column_if_there_are_notes() -> None:
+    assert "note" not in revocation().to_text()
+    noted = dataclasses.replace(revocation(), steps=(dataclasses.replace(BINDING, note="it was changed"),))
+    assert "it was changed" in noted.to_text()
 
 
 def test_a_complete_quarantine_has_no_findings() -> None:

@@ -110,6 +110,7 @@ def test_findings_are_below_their_rule() -> None:
     other = Rule("other", "another title", "why")
     shown = text(replace(WHOLE, rules=(Rule("rule", "a title", "why"), other)))
     assert shown.index("✗ rule") < shown.index("It is | wrong.") < shown.index("✓ other")
+    assert "    Look at it.\n" in shown
 
 
 def test_a_table_that_does_not_fit_is_shown_in_its_narrow_form() -> None:

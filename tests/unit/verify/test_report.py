@@ -155,7 +155,9 @@ def test_an_agent_without_a_service_account_is_a_difference(quickstart: Declarat
     missing = next(one for one in quickstart.agents if one.name == "researcher")
     matrix = asked(quickstart, absent=(missing,))
     assert not matrix.ok
-    assert "researcher: no such ServiceAccount in namespace agent-system" in text(matrix)
+    shown = text(matrix)
+    assert "researcher: no such ServiceAccount in namespace agent-system" in shown
+    assert "If `agent-identities quarantine` removed the agent, add the values" in shown
 
 
 def test_if_all_agents_are_absent_the_report_asks_about_the_namespace(quickstart: Declaration) -> None:

@@ -76,7 +76,8 @@ def _show_rule(rule: Rule, findings: Sequence[Finding], console: Console) -> Non
     console.print(_shown(f"{mark} {rule.id:<18}", style=style), _shown(rule.title), soft_wrap=True)
     for each in findings:
         what = _shown(f"    {each.message}", style="red" if each.severity is Severity.ERROR else "yellow")
-        console.print(what, _shown(" ".join((*each.details, *each.remediation)), style="dim"), soft_wrap=True)
+        more = " ".join((*each.details, *each.remediation))
+        console.print(what, *([_shown(more, style="dim")] if more else ()), soft_wrap=True)
 
 
 def _show_finding(finding: Finding, console: Console) -> None:
