@@ -25,6 +25,7 @@ from agent_identities.kube.reviews import ask
 from agent_identities.rbac import Request, User
 from support.server import RBAC, Json, Server, eventually
 
+DOCS = Path(__file__).parents[2] / "docs"
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 WORKLOAD = {"image": "registry.example/agent:1"}
 VALUES: Final[dict[str, Any]] = {
@@ -291,13 +292,18 @@ def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *ru
     token = server.token(scene.elsewhere, name)
     lists = f"{RBAC}/clusterrolebindings"
     eventually(lambda: server.with_token(token).request("GET", lists)[0] == 200)
+    return [*with_token(cluster, token, tmp_path), "--namespace", scene.namespace]
+
+
+def with_token(cluster: Cluster, token: str, folder: Path) -> list[str | Path]:
+    """The options of a command for the user of a token."""
     content = yaml.safe_load(cluster.kubeconfig.read_text())
     current = cluster.context or content["current-context"]
     context = next(each["context"] for each in content["contexts"] if each["name"] == current)
     content["users"] = [{"name": context["user"], "user": {"token": token}}]
-    path = tmp_path / "kubeconfig"
+    path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(content))
-    return ["--kubeconfig", path, "--context", current, "--namespace", scene.namespace]
+    return ["--kubeconfig", path, "--context", current]
 
 
 def test_without_delete_rights_each_refusal_is_reported_and_nothing_is_removed(
@@ -324,6 +330,43 @@ def test_permitted_removals_are_done_and_remaining_objects_are_reported(
     rest = run("quarantine", "triage-3", *scene.options)  # a user with the rights runs the command again
     assert rest.returncode == 0, rest.stdout
     assert "triage-3" not in server.names(f"/api/v1/namespaces/{scene.namespace}/serviceaccounts")
+
+
+@pytest.mark.parametrize("missing", ["", "bind"])
+def test_the_rights_of_docs_responder_yaml_are_sufficient(
+    server: Server,
+    release: Callable[[Helm], Release],
+    helm: Helm,
+    namespace: str,
+    cluster: Cluster,
+    tmp_path: Path,
+    missing: str,
+) -> None:
+    """Without the verb bind, a binding with another subject is left, and the message names the verb."""
+    release(helm).install(Values(overrides={"agents": {"a": {"workload": WORKLOAD}, "b": {}}}))
+    bind(server, namespace, "shared", account(namespace, "a"), account(namespace, "b"))
+    server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "responder"}})
+    subjects, name = [account(namespace, "responder")], f"responder-{namespace}"
+    where = {"ClusterRole": "cluster", "Role": f"namespaces/{namespace}/"}
+    for role in yaml.safe_load_all((DOCS / "responder.yaml").read_text()):
+        rules = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != missing]} for rule in role["rules"]]
+        ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": name}
+        path = f"{RBAC}/{where[role['kind']]}role"
+        server.create(f"{path}s", {"metadata": {"name": name}, "rules": rules})
+        server.create(f"{path}bindings", {"metadata": {"name": name}, "roleRef": ref, "subjects": subjects})
+    try:
+        user = with_token(cluster, server.token(namespace, "responder"), tmp_path)
+        done = run("quarantine", "a", "--namespace", namespace, *user)
+    finally:
+        server.delete(f"{RBAC}/clusterrolebindings/{name}")
+        server.delete(f"{RBAC}/clusterroles/{name}")
+    left = [line for line in done.stdout.splitlines() if "Left:" in line]
+    if missing:
+        assert done.returncode == 1
+        assert left[0].endswith("To remove one of several subjects, you need the verb bind on the role")
+    else:
+        assert (done.returncode, left) == (0, []), done.stdout
+        assert "not observed" not in done.stdout
 
 
 def test_a_token_for_another_audience_is_refused(server: Server, namespace: str) -> None:

@@ -17,6 +17,7 @@ from agent_identities.quarantine.server import Server, ServerGoneError
 CONCURRENCY = 8
 
 _TRIES = 5
+_NOT_HELD = "is attempting to grant RBAC permissions not currently held"
 _MERGE_PATCH = {"content-type": "application/merge-patch+json"}
 _APPLY_PATCH = {"content-type": "application/apply-patch+yaml"}
 
@@ -64,6 +65,9 @@ def _do(server: Server, step: Step, target: TargetAccounts) -> str:
     if answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND):
         return ""
     refused = f"{answer.status} {answer.message or _phrase(answer.status)}"
+    before, not_held, _ = refused.partition(_NOT_HELD)
+    if not_held:  # a list of all rules of the role follows
+        refused = f"{before}{not_held}. To remove one of several subjects, you need the verb bind on the role"
     server.check(ApiError(f"{server.api.server}: {refused.rstrip('.')}.", status=answer.status))
     return refused
 
