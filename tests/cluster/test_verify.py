@@ -196,7 +196,7 @@ def test_an_undeclared_service_account_with_the_agent_label_is_reported(
     assert [one.name for one in matrix.undeclared] == ["ghost"]
     assert not matrix.ok
     (finding,) = matrix.findings
-    assert finding.remediation[0] == f"Not wanted: kubectl -n {namespace} delete serviceaccount ghost"
+    assert finding.remediation[0] == f"To remove it: kubectl -n {namespace} delete serviceaccount ghost"
 
 
 @pytest.mark.usefixtures("declaration")

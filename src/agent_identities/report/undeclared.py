@@ -9,6 +9,7 @@ from agent_identities.report.model import Finding, Location, Severity
 def undeclared_account(account: Key, release: str, consequence: str) -> Finding:
     """A finding of verify and attack. ``consequence`` is a sentence about the run, such as "no reviews were sent"."""
     by = f" (release {release})" if release else ""
+    delete = shlex.join(["kubectl", "-n", account.namespace, "delete", "serviceaccount", account.name])
     return Finding(
         "undeclared-account",
         Severity.ERROR,
@@ -16,7 +17,7 @@ def undeclared_account(account: Key, release: str, consequence: str) -> Finding:
         f"such agent: {consequence}.",
         Location(account),
         remediation=(
-            f"Not wanted: {shlex.join(['kubectl', '-n', account.namespace, 'delete', 'serviceaccount', account.name])}",
-            "Wanted: declare the agent under `agents`, or add the values file that declares it with -f.",
+            f"To remove it: {delete}",
+            "To keep it: declare the agent under `agents`, or add the values file that declares it with -f.",
         ),
     )

@@ -31,9 +31,9 @@ def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
     where = ["-n", binding.namespace] if binding.namespace else []
     delete = shlex.join(["kubectl", *where, "delete", binding.kind.lower(), binding.name])
     return (
-        f"Not wanted: {delete}",
+        f"To remove it: {delete}",
         "If the binding belongs to the chart, its Role was changed: install these values again (helm upgrade).",
-        "Wanted: declare it in a tier.",
+        "To keep it: declare it in a tier.",
     )
 
 

@@ -164,4 +164,4 @@ def test_an_undeclared_account_with_the_label_of_an_agent_is_a_finding(declarati
     assert not found.inconclusive
     (finding,) = [each for each in found.findings if each.rule == "undeclared-account"]
     assert "agent-system/ghost (release other)" in finding.message
-    assert finding.remediation[0] == "Not wanted: kubectl -n agent-system delete serviceaccount ghost"
+    assert finding.remediation[0] == "To remove it: kubectl -n agent-system delete serviceaccount ghost"
