@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from agent_identities.attack.requests import SIBLINGS
 from agent_identities.attack.result import Attack, Attempt
@@ -57,7 +58,7 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
         findings=tuple(findings(attack)),
         notes=tuple(notes(attack)),
         listing=_listing(attack) if listing else None,
-        data=_data(attack),
+        data=partial(_data, attack),
     )
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import yaml
@@ -137,7 +138,7 @@ def build(result: Rightsizing) -> Report:
             *(f"{problem.location} {problem.reason}: not counted." for problem in result.problems),
         ),
         blocks=tuple(blocks),
-        data=_data(result),
+        data=partial(_data, result),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from agent_identities.audit.trace import MORE, Credential, RequestOutcome, Trace, Use
 from agent_identities.chart.objects import Key
@@ -114,7 +115,7 @@ def build(trace: Trace) -> Report:
         legend=f"and {more:,} more agents: --agent NAME, or --output json" if more else "",
         findings=tuple(findings(trace)),
         notes=tuple(notes(trace)),
-        data=_data(trace),
+        data=partial(_data, trace),
     )
 
 

@@ -30,7 +30,7 @@ class CheckResult(Result):
             summary=f"{', '.join(counts)}: {many(errors, 'error')}, {many(len(self.found) - errors, 'warning')}.",
             rules=checks,
             findings=self.found,
-            data={"agents": agents, "objects": objects, "checks": [check.id for check in checks]},
+            data=lambda: {"agents": agents, "objects": objects, "checks": [check.id for check in checks]},
         )
 
 

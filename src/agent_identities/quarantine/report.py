@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from functools import partial
 
 import yaml
 
@@ -29,7 +30,7 @@ def build(result: Revocation) -> Report:
         notes=result.notes,
         blocks=tuple(_blocks(result)),
         closing=tuple(_closing(result)),
-        data=_data(result),
+        data=partial(_data, result),
     )
 
 

@@ -1,8 +1,8 @@
 """The model of a job's report: tables, findings, notes and a summary. Each format is one module in formats/."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -123,8 +123,8 @@ class Report:
     """The report of one run of a job.
 
     ``about`` names the object of the run, such as the cluster; ``rules`` are the checked rules; ``listing`` has every
-    answer (with ``--all``); ``closing`` are sentences after the findings; ``data`` is the job's own part of the JSON,
-    whose keys must differ from those of `formats.json`.
+    answer (with ``--all``); ``closing`` are sentences after the findings; ``data`` makes the job's own part of the
+    JSON, whose keys must differ from those of `formats.json`; no other format needs it.
     """
 
     command: str
@@ -139,7 +139,7 @@ class Report:
     blocks: tuple[Block, ...] = ()
     closing: tuple[str, ...] = ()
     listing: Table | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Callable[[], Mapping[str, Any]] = dict
 
 
 class FindingsError(AgentIdentitiesError):

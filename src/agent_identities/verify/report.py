@@ -1,6 +1,7 @@
 """The report of verify: the access matrix, and the differences between the cluster and the values."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from agent_identities.report.model import Cell, Column, Report, Span, Style, Table, cell, many
 from agent_identities.report.words import ABBREVIATIONS, ACTING
@@ -35,7 +36,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
         legend=_legend(matrix),
         findings=tuple(differences(matrix)),
         listing=_listing(matrix) if listing else None,
-        data=_data(matrix),
+        data=partial(_data, matrix),
     )
 
 

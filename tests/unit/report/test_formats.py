@@ -42,7 +42,7 @@ WHOLE = Report(
     blocks=(Block("yaml", "a: ```\n", "Values to add"),),
     closing=("a last sentence",),
     listing=Table((Column("everything"),), ((cell("x" * 300),),)),
-    data={"agents": 1},
+    data=lambda: {"agents": 1},
 )
 
 
@@ -172,7 +172,7 @@ def test_no_text_of_others_controls_the_terminal(name: str) -> None:
         blocks=(Block("yaml", HOSTILE, HOSTILE),),
         closing=(HOSTILE,),
         listing=Table((Column("everything"),), ((hostile,),)),
-        data={"name": HOSTILE},
+        data=lambda: {"name": HOSTILE},
     )
     for each in (report, replace(report, rules=())):
         output = io.StringIO()

@@ -18,7 +18,7 @@ def write(report: Report, output: TextIO) -> None:
         "command": report.command,
         "ok": report.ok,
         "summary": report.summary,
-        **report.data,
+        **report.data(),
         "findings": [dataclasses.asdict(finding) for finding in report.findings],
         "notes": list(report.notes),
     }
