@@ -313,11 +313,6 @@ class _AliasCount:
         return 0.99 - 0.89 * min(max(self._decoded - low, 0) / (high - low), 1)
 
 
-def load_all(text: str, *, name: str) -> Iterator[Any]:
-    """Yields the documents of a text; empty ones as None. Raises as ``documents`` does."""
-    return (document for _, document in documents(text, name=name))
-
-
 def documents(text: str, *, name: str) -> Iterator[tuple[int, Any]]:
     """Yields (line, document) of a text, the line counted from 1; an empty document is None.
 
@@ -338,7 +333,7 @@ def documents(text: str, *, name: str) -> Iterator[tuple[int, Any]]:
 
 
 def load(text: str, *, name: str) -> Any:
-    """The one document of a text, or None if it is empty. Raises YamlError as load_all does, and for a second one."""
+    """The one document of a text, or None if it is empty. Raises YamlError as documents does, and for a second one."""
     found = list(documents(text, name=name))
     for line, document in found[1:]:
         if document is not None:
