@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent_identities.cluster.provide import Cluster
 
 _LOCK_SECONDS = 600.0
+_AGENTS: "pytest.StashKey[Agents]" = pytest.StashKey()
 
 _INI = {
     "values": (
@@ -79,27 +80,35 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse invalid values in one message, before anything is collected."""
-    if session.config.getini("agent_identities_values") and not _names_files(session.config):
+    if _suite_wanted(session.config):
         declared_agents(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the ready-made suite, unless the command line names files or tests."""
-    if not config.getini("agent_identities_values") or _names_files(config):
+    if not _suite_wanted(config):
         return
     path = Path(__file__).with_name("pytest_suite.py")
     module = pytest.Module.from_parent(session, path=path, nodeid="agent-identities")
     items.extend(session.genitems(module))
 
 
-def _names_files(config: pytest.Config) -> bool:
+def _suite_wanted(config: pytest.Config) -> bool:
+    """Whether the ini file names values, and the command line no files or tests."""
     arguments = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    return any("::" in each or Path(each).is_file() for each in arguments)
+    names_files = any("::" in each or Path(each).is_file() for each in arguments)
+    return bool(config.getini("agent_identities_values")) and not names_files
 
 
 def declared_agents(config: pytest.Config) -> "Agents":
-    """The agents of the ini file's values. Raises UsageError with one sentence if the values are invalid."""
+    """The agents of the ini file's values, read once. Raises UsageError with one sentence if they are invalid."""
+    if _AGENTS not in config.stash:
+        config.stash[_AGENTS] = _load(config)
+    return config.stash[_AGENTS]
+
+
+def _load(config: pytest.Config) -> "Agents":
     from agent_identities.agents import load
 
     files = config.getini("agent_identities_values")
@@ -214,15 +223,9 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory, kubernetes: str) -> "Clu
     from agent_identities.cluster.provide import Cluster
     from agent_identities.cluster.shared import shared
     from agent_identities.cluster.starting import ControlPlaneConfig
-    from agent_identities.kube.kubeconfig import load
 
     plane = shared(*_run_directory(tmp_path_factory), ControlPlaneConfig(kubernetes=kubernetes))
-    return Cluster(
-        access=load(plane.kubeconfig),
-        audit_log=plane.audit_log,
-        version=plane.kubernetes_version,
-        origin="embedded",
-    )
+    return Cluster.of_control_plane(plane, "embedded")
 
 
 def pytest_exception_interact(call: pytest.CallInfo[Any], report: Any) -> None:  # either kind of report

@@ -15,6 +15,7 @@ from agent_identities.toolchain import DEFAULT_KUBERNETES
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
+    from agent_identities.cluster.control_plane import ControlPlane
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Cluster:
     version: str
     origin: str
     throw_away: bool = True
+
+    @classmethod
+    def of_control_plane(cls, plane: "ControlPlane", origin: str) -> "Cluster":
+        """The cluster of an embedded control plane that is up."""
+        return cls(load(plane.kubeconfig), plane.audit_log, plane.kubernetes_version, origin)
 
     @property
     def kubeconfig(self) -> Path:
@@ -116,6 +122,4 @@ def _embedded(kubernetes: str) -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="agent-identities-"))
     config = ControlPlaneConfig(kubernetes=kubernetes)
     with ControlPlane.start(directory, config, remove_directory=True) as plane:
-        access = load(plane.kubeconfig)
-        origin = "embedded control plane, made for this run"
-        yield Cluster(access, plane.audit_log, plane.kubernetes_version, origin)
+        yield Cluster.of_control_plane(plane, "embedded control plane, made for this run")
