@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from agent_identities import bundled
 from agent_identities.chart.arguments import check_chart, check_kube_version, check_namespace, check_release
 from agent_identities.chart.helm import DEFAULT_KUBERNETES_VERSION, Target
+from agent_identities.chart.names import DEFAULT_NAMESPACE, DEFAULT_RELEASE
 from agent_identities.chart.values import Values
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
     from agent_identities.declaration import Declaration, Identity
     from agent_identities.rbac import Catalogue
-
-DEFAULT_RELEASE = "agents"
-DEFAULT_NAMESPACE = "agent-system"
 
 
 @dataclass(frozen=True)

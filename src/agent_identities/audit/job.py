@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE
 from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def trace(
     logs: "Sequence[str | Path]",
     agents: "Agents | None" = None,
     *,
-    namespace: str = "agent-system",
+    namespace: str = DEFAULT_NAMESPACE,
     since: str | None = None,
     until: str | None = None,
     on_progress: Progress = _silent,

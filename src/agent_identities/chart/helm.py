@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE, DEFAULT_RELEASE
 from agent_identities.chart.values import Values
 from agent_identities.errors import AgentIdentitiesError
 
@@ -30,8 +31,8 @@ class HelmError(AgentIdentitiesError):
 class Target:
     """For which release, namespace and API server a chart is rendered. ``api_versions`` as ``helm --api-versions``."""
 
-    release: str = "agents"
-    namespace: str = "agent-system"
+    release: str = DEFAULT_RELEASE
+    namespace: str = DEFAULT_NAMESPACE
     kube_version: str = DEFAULT_KUBERNETES_VERSION
     api_versions: tuple[str, ...] = ()
 

@@ -1,5 +1,9 @@
 """Names and labels of the chart, as templates/_names.tpl and templates/_labels.tpl write them."""
 
+DEFAULT_RELEASE = "agents"
+DEFAULT_NAMESPACE = "agent-system"
+"""The release and its namespace, unless the user names others."""
+
 AGENT_LABEL = "agent-identities/agent"
 """The label that names the agent on everything the chart makes for it."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE, DEFAULT_RELEASE
 from agent_identities.cli import options
 
 
@@ -15,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def check(
     values: options.ValuesFiles,
-    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
-    release: options.Release = options.DEFAULT_RELEASE,
+    namespace: options.Namespace = DEFAULT_NAMESPACE,
+    release: options.Release = DEFAULT_RELEASE,
     chart: options.Chart = None,
     kube_version: Annotated[str, typer.Option(metavar="VERSION", help="Kubernetes version to render for.")] = "1.36.0",
     output: options.Output = "text",

@@ -30,9 +30,6 @@ def output_option(help_text: str, *more: str) -> typer.models.OptionInfo:
     return option
 
 
-DEFAULT_NAMESPACE = "agent-system"
-DEFAULT_RELEASE = "agents"
-
 ValuesFiles = Annotated[
     list[Path],
     typer.Option(

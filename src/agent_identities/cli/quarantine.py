@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE
 from agent_identities.cli import options
 
 
@@ -40,7 +41,7 @@ def quarantine(
             show_default=False,
         ),
     ] = None,
-    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    namespace: options.Namespace = DEFAULT_NAMESPACE,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     output: options.Output = "text",

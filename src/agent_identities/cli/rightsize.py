@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE
 from agent_identities.cli import options
 
 _SNIPPET, _VALUES = "snippet", "values"
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def rightsize(
     logs: options.Logs,
     values: options.ValuesFiles,
-    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    namespace: options.Namespace = DEFAULT_NAMESPACE,
     since: options.Since = None,
     until: options.Until = None,
     agent: options.Agent = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE
 from agent_identities.cli import options
 
 
@@ -26,7 +27,7 @@ def trace(
             show_default=False,
         ),
     ] = None,
-    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    namespace: options.Namespace = DEFAULT_NAMESPACE,
     since: options.Since = None,
     until: options.Until = None,
     agent: options.Agent = None,

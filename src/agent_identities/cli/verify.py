@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE, DEFAULT_RELEASE
 from agent_identities.cli import options
 
 
@@ -15,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     values: options.ValuesFiles,
-    release: options.Release = options.DEFAULT_RELEASE,
-    namespace: options.Namespace = options.DEFAULT_NAMESPACE,
+    release: options.Release = DEFAULT_RELEASE,
+    namespace: options.Namespace = DEFAULT_NAMESPACE,
     cluster: options.Where = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,

@@ -12,7 +12,15 @@ from http import HTTPStatus
 from typing import Any
 
 from agent_identities.chart import values as values_files
-from agent_identities.chart.names import AGENT_LABEL, CHART_LABEL, CHART_NAME, INSTANCE_LABEL, RELEASE_LABEL
+from agent_identities.chart.names import (
+    AGENT_LABEL,
+    CHART_LABEL,
+    CHART_NAME,
+    DEFAULT_NAMESPACE,
+    DEFAULT_RELEASE,
+    INSTANCE_LABEL,
+    RELEASE_LABEL,
+)
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
 from agent_identities.kube.client import Api, ApiError
@@ -41,8 +49,8 @@ class FoundAgent:
     target: TargetAccounts
     entry: str = ""
     accounts: tuple[Mapping[str, Any], ...] = ()
-    release: str = "agents"
-    home: str = "agent-system"
+    release: str = DEFAULT_RELEASE
+    home: str = DEFAULT_NAMESPACE
     values: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -92,7 +100,7 @@ def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, names
         made = notes.get(f"{_HELM}name") or labels.get(RELEASE_LABEL)
         if AGENT_LABEL in labels and made and release in (None, made):
             return made, notes.get(f"{_HELM}namespace") or namespace
-    return release or "agents", namespace
+    return release or DEFAULT_RELEASE, namespace
 
 
 def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], ...]:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent_identities.chart.names import DEFAULT_NAMESPACE
+
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
     from agent_identities.cluster.provide import Cluster
@@ -15,7 +17,7 @@ def quarantine(
     cluster: "Cluster",
     *,
     agents: "Agents | None" = None,
-    namespace: str = "agent-system",
+    namespace: str = DEFAULT_NAMESPACE,
     release: str | None = None,
     dry_run: bool = False,
     started: float | None = None,
