@@ -87,6 +87,7 @@ def findings(attack: Attack) -> Iterator[Finding]:
     for command in attack.leftovers:
         message = "An object of this run was not deleted."
         yield _finding("left-behind", None, message, remediation=(command,))
+    yield from attack.inventory.findings()
 
 
 def _finding(

@@ -8,6 +8,7 @@ from agent_identities.attack.request import AttackRequest
 from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.declaration import Declaration, Identity
+from agent_identities.inventory import EMPTY, Inventory
 from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.report.model import Report, Result
 
@@ -34,7 +35,8 @@ class Attack(Result):
 
     ``pairs``: the number of ordered pairs of siblings that were tried. ``possible_pairs``: all pairs whose attacker had
     a token. ``undeclared``: ServiceAccounts with the label of an agent that the values do not declare. ``leftovers``:
-    commands that delete the objects that the run could not delete. ``seconds``: the duration.
+    commands that delete the objects that the run could not delete. ``inventory``: what the cluster has around the
+    agents. ``seconds``: the duration.
     """
 
     server: str
@@ -45,6 +47,7 @@ class Attack(Result):
     possible_pairs: int
     leftovers: tuple[str, ...] = ()
     undeclared: tuple[UndeclaredAccount, ...] = ()
+    inventory: Inventory = EMPTY
     seconds: float = 0.0
 
     @cached_property
@@ -85,6 +88,11 @@ class Attack(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether all requests were sent, all undeclared requests were refused, and no agent is undeclared."""
-        wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT)
+        """Whether all requests were sent, all undeclared ones were refused, and nothing is undeclared."""
+        wrong = self.count(Outcome.UNEXPECTED) + self.count(Outcome.NOT_SENT) + self.inventory.errors
         return not (self.inconclusive or self.without_token or self.leftovers or self.undeclared or wrong)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read; if not, the findings say what was not looked at."""
+        return not self.inventory.not_read

@@ -18,6 +18,7 @@ from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, 
 from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.inventory import EMPTY, look
 from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
@@ -48,6 +49,7 @@ def attack(
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
     undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
+    inventory = EMPTY if only else look(api, declaration)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:
@@ -66,6 +68,7 @@ def attack(
         possible_pairs=len(run.ready) * (len(declaration.identities) - 1),
         leftovers=leftovers,
         undeclared=undeclared,
+        inventory=inventory,
         seconds=time.monotonic() - started,
     )
 

@@ -34,6 +34,7 @@ def attack(
         bool, typer.Option("--yes-attack", help="Send these requests to an existing cluster.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="Also list every request.")] = False,
+    strict: options.Strict = False,
     concurrency: options.Concurrency = 16,
 ) -> None:
     """Send every request that an attacker with an agent's token would try, and report what refuses each request.
@@ -45,8 +46,9 @@ def attack(
     afterwards: a pod that never starts for each agent without a pod, and a ServiceAccount without rights.
 
     Exit status: 0 all undeclared requests were refused. 1 an undeclared request succeeded or could not be sent, an
-    agent has no ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, or an object of
-    the run is left. 2 could not run, or a positive control failed: the run is inconclusive.
+    agent has no ServiceAccount or token, a ServiceAccount with the label of an agent is not declared, an object of the
+    run is left, or (with --strict) something could not be read. 2 could not run, or a positive
+    control failed: the run is inconclusive.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents
@@ -72,5 +74,5 @@ def attack(
     ):
         result = run(agents, found, only=agent or (), concurrency=concurrency, on_progress=on_progress)
     write(result.report(listing=every), output, sys.stdout)
-    if not result.ok:
+    if not result.ok or (strict and not result.complete):
         raise typer.Exit(2 if result.inconclusive else 1)

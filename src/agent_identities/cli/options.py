@@ -77,6 +77,9 @@ Kubernetes = Annotated[
         metavar="MINOR", help="Kubernetes minor of a cluster that is created: 1.34 to 1.37.", show_default=False
     ),
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 if something could not be read, and therefore not looked for.")
+]
 Concurrency = Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests in flight.")]
 Output = Annotated[str, output_option("Format of the report.")]
 Agent = Annotated[

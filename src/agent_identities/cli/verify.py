@@ -26,14 +26,15 @@ def verify(
     output: options.Output = "text",
     *,
     every: Annotated[bool, typer.Option("--all", help="Also list every answer.")] = False,
+    strict: options.Strict = False,
     concurrency: options.Concurrency = 16,
 ) -> None:
     """Ask the API server what each agent may do, and compare every answer with your values.
 
     For each ServiceAccount, the command sends SubjectAccessReviews for every permission that a tier mentions, in the
     agent's own namespace and in another namespace, and for a fixed list of dangerous permissions. It writes nothing to
-    an existing cluster. Exit status: 0 as declared; 1 the cluster differs from the values, or a ServiceAccount with the
-    label of an agent is not declared; 2 could not run.
+    an existing cluster. Exit status: 0 as declared; 1 the cluster differs from the values, a ServiceAccount with the
+    label of an agent is not declared, or (with --strict) something could not be read; 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents
@@ -53,5 +54,5 @@ def verify(
     ):
         result = run(agents, found, concurrency=concurrency, on_progress=on_progress)
     write(result.report(listing=every), output, sys.stdout)
-    if not result.ok:
+    if not result.ok or (strict and not result.complete):
         raise typer.Exit(1)

@@ -40,6 +40,7 @@ def differences(matrix: Matrix) -> Iterator[Finding]:
     for one in matrix.undeclared:
         key = Key("", "ServiceAccount", one.namespace, one.name)
         yield undeclared_account(key, one.release, "verify sent no reviews for it")
+    yield from matrix.inventory.findings()
 
 
 def _cause(cell: AccessCell) -> str:

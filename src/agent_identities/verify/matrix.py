@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent_identities.declaration import Declaration, Identity
+from agent_identities.inventory import EMPTY, Inventory
 from agent_identities.kube.accounts import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.model import Report, Result
@@ -32,7 +33,8 @@ class AccessCell:
 class Matrix(Result):
     """The answers of one API server for every identity and every request.
 
-    ``absent`` are declared identities without a ServiceAccount; they have no cells. ``seconds`` is the duration.
+    ``absent`` are declared identities without a ServiceAccount; they have no cells. ``inventory`` is what the cluster
+    has around the agents. ``seconds`` is the duration.
     """
 
     server: str
@@ -41,6 +43,7 @@ class Matrix(Result):
     cells: tuple[AccessCell, ...]
     absent: tuple[Identity, ...] = ()
     undeclared: tuple[UndeclaredAccount, ...] = ()
+    inventory: Inventory = EMPTY
     seconds: float = 0.0
 
     def report(self, *, listing: bool = False) -> Report:
@@ -57,7 +60,12 @@ class Matrix(Result):
     @property
     def ok(self) -> bool:
         """Whether the cluster is as the values declare."""
-        return not self.absent and not self.undeclared and not any(cell.differs for cell in self.cells)
+        return not (self.absent or self.undeclared or self.inventory.errors or any(cell.differs for cell in self.cells))
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read; if not, the findings say what was not looked at."""
+        return not self.inventory.not_read
 
     @property
     def requests(self) -> int:

@@ -42,14 +42,15 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
 
 def summary(matrix: Matrix) -> str:
     """The counts in one line."""
-    found = len(matrix.differences) + len(matrix.absent) + len(matrix.undeclared)
+    found = len(matrix.differences) + len(matrix.absent) + len(matrix.undeclared) + matrix.inventory.errors
     parts = (
         f"{many(len(matrix.declaration.agents), 'agent')} and {matrix.declaration.proxy.name}",
         many(matrix.requests, "permission"),
         f"{many(len(matrix.cells), 'answer')} in {matrix.seconds:.1f} s",
         f"{matrix.count(expected=True, allowed=True):,} allowed as declared",
         f"{matrix.count(expected=False, allowed=False):,} denied as declared",
-        many(found, "difference") if found else "no differences",
+        many(found, "difference") if found else "no differences" + ("" if matrix.complete else " in what was read"),
+        *((f"{len(matrix.inventory.not_read)} not read",) if not matrix.complete else ()),
     )
     return " · ".join(parts)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from agent_identities.declaration import Declaration
+from agent_identities.inventory import look
 from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
@@ -34,6 +35,7 @@ def verify(
     accounts = service_accounts(api, declaration)
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
+    inventory = look(api, declaration)
     asked = questions(declaration)
     cells = [
         AccessCell(identity, request, expected(identity, request), allowed=False)
@@ -62,6 +64,7 @@ def verify(
         tuple(cells),
         absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
         undeclared=undeclared_accounts(accounts, declaration),
+        inventory=inventory,
         seconds=time.monotonic() - started,
     )
 

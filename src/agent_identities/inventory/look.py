@@ -1,0 +1,12 @@
+"""Look at a cluster: read its state, and compare it with the values."""
+
+from agent_identities.declaration import Declaration
+from agent_identities.inventory.model import Inventory
+from agent_identities.inventory.read import read
+from agent_identities.kube.client import Api
+
+
+def look(api: Api, declaration: Declaration) -> Inventory:
+    """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError."""
+    state = read(api, declaration)
+    return Inventory((), state.not_read)

@@ -1,0 +1,54 @@
+"""The result of a look at a cluster: findings, and what could not be read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent_identities.report.model import Finding, Severity
+
+NOT_READ = "not-read"
+"""The rule of the warnings about objects that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """Objects that the API server did not let the caller read.
+
+    ``what`` names them, as the beginning of a sentence: "RoleBindings outside namespaces agent-system, team-x".
+    ``consequence`` is what therefore was not looked for. ``why`` is the API server's answer.
+    """
+
+    what: str
+    consequence: str
+    why: str
+
+    @property
+    def finding(self) -> Finding:
+        """A warning: with ``--strict``, the command exits with 1."""
+        return Finding(
+            NOT_READ,
+            Severity.WARNING,
+            f"{self.what}: not read. Not looked for: {self.consequence}.",
+            details=(f"API server: {self.why}",),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """``found`` are the findings; an error is something that the values do not declare."""
+
+    found: tuple[Finding, ...] = ()
+    not_read: tuple[NotRead, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """The number of errors in ``found``."""
+        return sum(each.severity is Severity.ERROR for each in self.found)
+
+    def findings(self) -> Iterator[Finding]:
+        """The errors and warnings, then what was not read."""
+        yield from self.found
+        yield from (each.finding for each in self.not_read)
+
+
+EMPTY = Inventory()
+"""Nothing was found, and everything was read."""
