@@ -68,7 +68,7 @@ RULE = st.fixed_dictionaries(
 PROBE = st.just({"httpGet": {"path": "/", "port": 8080}})
 
 OWN: dict[str, Strategy] = {
-    # What the schema leaves to Kubernetes, or to the relations between values.
+    # Values that depend on other values, and more values of Kubernetes' fields than the example in ci/everything.yaml.
     "labels": st.dictionaries(LABEL_KEYS, LABEL_VALUES, max_size=2),
     "annotations": st.dictionaries(LABEL_KEYS, TEXTS, max_size=2),
     "acceptRisks": st.just({}),
@@ -103,11 +103,7 @@ OWN: dict[str, Strategy] = {
     "workload.volumes": st.just([{"name": "data", "emptyDir": {}}]),
     "workload.volumeMounts": st.just([{"name": "data", "mountPath": "/data"}]),
     "workload.nodeSelector": st.dictionaries(LABEL_KEYS, LABEL_VALUES, max_size=2),
-    "workload.tolerations": st.just([{"key": "a", "operator": "Exists"}]),
     "workload.affinity": st.sampled_from(({}, {"nodeAffinity": {}})),
-    "workload.topologySpreadConstraints": st.just(
-        [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
-    ),
     "workload.priorityClassName": st.sampled_from(("", "high")),
     "workload.runtimeClassName": st.just("gvisor"),
     "workload.command": st.lists(TEXTS, max_size=2),
@@ -124,10 +120,20 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 
 class FromSchema:
-    """A strategy for each place of the values, by the keywords of its schema; `own` replaces some by path or name."""
+    """A strategy for each path of the values, by the keywords of its schema; `own` replaces some by path or name.
 
-    def __init__(self, schema: ValuesSchema, defaults: dict[str, Any], own: dict[str, Strategy] = OWN) -> None:
+    Objects of Kubernetes, which the schema leaves open, are those of `examples`: values that set every key.
+    """
+
+    def __init__(
+        self,
+        schema: ValuesSchema,
+        defaults: dict[str, Any],
+        examples: dict[str, Any],
+        own: dict[str, Strategy] = OWN,
+    ) -> None:
         self.schema, self.defaults, self.own = schema, defaults, own
+        self.examples = {leaf.pattern: leaf.value for leaf in schema.leaves(examples)}
 
     def values(self) -> Strategy:
         return self.node(self.schema.document, "")
@@ -150,6 +156,9 @@ class FromSchema:
             given = self._default(path)
             required = {key: properties.pop(key) for key in node.get("required", ()) if key not in given}
             return st.builds(lambda some, many: many | some, st.fixed_dictionaries(required), few(properties))
+        if not isinstance(node.get("additionalProperties"), dict) and "patternProperties" not in node:
+            example = self.examples[path.removesuffix(".[]")]
+            return st.sampled_from(example) if isinstance(example, list) else st.just(example)
         (pattern, below), *_ = node.get("patternProperties", {"": node.get("additionalProperties")}).items()
         keys = st.sampled_from(KEYS[path]) if path in KEYS else st.from_regex(pattern or "[a-z]{1,5}", fullmatch=True)
         return st.dictionaries(keys, self.node(below, f"{prefix}*"), max_size=5 if path == "agents" else 3)
@@ -198,5 +207,6 @@ def valid_values(chart: Path, release_namespace: str = "agent-system") -> Strate
     """Values that break no rule of the schema nor of the templates."""
     defaults = values.read(chart / "values.yaml")
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
-    drawn = FromSchema(ValuesSchema(chart), defaults).values()
+    examples = values.read(chart / "ci" / "everything.yaml")
+    drawn = FromSchema(ValuesSchema(chart), defaults, examples).values()
     return drawn.map(lambda found: made_valid(copy.deepcopy(found), defaults, catalogue, release_namespace))
