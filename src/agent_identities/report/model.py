@@ -51,7 +51,8 @@ class Location:
 class Finding:
     """An error or a warning.
 
-    ``rule`` is the id of a `Rule`; ``message`` is a full sentence; ``details`` are lines with observations;
+    ``rule`` is the id of a `Rule` in ``Report.rules``, or, of a job without rules, a stable name for such findings
+    (``unreadable`` of trace); ``message`` is a full sentence; ``details`` are lines with observations;
     ``remediation`` are lines with actions for the user.
     """
 
