@@ -170,10 +170,16 @@ class Api:
         while True:
             query = urlencode({"limit": limit, "continue": after})
             page = self.get(f"{path}{'&' if '?' in path else '?'}{query}")
-            yield from page.get("items") or ()
-            after = (page.get("metadata") or {}).get("continue") or ""
+            items, metadata = page.get("items") or [], page.get("metadata", {})
+            is_list = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+            if not (is_list and isinstance(metadata, dict)):
+                raise ApiError(f"{self.server}{path}: the answer is not a list of objects. Is this an API server?")
+            yield from items
+            before, after = after, metadata.get("continue") or ""
             if not after:
                 return
+            if after == before:
+                raise ApiError(f"{self.server}{path}: the server returns the same page again and again.")
 
     def _request(self, method: str, path: str, body: str | None, *, repeatable: bool) -> dict[str, Any]:
         status, answer, data = self._send(method, path, body, {}, repeatable=repeatable)

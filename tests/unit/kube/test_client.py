@@ -65,6 +65,20 @@ def test_a_list_with_an_expired_continue_token_is_read_again(play: Start, kubeco
     assert connect(kubeconfig(server)).list_all("/api/v1/pods") == whole["items"]
 
 
+@pytest.mark.parametrize("page", [{"items": [5]}, {"items": {"a": {}}}, {"items": [], "metadata": []}])
+def test_an_answer_that_is_no_list_of_objects_is_an_error(
+    play: Start, kubeconfig: Callable[..., Path], page: dict[str, object]
+) -> None:
+    api = connect(kubeconfig(play((200, page))))
+    assert "/api/v1/pods: the answer is not a list of objects" in str(failure(lambda: api.list_all("/api/v1/pods")))
+
+
+def test_a_list_whose_pages_do_not_end_is_an_error(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    page = {"items": [{"n": 1}], "metadata": {"continue": "same"}}
+    api = connect(kubeconfig(play((200, page), (200, page), (200, page))))
+    assert "the same page again" in str(failure(lambda: api.list_all("/api/v1/pods")))
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_request_to_a_busy_server_is_sent_again(play: Start, kubeconfig: Callable[..., Path], status: int) -> None:
     server = play((status, {"message": "later"}), (200, {"ok": True}))
