@@ -10,8 +10,9 @@ from agent_identities.attack.result import Attack
 from agent_identities.attack.run import attack
 from agent_identities.attack.verdict import Outcome
 from agent_identities.audit.accounts import AgentAccounts
-from agent_identities.audit.lines import read
-from agent_identities.audit.trace import Trace, Tracer
+from agent_identities.audit.sources import read
+from agent_identities.audit.trace import Trace
+from agent_identities.audit.tracer import Tracer
 from agent_identities.chart import values
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values

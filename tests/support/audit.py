@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent_identities.audit.accounts import AgentAccounts
-from agent_identities.audit.lines import Line
-from agent_identities.audit.trace import Limits, Trace, Tracer
+from agent_identities.audit.trace import Trace
+from agent_identities.audit.tracer import Limits, Tracer
 
 Json = dict[str, Any]
 _numbers = itertools.count()
@@ -65,7 +65,7 @@ def traced(
 ) -> Trace:
     """The trace of events; without agents, every ServiceAccount of the namespace team is one."""
     tracer = Tracer(agents or AgentAccounts.of_namespaces(["team"]), since=since, until=until, limits=limits)
-    made = (Line(number, json.dumps(each).encode()) for number, each in enumerate(events, 1))
+    made = (json.dumps(each).encode() + b"\n" for each in events)
     for _ in tracer.read("audit.log", made):
         pass
     return tracer.result()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_identities.audit.rightsize import Proposal
-from agent_identities.audit.trace import Problem
+from agent_identities.audit.trace import Trace
 from agent_identities.chart import values as values_files
 from agent_identities.declaration import EVERYWHERE, Declaration
 from agent_identities.rbac import Catalogue, PolicyRule
@@ -38,11 +38,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rightsizing(Result):
-    """The proposals, the change of the values that applies them, and the lines of the log that could not be read."""
+    """The proposals, the change of the values that applies them, and the trace that they are based on."""
 
     proposals: tuple[Proposal, ...]
     change: Change
-    problems: tuple[Problem, ...] = ()
+    trace: Trace
 
     @property
     def ok(self) -> bool:

@@ -3,6 +3,9 @@
 The instances of an entry have the same tiers, so their requests are combined. In a resource name, the name of the
 agent becomes {agent}. The audit log does not show additional authorization checks of a request (bind, escalate, use,
 impersonate, ...): rules with these verbs are kept unchanged.
+
+What a log does not say is not guessed. A request without a decision or a response keeps the rules that allow it. An
+agent that is named by a record that could not be read is unchanged. If a log leaves out a verb, its rules are kept.
 """
 
 import re
@@ -83,7 +86,7 @@ def rightsize(trace: Trace, declaration: Declaration, options: Options | None = 
     entries: dict[tuple[bool, str], list[Identity]] = {}
     for identity in declaration.identities:
         entries.setdefault((identity is declaration.proxy, identity.entry), []).append(identity)
-    proposals = [_propose(identities, declaration, uses, options) for identities in entries.values()]
+    proposals = [_propose(identities, declaration, uses, trace, options) for identities in entries.values()]
     proxy = proposals[0]
     if not proxy.unchanged_reason:
         proposals[0] = replace(proxy, unchanged_reason=_proxy_unchanged_reason(proxy, proposals[1:]))
@@ -110,6 +113,7 @@ def _propose(
     identities: Sequence[Identity],
     declaration: Declaration,
     uses: Mapping[ServiceAccount, Sequence[Use]],
+    trace: Trace,
     options: Options,
 ) -> Proposal:
     active = [identity for identity in identities if not identity.quarantined]
@@ -121,11 +125,17 @@ def _propose(
             declared[grant.namespace] = tuple(dict.fromkeys(rules_there))
     entry = identities[0].entry
     used = {identity: uses.get(ServiceAccount(identity.namespace, identity.name), ()) for identity in identities}
-    needs = _Needs(declared, options)
+    needs = _Needs(declared, options, trace.unlogged)
     for identity, identity_uses in used.items():
         for use in identity_uses:
             needs.add(identity, use)
-    kept = tuple(grant for grant in grants if grant.existing and any(_is_by(use, grant) for use in needs.undeclared))
+        for use in trace.unanswered:
+            if use.agent == ServiceAccount(identity.namespace, identity.name):
+                needs.add(identity, use)
+    unsure = bool(trace.unlogged) or needs.unknown_binding
+    kept = tuple(
+        grant for grant in grants if grant.existing and (unsure or any(_is_by(use, grant) for use in needs.undeclared))
+    )
     proposal = Proposal(
         entry=entry,
         identities=tuple(identities),
@@ -136,7 +146,8 @@ def _propose(
         denied=tuple(use for each in used.values() for use in each if use.outcome is RequestOutcome.DENIED),
         undeclared=tuple(use for use in needs.undeclared if not any(_is_by(use, grant) for grant in kept)),
     )
-    if reason := _unchanged_reason(identities, active, used, needs, options):
+    reason = _unchanged_reason(identities, active, used, needs, options) or _undecided(identities, trace)
+    if reason:
         return replace(proposal, unchanged_reason=reason)
     rules = needs.rules()
     everywhere = rules.get(EVERYWHERE, ())
@@ -161,6 +172,17 @@ def _unchanged_reason(
         return "no request in the log"
     if needs.incomplete:
         return "too many kinds of requests to count separately"
+    return ""
+
+
+def _undecided(identities: Iterable[Identity], trace: Trace) -> str:
+    """Why the log does not say everything that the agents did, else ""."""
+    accounts = (ServiceAccount(identity.namespace, identity.name) for identity in identities)
+    location = next((trace.undecided[account] for account in accounts if account in trace.undecided), "")
+    if location:
+        return f"{location} names it, but cannot be read"
+    if trace.undecided_for_all:
+        return f"{trace.undecided_for_all} is a part of an audit event, which can be a request of any agent"
     return ""
 
 
@@ -191,29 +213,38 @@ _Kind = tuple[str, str, str]
 class _Needs:
     """The requests of the agents of one entry, by the namespace of the grant that they need."""
 
-    def __init__(self, declared: Mapping[str, tuple[PolicyRule, ...]], options: Options) -> None:
+    def __init__(
+        self, declared: Mapping[str, tuple[PolicyRule, ...]], options: Options, unlogged: frozenset[str]
+    ) -> None:
         self._declared = declared
+        self._unlogged = unlogged
         self._options = options
         self._here: dict[str, dict[_Kind, _Names]] = {}
         self._by_cluster_wide: dict[str, dict[_Kind, _Names]] = {}
         self.undeclared: list[Use] = []
         self.incomplete = False
+        self.unknown_binding = False
+        """Whether requests that the rules do not allow were allowed by a binding that the log does not name."""
 
     def add(self, identity: Identity, use: Use) -> None:
         """Add requests of one agent."""
         allowed = use.outcome in (RequestOutcome.ALLOWED, RequestOutcome.REFUSED)
         include = self._options.include_denied and use.outcome is RequestOutcome.DENIED and use.request.verb in VERBS
-        if not allowed and not include:
+        undecided = use.outcome is RequestOutcome.UNDECIDED
+        if not allowed and not include and not undecided:
             return
         if use.request.resource == MORE:
             self.incomplete = True
+            return
+        if undecided and (not use.request.resource or use.acted_as):
             return
         if not use.request.resource or use.acted_as:
             if not (use.binding and use.binding.to_everyone):
                 self.undeclared.append(use)
             return
         added = [self._add(identity, use, use.request.verb, name, force=include) for name in _authorized_names(use)]
-        if not all(added) and not (use.binding and use.binding.to_everyone):
+        self.unknown_binding |= not all(added) and not use.reason and not include
+        if not all(added) and not undecided and not (use.binding and use.binding.to_everyone):
             self.undeclared.append(use)
         for name in use.created:
             self._add(identity, use, "create", name)
@@ -265,7 +296,7 @@ class _Needs:
                 target[kind] = _Names(present.names | names.names, present.unknown or names.unknown, present.denied)
         atoms = {where: list(self._atoms(where, kinds)) for where, kinds in needs.items()}
         for where, held in self._declared.items():
-            atoms.setdefault(where, []).extend(_unlogged(held))
+            atoms.setdefault(where, []).extend(_unlogged(held, self._unlogged))
         everywhere = atoms.get(EVERYWHERE, [])
         return {
             where: compact(each if where == EVERYWHERE else covers(everywhere, each))
@@ -317,10 +348,15 @@ def _atom(kind: _Kind, names: tuple[str, ...] = ()) -> PolicyRule:
     return PolicyRule((verb,), (group,), (resource,), names)
 
 
-def _unlogged(rules: Iterable[PolicyRule]) -> Iterator[PolicyRule]:
-    """The rules with verbs that the audit log does not show, because no request has them."""
+def _unlogged(rules: Iterable[PolicyRule], verbs: frozenset[str]) -> Iterator[PolicyRule]:
+    """The rules with verbs that the log does not show: no request has them, or the log leaves out their requests."""
     for rule in rules:
-        yield from (atom for atom in breakdown(rule) if atom.verbs[0] not in (*VERBS, "*"))
+        for atom in breakdown(rule):
+            verb = atom.verbs[0]
+            if verb in verbs or verb not in (*VERBS, "*"):
+                yield atom
+            elif verb == "*":
+                yield from (replace(atom, verbs=(each,)) for each in sorted(verbs))
 
 
 def compact(atoms: Iterable[PolicyRule]) -> tuple[PolicyRule, ...]:

@@ -9,6 +9,7 @@ import yaml
 
 from agent_identities.audit.proposal import Change, Rightsizing
 from agent_identities.audit.rightsize import Proposal, compact
+from agent_identities.audit.trace import Trace
 from agent_identities.audit.trace_report import rows
 from agent_identities.chart import yaml as strict_yaml
 from agent_identities.chart.names import values_path
@@ -118,6 +119,18 @@ def sentences(proposals: Sequence[Proposal]) -> Iterator[str]:
             yield f"{entry}: the tier {grant.tier} is kept, because its existing role was used."
 
 
+def gaps(trace: Trace) -> Iterator[str]:
+    """Sentences about what the logs do not say."""
+    yield from (f"{problem}: not counted." for problem in trace.problems)
+    yield from (f"{problem}: skipped." for problem in trace.skipped)
+    yield from (
+        f"{location}: the log is cut here. What is cut is not counted." for location in trace.incomplete
+    )
+    if trace.unlogged:
+        verbs = ", ".join(sorted(trace.unlogged))
+        yield f"The logs do not contain requests with the verbs {verbs} (see docs/trace.md). Rules with them are kept."
+
+
 def build(result: Rightsizing) -> Report:
     """The proposals as a report: a diff for each entry to change, then the values to add.
 
@@ -135,7 +148,7 @@ def build(result: Rightsizing) -> Report:
         findings=tuple(_findings(result.proposals)),
         notes=(
             *sentences(result.proposals),
-            *(f"{problem.location} {problem.reason}: not counted." for problem in result.problems),
+            *gaps(result.trace),
         ),
         blocks=tuple(blocks),
         data=partial(_data, result),

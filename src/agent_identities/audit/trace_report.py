@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from agent_identities.audit.problems import Problem
 from agent_identities.audit.trace import MORE, Credential, RequestOutcome, Trace, Use
 from agent_identities.chart.objects import Key
 from agent_identities.rbac import ServiceAccount
@@ -52,6 +53,12 @@ def rows(uses: Iterable[Use]) -> list[TraceRow]:
     )
 
 
+def line(use: Use) -> str:
+    """A kind of requests in one line, for a log that grows."""
+    (row,) = rows([use])
+    return f"{use.first[:19]}Z {use.agent} {row.sender}: {row.requests}: {row.outcome} ({row.by})"
+
+
 def sender(use: Use) -> str:
     """``itself``, or the user who impersonated the agent: ``through agent-proxy``."""
     if not use.via:
@@ -65,7 +72,7 @@ def _by(use: Use) -> str:
     if use.outcome is RequestOutcome.DENIED:
         return "no binding"
     if use.outcome is RequestOutcome.UNDECIDED:
-        return "answered before authorization"
+        return "no decision in the log"
     binding = use.binding
     if binding is None:
         return use.reason[:80] or "no RBAC binding"
@@ -93,7 +100,8 @@ def build(trace: Trace) -> Report:
 
     In addition to the common keys, the JSON report has {"logs", "namespaces", "first", "last", "counts": {...},
     "agents": [{agent, namespace, entry, requests, uses: [use], credentials: [credential], evictedCredentials}],
-    "unattributed": [use], "unreadable": [{location, reason}], "incomplete": [location]}. A use is {verb, apiGroup,
+    "unattributed": [use], "unreadable": [{location, reason, count}], "skipped": [{location, reason, count}],
+    "incomplete": [location], "unanswered": [use], "unlogged": [verb]}. A use is {verb, apiGroup,
     resource, subresource, inNamespace, names, moreNames, outcome, via, constraint, actedAs, binding, reason, count,
     first, last}. A credential is {id, holder, pod, node, count, first, last, stale, issued: {by, at} or null}.
     """
@@ -150,18 +158,20 @@ def findings(trace: Trace) -> Iterator[Finding]:
             ),
         )
     for problem in trace.problems:
-        yield Finding(
-            "unreadable", Severity.ERROR, f"{problem.location} {problem.reason}.", Location(source=problem.location)
-        )
-    if trace.unreadable > len(trace.problems):
-        more = many(trace.unreadable - len(trace.problems), "more line")
-        yield Finding("unreadable", Severity.ERROR, f"{more} cannot be read.")
+        yield Finding("unreadable", Severity.ERROR, f"{problem}.", Location(source=problem.location))
 
 
 def notes(trace: Trace) -> Iterator[str]:
     """Further information that is not an error."""
     for location in trace.incomplete:
-        yield f"{location}: the last line is incomplete and is not counted."
+        yield f"{location}: the log is cut here. What is cut is not counted."
+    for problem in trace.skipped:
+        yield f"{problem}: skipped."
+    if trace.unlogged:
+        yield f"{_unlogged(trace)} Requests with these verbs are not in this report."
+    for agent in dict.fromkeys(use.agent for use in trace.unanswered):
+        count = sum(use.count for use in trace.unanswered if use.agent == agent)
+        yield f"{agent}: {many(count, 'request')} without a response in the log, not counted."
     if trace.unauthenticated:
         yield f"{many(trace.unauthenticated, 'request')} with invalid credentials, which cannot be attributed."
     for credential in trace.credentials:
@@ -174,6 +184,10 @@ def notes(trace: Trace) -> Iterator[str]:
         if allowed:
             last = max(use.last for use in allowed)
             yield f"{agent} is quarantined in these values. Its last allowed request was at {last}."
+
+
+def _unlogged(trace: Trace) -> str:
+    return f"The logs do not contain requests with the verbs {', '.join(sorted(trace.unlogged))} (see docs/trace.md)."
 
 
 def summary(trace: Trace) -> str:
@@ -299,9 +313,18 @@ def _data(trace: Trace) -> dict[str, object]:
             {"serviceAccount": use.agent.name, "namespace": use.agent.namespace, **_json_use(use)}
             for use in trace.unattributed
         ],
-        "unreadable": [{"location": problem.location, "reason": problem.reason} for problem in trace.problems],
+        "unreadable": [_json_problem(problem) for problem in trace.problems],
+        "skipped": [_json_problem(problem) for problem in trace.skipped],
         "incomplete": list(trace.incomplete),
+        "unanswered": [
+            {"agent": use.agent.name, "namespace": use.agent.namespace, **_json_use(use)} for use in trace.unanswered
+        ],
+        "unlogged": sorted(trace.unlogged),
     }
+
+
+def _json_problem(problem: Problem) -> dict[str, object]:
+    return {"location": problem.location, "reason": problem.reason, "count": problem.count}
 
 
 def _json_use(use: Use) -> dict[str, object]:

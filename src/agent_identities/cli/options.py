@@ -93,7 +93,10 @@ Agent = Annotated[
 ]
 Logs = Annotated[
     list[str],
-    typer.Argument(metavar="LOG", help="Audit logs of the API server: JSON lines, plain or gzip. - is stdin."),
+    typer.Argument(
+        metavar="LOG",
+        help="Audit logs of the API server, or directories of them, in any form that docs/trace.md names. - is stdin.",
+    ),
 ]
 Since = Annotated[
     str | None,

@@ -84,7 +84,7 @@ def rightsize(
     else:
         write(result.report(), output, sys.stdout)
     if output in (_SNIPPET, _VALUES):
-        for problem in result.problems:
-            sys.stderr.write(f"agent-identities: {problem.location} {problem.reason}: not counted\n")
+        for sentence in rightsize_report.gaps(result.trace):
+            sys.stderr.write(f"agent-identities: {sentence}\n")
     elif not result.ok:
         raise typer.Exit(1)

@@ -1,43 +1,57 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from agent_identities.audit.events import Event, NotAnEventError, parse, refused_impersonation
+from agent_identities.audit.events import Event, NotAnEventError, from_json, from_object, refused_impersonation
 from support.audit import event
 
 
 def parsed(logged: dict[str, Any]) -> Event:
-    (found,) = parse(json.dumps(logged).encode())
+    found = from_json(json.dumps(logged).encode())
+    assert found is not None
+    assert found == from_object(logged)
     return found
 
 
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        (b"\xff\xfe", "not UTF-8"),
-        (b"E1124 03:46:08 controller.go:1", "not JSON"),
-        (b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"x', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[1]", "not an object"),
-        (b"{}", "JSON without kind and apiVersion"),
-        (b'{"kind":"Event","apiVersion":"v1"}', "kind Event of v1"),
-        (b'{"kind":"Event","apiVersion":"audit.k8s.io/v1"}', "missing or invalid fields"),
-        (json.dumps({**event("a"), "user": "a"}).encode(), "missing or invalid fields"),
-        (json.dumps({**event("a"), "verb": None}).encode(), "wrong type"),
-        (json.dumps({**event("a"), "responseStatus": {"code": "200"}, "verb": 7.5}).encode(), "wrong type"),
-        (b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[1]}', "items that are not events"),
-    ],
-)
-def test_the_error_for_a_line_that_is_not_an_event_says_why(line: bytes, why: str) -> None:
-    with pytest.raises(NotAnEventError, match=why):
-        list(parse(line))
+@pytest.mark.parametrize("content", [{}, {"kind": "Event", "apiVersion": "v1"}, {"kind": "Pod", "auditID": "a"}])
+def test_another_object_is_not_an_event(content: dict[str, Any]) -> None:
+    assert from_json(json.dumps(content).encode()) is None
+    assert from_object(content) is None
 
 
-def test_an_event_list_has_several_events() -> None:
+@pytest.mark.parametrize("missing", ["auditID", "stage", "verb"])
+def test_an_event_without_a_field_that_attribution_needs_is_an_error(missing: str) -> None:
+    logged = event("a")
+    del logged[missing]
+    with pytest.raises(NotAnEventError, match="missing fields"):
+        from_object(logged)
+
+
+@pytest.mark.parametrize("changes", [{"user": "a"}, {"verb": 7.5}, {"responseStatus": {"code": "200"}}])
+def test_an_event_with_fields_of_the_wrong_type_is_an_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotAnEventError, match="wrong type"):
+        from_object({**event("a"), **changes})
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"E1124 03:46:08", b'{"kind":"Event","auditID":"x', b"[" * 100_000])
+def test_text_that_is_not_json_is_a_decode_error(text: bytes) -> None:
+    with pytest.raises((msgspec.DecodeError, RecursionError, UnicodeDecodeError)):
+        from_json(text)
+
+
+def test_a_field_that_is_null_is_absent() -> None:
+    logged = {**event("a"), "impersonatedUser": None, "requestURI": None}
+    logged["objectRef"]["apiGroup"] = None
+    found = from_object(logged)
+    assert found is not None
+    assert (found.request.api_group, found.acted_as) == ("", "")
+
+
+def test_the_item_of_an_event_list_is_an_event_without_its_kind() -> None:
     item = {key: value for key, value in event("a").items() if key not in ("kind", "apiVersion")}
-    batch = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [item, item]}
-    assert len(list(parse(json.dumps(batch).encode()))) == 2
+    assert parsed(item).request.verb == "list"
 
 
 def test_a_non_resource_request_has_its_path_without_the_query() -> None:

@@ -3,7 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 
-from agent_identities.audit.trace import Limits
+from agent_identities.audit.tracer import Limits
 from support.audit import Json, event, issue, traced
 
 LIMITS = Limits(

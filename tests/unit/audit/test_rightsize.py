@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import MOST_NAMESPACES, Options, Proposal, rightsize
-from agent_identities.audit.trace import Limits
+from agent_identities.audit.tracer import Limits
 from agent_identities.bundled import chart_path
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, declare
 from agent_identities.rbac import (

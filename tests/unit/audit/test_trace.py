@@ -1,14 +1,14 @@
-import gzip
-import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent_identities.audit.accounts import AgentAccounts
-from agent_identities.audit.lines import Line, LogError, lines, read
-from agent_identities.audit.trace import MORE, Credential, Limits, RequestOutcome, Trace, Tracer
+from agent_identities.audit.problems import Problem
+from agent_identities.audit.sources import LogError, read
+from agent_identities.audit.trace import MORE, Credential, RequestOutcome, Trace
+from agent_identities.audit.tracer import Limits, Tracer
 from agent_identities.declaration import declare
 from agent_identities.rbac import ServiceAccount
 from support.audit import Json, denied, event, issue, traced, username
@@ -52,8 +52,13 @@ def credential(trace: Trace, agent: str, id_: str = "") -> Credential:
     return found
 
 
-def read_all(tracer: Tracer, log_lines: Iterable[Line]) -> Trace:
-    for _ in tracer.read("audit.log", log_lines):
+def trace_of(log: bytes) -> Trace:
+    return traced_pieces([log])
+
+
+def traced_pieces(pieces: Iterable[bytes]) -> Trace:
+    tracer = Tracer(AgentAccounts.of_namespaces(["team"]))
+    for _ in tracer.read("audit.log", pieces):
         pass
     return tracer.result()
 
@@ -204,28 +209,32 @@ def test_the_use_of_a_stale_token_is_counted() -> None:
 # ---- lines that are not events
 
 
-def test_invalid_lines_are_reported_and_the_other_lines_count() -> None:
+def test_invalid_lines_are_counted_by_reason_and_the_other_lines_count() -> None:
     good = json.dumps(event("reader")).encode()
-    found = read_all(
-        Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\nE1124 oops\n\n" + good + b"\n"))
-    )
+    found = trace_of(good + b"\nE1124 oops\n\nE1124 again\n" + good + b"\n")
     assert counts(found) == {"reader": 2}
-    assert [(problem.location, problem.reason) for problem in found.problems] == [("audit.log:2", "is not JSON")]
-    assert not found.ok
+    assert found.problems == (Problem("audit.log:2", "is not JSON", 2),)
+    assert (found.unreadable, found.ok) == (2, False)
+
+
+def test_json_that_is_not_an_audit_event_is_skipped() -> None:
+    other = b'{"kind":"Event","apiVersion":"v1","message":"pulled"}'
+    found = trace_of(json.dumps(event("reader")).encode() + b"\n" + other + b"\n" + other + b"\n")
+    (skipped,) = found.skipped
+    assert (skipped.location, skipped.count, found.ok) == ("audit.log:2", 2, True)
+    assert "the kind Event of v1" in skipped.reason
 
 
 def test_an_incomplete_last_line_is_reported_and_is_not_an_error() -> None:
     good = json.dumps(event("reader")).encode()
-    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(good + b"\n" + good[:-9])))
+    found = trace_of(good + b"\n" + good[:-9])
     assert (found.incomplete, found.unreadable, found.ok) == (("audit.log:2",), 0, True)
 
 
-def test_a_truncated_gzip_log_is_read_to_its_end() -> None:
-    whole = gzip.compress(b"".join(json.dumps(event("reader")).encode() + b"\n" for _ in range(5_000)))
-    packed = gzip.GzipFile(fileobj=io.BytesIO(whole[: len(whole) // 2]))
-    found = read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(packed))
-    assert 1_000 < counts(found)["reader"] < 5_000
-    assert (len(found.incomplete), found.unreadable) == (1, 0)
+def test_a_last_line_without_a_line_ending_counts() -> None:
+    good = json.dumps(event("reader")).encode()
+    found = trace_of(good + b"\n" + good)
+    assert (counts(found), found.incomplete) == ({"reader": 2}, ())
 
 
 @pytest.mark.parametrize(
@@ -235,26 +244,27 @@ def test_a_truncated_gzip_log_is_read_to_its_end() -> None:
         (b"\n\n", "all lines are empty"),
         (b"agents: {}\n", "line 1 is not JSON"),
         (b"agents: {}", "line 1 is not JSON"),
-        (b'{"level":"info"}\n' * 3, "line 1 is JSON without kind and apiVersion"),
+        (b'{"level":"info"}\n' * 3, "line 1 is JSON without an audit event"),
+        (b"\x7fELF\0\0\n", "line 1 is binary data"),
     ],
 )
 def test_a_file_that_is_not_an_audit_log_is_refused(log: bytes, why: str) -> None:
     with pytest.raises(LogError, match=why):
-        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), lines(io.BytesIO(log)))
+        trace_of(log)
 
 
 def test_a_large_file_that_is_not_an_audit_log_is_not_read_to_its_end() -> None:
-    count = 0
+    pieces = 0
 
-    def large_file() -> Iterable[Line]:
-        nonlocal count
-        while count < 1_000_000:
-            count += 1
-            yield Line(count, b"x")
+    def large_file() -> Iterator[bytes]:
+        nonlocal pieces
+        while pieces < 1_000:
+            pieces += 1
+            yield b"x\n" * 1_000
 
-    with pytest.raises(LogError, match="first 1,000 lines"):
-        read_all(Tracer(AgentAccounts.of_namespaces(["team"])), large_file())
-    assert count == 1_000
+    with pytest.raises(LogError, match="first 100,000 lines"):
+        traced_pieces(large_file())
+    assert pieces == 100
 
 
 # ---- limits
