@@ -18,7 +18,6 @@ _LINE_TO_SCAN = 4 * 1024 * 1024
 
 _DEEPEST = 200
 _CUT = "is cut: a JSON value without its end"
-_TOO_LONG = f"is longer than {LONGEST:,} bytes"
 _BLANK = b" \t\r\0"  # a log that is truncated while it is written starts with NUL characters
 _ENDS = b"}], \t\r\0"
 
@@ -110,7 +109,12 @@ class Splitter:
 
     def _too_long(self, line: int, text: bytes) -> Record:
         self._tail, self._tail_size, self._skip_line = [], 0, True
-        return Record(line, Contents(unreadable=(Unreadable(_TOO_LONG, text if has_mark(text) else b""),)))
+        return Record(
+            line,
+            Contents(
+                unreadable=(Unreadable(f"is longer than {self._longest:,} bytes", text if has_mark(text) else b""),)
+            ),
+        )
 
     def _end_line(self, end: bytes) -> Iterator[Record]:
         self.lines += 1
@@ -182,7 +186,7 @@ class Splitter:
 
 
 def _broken(value: "_Value") -> Record:
-    text = value.text()
+    text = value.text_before_the_break()
     return Record(value.line, Contents(unreadable=(Unreadable(value.broken or _CUT, text if has_mark(text) else b""),)))
 
 
@@ -200,6 +204,7 @@ class _Value:
         self._read = 0
         self._start = 0
         self._element = -1
+        self._break: int | None = None
         self._open = bytearray()
         self._last = 0
 
@@ -213,13 +218,13 @@ class _Value:
         """Whether every value is complete."""
         return not self._open and not self.broken and not bytes(self._text[self._read :]).strip(_BLANK + b",\n")
 
-    def text(self) -> bytes:
-        """The text that is not complete."""
-        return bytes(self._text[max(self._element, self._start) :])
+    def text_before_the_break(self) -> bytes:
+        """The text that is not complete, without the next record."""
+        return bytes(self._text[max(self._element, self._start) : self._break])
 
     def lines_after_the_first(self) -> Iterator[tuple[int, bytes]]:
         """The lines after the first line of what is not complete, to read each on its own."""
-        lines = self.text().split(b"\n")
+        lines = bytes(self._text[max(self._element, self._start) :]).split(b"\n")
         if lines and not lines[-1]:
             lines.pop()
         yield from ((self.line + index, line) for index, line in enumerate(lines) if index)
@@ -250,7 +255,7 @@ class _Value:
                 continue
             self._read = position + 1
         if len(self._text) > self._longest and not self.broken:
-            self.broken = _TOO_LONG
+            self.broken = f"is longer than {self._longest:,} bytes"
 
     def _see_text_before(self, position: int) -> None:
         """Remember the last character before a token that is not blank."""
@@ -266,7 +271,7 @@ class _Value:
         else:
             expected = (_COLON,) if self._open[-1] == _OBJECT else (_COMMA, _LIST)
             if self._last not in expected or len(self._open) > _DEEPEST:
-                self.broken = _CUT
+                self.broken, self._break = _CUT, position
                 return
             if token == _OBJECT and self._holds_records():
                 self._element, self._element_line = position, self._number

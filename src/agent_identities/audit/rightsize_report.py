@@ -123,9 +123,7 @@ def gaps(trace: Trace) -> Iterator[str]:
     """Sentences about what the logs do not say."""
     yield from (f"{problem}: not counted." for problem in trace.problems)
     yield from (f"{problem}: skipped." for problem in trace.skipped)
-    yield from (
-        f"{location}: the log is cut here. What is cut is not counted." for location in trace.incomplete
-    )
+    yield from (f"{location}: the log is cut here. What is cut is not counted." for location in trace.incomplete)
     if trace.unlogged:
         verbs = ", ".join(sorted(trace.unlogged))
         yield f"The logs do not contain requests with the verbs {verbs} (see docs/trace.md). Rules with them are kept."

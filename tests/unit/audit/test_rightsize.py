@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import MOST_NAMESPACES, Options, Proposal, rightsize
-from agent_identities.audit.tracer import Limits
+from agent_identities.audit.tracer import Limits, Tracer
 from agent_identities.bundled import chart_path
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, declare
 from agent_identities.rbac import (
@@ -24,7 +24,8 @@ from agent_identities.rbac import (
     breakdown,
     covers,
 )
-from support.audit import Json, denied, event, traced
+from support.audit import Json, denied, event, traced, username
+from support.audit_forms import aks_record, gke_entry, lines, native
 
 CATALOGUE = Catalogue.load(chart_path() / "files" / "risk-catalogue.json")
 
@@ -48,6 +49,14 @@ def propose(
     declaration = declare(given_values, namespace="team")
     trace = traced(events, AgentAccounts.declared(declaration), limits)
     return {one.entry: one for one in rightsize(trace, declaration, Options(**options))}
+
+
+def propose_for_log(given_values: Json, log: bytes, **options: Any) -> dict[str, Proposal]:
+    declaration = declare(given_values, namespace="team")
+    tracer = Tracer(AgentAccounts.declared(declaration))
+    for _ in tracer.read("audit.log", [log]):
+        pass
+    return {one.entry: one for one in rightsize(tracer.result(), declaration, Options(**options))}
 
 
 def text(proposal: Proposal, where: str = "team") -> set[str]:
@@ -462,3 +471,100 @@ def test_a_second_run_with_the_same_log_proposes_no_change(most_names: int) -> N
     logged = [event("reader"), event("reader", "get", "services", "a")]
     first = changed(given_values, logged, most_names=most_names)
     assert changed(first.applied_to(given_values), logged, most_names=most_names).values == {}
+
+
+# ---- what a log does not say is not guessed
+
+TWO = {"reader": {"tiers": ["worker"]}, "writer": {"tiers": ["worker"]}}
+TWO_TIERS = {"worker": [rule("get list watch create", "pods services")]}
+
+
+@pytest.mark.parametrize("code", [200, 429])
+def test_a_request_without_a_decision_keeps_the_rule_that_allows_it(code: int) -> None:
+    undecided = event("reader", "watch", annotations={}, responseStatus={"code": code})
+    proposal = propose(values(WORKER, worker=[rule("list watch delete")]), [event("reader"), undecided])["reader"]
+    assert text(proposal) == {"list watch pods"}
+    assert proposal.undeclared == ()
+
+
+@pytest.mark.parametrize("stage", ["RequestReceived", "ResponseStarted"])
+def test_a_request_without_a_response_keeps_the_rule_that_allows_it(stage: str) -> None:
+    open_ = event("reader", "watch", stage=stage, annotations={})
+    proposal = propose(values(WORKER, worker=[rule("list watch delete")]), [event("reader"), open_])["reader"]
+    assert text(proposal) == {"list watch pods"}
+
+
+def test_a_request_without_a_decision_does_not_widen_the_rules() -> None:
+    undecided = event("reader", "create", "secrets", annotations={})
+    proposal = propose(values(WORKER, worker=[rule("list watch")]), [event("reader"), undecided])["reader"]
+    assert text(proposal) == {"list pods"}
+
+
+def test_an_agent_that_a_record_names_which_cannot_be_read_is_unchanged() -> None:
+    cut = native([event("reader", "watch")])[:-200] + b"\n"
+    found = propose_for_log(values(TWO, **TWO_TIERS), native([event("reader")]) + cut + native([event("writer")]))
+    assert found["reader"].unchanged_reason == "audit.log:2 names it, but cannot be read"
+    assert text(found["writer"]) == {"list pods"}
+
+
+def test_a_part_of_an_event_that_can_be_of_any_agent_leaves_all_unchanged() -> None:
+    cut = native([event("reader")]).partition(b'"user"')[0] + b"\n"
+    found = propose_for_log(values(TWO, **TWO_TIERS), native([event("reader")]) + cut + native([event("writer")]))
+    assert {one.narrower for one in found.values()} == {False}
+    assert "audit.log:2 is a part of an audit event" in found["writer"].unchanged_reason
+
+
+@pytest.mark.parametrize(
+    "other", [b"10.0.0.1 - GET /\n", native([event("x", user={"username": "admin"})])[:-200] + b"\n"]
+)
+def test_a_line_that_cannot_be_a_request_of_an_agent_holds_nothing_back(other: bytes) -> None:
+    found = propose_for_log(values(TWO, **TWO_TIERS), native([event("reader")]) + other + native([event("writer")]))
+    assert text(found["reader"]) == {"list pods"}
+
+
+def test_a_gke_log_without_reads_keeps_the_rules_to_read() -> None:
+    create = gke_entry("io.k8s.core.v1.pods.create", "core/v1/namespaces/team/pods/a", log="activity")
+    found = propose_for_log(values(WORKER, worker=[rule("get list watch create delete")]), lines([create]))
+    assert text(found["reader"]) == {"get list watch create pods"}
+    found = propose_for_log(values(WORKER, worker=[rule("get list create delete")]), lines([create, gke_entry()]))
+    assert text(found["reader"]) == {"list create pods"}
+
+
+def test_a_wildcard_becomes_the_verbs_that_the_log_leaves_out_and_those_that_were_used() -> None:
+    record = aks_record(event("reader", "create"), "kube-audit-admin")
+    found = propose_for_log(values(WORKER, worker=[rule("*")]), lines([record]))
+    assert text(found["reader"]) == {"get list create pods"}
+
+
+def test_a_gke_entry_that_does_not_say_the_request_leaves_its_agent_unchanged() -> None:
+    unclear = gke_entry("io.k8s.core.v1.pods", "core/v1/namespaces/team/pods", authorizationInfo=[])
+    found = propose_for_log(values(TWO, **TWO_TIERS), lines([gke_entry(), unclear]))
+    assert "audit.log:2 names it" in found["reader"].unchanged_reason
+
+
+def test_a_gke_log_does_not_say_whether_a_patch_created_the_object() -> None:
+    patch = gke_entry("io.k8s.core.v1.pods.patch", "core/v1/namespaces/team/pods/a", log="activity")
+    found = propose_for_log(values(WORKER, worker=[rule("create patch delete")]), lines([patch, gke_entry()]))
+    assert text(found["reader"]) == {"create patch pods a"}
+
+
+def test_an_existing_role_is_kept_if_the_log_does_not_name_the_binding() -> None:
+    agents = {"reader": {"tiers": ["worker", "own"]}}
+    given_values = values(agents, worker=[rule("list delete")])
+    given_values["tiers"]["own"] = {"existingRole": {"kind": "Role", "name": "by-hand"}}
+    entry = gke_entry("io.k8s.core.v1.secrets.get", "core/v1/namespaces/team/secrets/a")
+    del entry["labels"]
+    found = propose_for_log(given_values, lines([gke_entry(), entry]))
+    assert [grant.tier for grant in found["reader"].kept] == ["own"]
+
+
+def test_a_request_through_the_proxy_that_cannot_be_read_leaves_both_unchanged() -> None:
+    through = event("agent-proxy", impersonatedUser={"username": username("reader")})
+    found = propose_for_log(
+        values(TWO, **TWO_TIERS), native([event("reader")]) + native([through])[:-2] + b"\n" + native([event("writer")])
+    )
+    assert {name: bool(one.unchanged_reason) for name, one in found.items()} == {
+        "proxy": True,
+        "reader": True,
+        "writer": False,
+    }
