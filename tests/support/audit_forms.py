@@ -189,7 +189,7 @@ def aks_row(event: Json, table: str = "AKSAudit") -> Json:
         "Annotations": json.dumps(event["annotations"]),
         "AuditId": event["auditID"],
         "Level": "Metadata",
-        "ObjectRef": json.dumps(event["objectRef"]),
+        "ObjectRef": json.dumps(event.get("objectRef")),
         "PodName": "kube-apiserver-a-b",
         "RequestReceivedTime": event["requestReceivedTimestamp"].replace("Z", "0Z"),
         "RequestUri": event["requestURI"],

@@ -142,7 +142,10 @@ def from_json(text: bytes) -> Event | None:
 def from_object(content: Mapping[str, Any]) -> Event | None:
     """The event of a decoded JSON object, None for another object. Raises NotAnEventError."""
     try:
-        return _event(msgspec.convert(_without_nulls(content), _Logged))
+        try:
+            return _event(msgspec.convert(content, _Logged))
+        except msgspec.ValidationError:
+            return _event(msgspec.convert(_without_nulls(content), _Logged))
     except (msgspec.ValidationError, RecursionError):
         if not is_event(content):
             return None

@@ -21,9 +21,12 @@ _CUT = "is cut: a JSON value without its end"
 _BLANK = b" \t\r\0"  # a log that is truncated while it is written starts with NUL characters
 _ENDS = b"}], \t\r\0"
 
-# The next bracket or line ending outside of strings, or the quotation mark of a string without its end.
-_TOKEN = re.compile(rb'[^{}\[\]"\n]*+(?:"(?:[^"\\\n]|\\.)*+"[^{}\[\]"\n]*+)*+([{}\[\]"\n])')
-_OBJECT, _LIST, _END_OF_OBJECT, _END_OF_LIST, _QUOTE, _LINE_ENDING = b'{[}]"\n'
+_LINES_TO_SCAN = 64  # at once
+
+# The next bracket outside of strings, or the quotation mark of a string without its end.
+_TOKEN = re.compile(rb'[^{}\[\]"]*+(?:"(?:[^"\\\n]++|\\.)*+"[^{}\[\]"]*+)*+([{}\[\]"])')
+_REST_OF_LINE = re.compile(rb'[^{}\[\]"\n]*\n')
+_OBJECT, _LIST, _END_OF_OBJECT, _END_OF_LIST, _QUOTE = b'{[}]"'
 _COLON, _COMMA = b":,"
 
 
@@ -59,19 +62,21 @@ class Splitter:
         lines = rest.split(b"\n")
         self._tail, self._tail_size = [lines[-1]], len(lines[-1])
         del lines[-1]
-        decode = self._decoder.json
-        for line in lines:
+        decode, count = self._decoder.json, self.lines
+        self.lines += len(lines)
+        for index, line in enumerate(lines):
             if self._value is None and line[:1] == b"{":
-                self.lines += 1
                 try:
                     contents = decode(line)
                 except NotJsonError:
-                    yield from self._read(((self.lines, line),))
+                    pass
+                else:
+                    self._resuming = self._resuming and not contents.events
+                    if not self._resuming:
+                        yield Record(count + index + 1, contents)
                     continue
-                yield from self._found(self.lines, contents)
-            else:
-                self.lines += 1
-                yield from self._read(((self.lines, line),))
+            yield from self._read(enumerate(lines[index:], count + index + 1))
+            break
 
     def close(self) -> Iterator[Record]:
         """The records that the end of the log ends."""
@@ -131,11 +136,14 @@ class Splitter:
         """The records of complete lines with their numbers."""
         todo = deque(lines)
         while todo:
-            number, line = todo.popleft()
-            if self._value is None:
-                yield from self._read_line(number, line)
+            value = self._value
+            if value is None:
+                yield from self._read_line(*todo.popleft())
             else:
-                yield from self._continue(line + b"\n")
+                some = [todo.popleft() for _ in range(min(len(todo), _LINES_TO_SCAN))]
+                yield from self._continue(b"\n".join([line for _, line in some]) + b"\n")
+                if value.finished and (rest := value.lines_after_the_end()):
+                    todo.extendleft(reversed(some[-rest:]))
             if self._value is not None and self._value.broken:
                 value, self._value = self._value, None
                 yield _broken(value)
@@ -198,6 +206,8 @@ class _Value:
         """Why reading cannot go on, else empty."""
         self.has_records = False
         """Whether elements of the value were records."""
+        self.finished = False
+        """Whether the value and its last line are complete."""
         self._longest = longest
         self._number = self._start_line = self._element_line = line
         self._text = bytearray()
@@ -206,17 +216,17 @@ class _Value:
         self._element = -1
         self._break: int | None = None
         self._open = bytearray()
-        self._last = 0
+        self._counted = 0
+        self._begun = False
 
     @property
     def line(self) -> int:
         """The first line of what is not complete: the outermost value, or an element that is a record of its own."""
         return self._element_line if self._element >= 0 else self._start_line
 
-    @property
-    def finished(self) -> bool:
-        """Whether every value is complete."""
-        return not self._open and not self.broken and not bytes(self._text[self._read :]).strip(_BLANK + b",\n")
+    def lines_after_the_end(self) -> int:
+        """The number of complete lines after the line on which the value ends."""
+        return self._text.count(b"\n", self._read)
 
     def text_before_the_break(self) -> bytes:
         """The text that is not complete, without the next record."""
@@ -233,50 +243,54 @@ class _Value:
         """The line and the text of each record that ends in these bytes, and whether it is an outermost value."""
         self._text += data
         while not self.broken:
+            if self._begun and not self._open and (end := _REST_OF_LINE.match(self._text, self._read)):
+                self._read = end.end()
+                self.finished = True
+                return
             found = _TOKEN.match(self._text, self._read)
             if found is None:
                 break
-            position, token = found.start(1), self._text[found.start(1)]
+            position = found.start(1)
+            token = self._text[position]
             if token == _QUOTE:
                 if self._text.find(b"\n", position) >= 0:
                     self.broken = _CUT
                 break
-            if token == _LINE_ENDING:
-                self._see_text_before(position)
-                self._number += 1
-            elif token in (_OBJECT, _LIST):
-                self._see_text_before(position)
+            if token in (_OBJECT, _LIST):
                 self._begin(token, position)
             elif not self._open or self._open.pop() != (_OBJECT if token == _END_OF_OBJECT else _LIST):
                 self.broken = _CUT
             else:
-                self._last = token
                 yield from self._end(position + 1)
                 continue
             self._read = position + 1
         if len(self._text) > self._longest and not self.broken:
             self.broken = f"is longer than {self._longest:,} bytes"
 
-    def _see_text_before(self, position: int) -> None:
-        """Remember the last character before a token that is not blank."""
-        while position > self._read and self._text[position - 1] in b" \t\r":
+    def _line_of(self, position: int) -> int:
+        self._number += self._text.count(b"\n", self._counted, position)
+        self._counted = position
+        return self._number
+
+    def _before(self, position: int) -> int:
+        """The last character before a position that is not blank."""
+        while position > self._start and self._text[position - 1] in b" \t\r\n":
             position -= 1
-        if position > self._read:
-            self._last = self._text[position - 1]
+        return self._text[position - 1] if position > self._start else 0
 
     def _begin(self, token: int, position: int) -> None:
+        self._begun = True
         if not self._open:
-            self._start, self._start_line = position, self._number
+            self._start, self._start_line = position, self._line_of(position)
             self.has_records = False
         else:
             expected = (_COLON,) if self._open[-1] == _OBJECT else (_COMMA, _LIST)
-            if self._last not in expected or len(self._open) > _DEEPEST:
+            if self._before(position) not in expected or len(self._open) > _DEEPEST:
                 self.broken, self._break = _CUT, position
                 return
             if token == _OBJECT and self._holds_records():
-                self._element, self._element_line = position, self._number
+                self._element, self._element_line = position, self._line_of(position)
         self._open.append(token)
-        self._last = token
 
     def _holds_records(self) -> bool:
         return bytes(self._open) in (b"[", b"{[")
@@ -294,6 +308,6 @@ class _Value:
             self._forget(end)
 
     def _forget(self, end: int) -> None:
+        self._start_line = self._line_of(end)
         del self._text[:end]
-        self._read = self._start = 0
-        self._start_line = self._number
+        self._read = self._start = self._counted = 0
