@@ -23,6 +23,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+from agent_identities.audit.job import trace
 from agent_identities.chart.helm import Helm, Release, Target
 from agent_identities.chart.objects import Key, Objects, thaw
 from agent_identities.chart.values import Values, load
@@ -291,8 +297,31 @@ def rows(folder: Path) -> Iterator[Row]:
         name = f"verify's cells against one kubectl auth can-i per cell ({CELLS_PER_COMMAND} to 1)"
         yield Row(name, 1.0, "x", cells, can_i)
         yield Row("120,000 decisions offline against 120 by the API server (1,000 to 1)", 1.0, "x", offline, online)
+    yield from audit_logs(folder)
     yield Row("embedded control plane: start until ready, and stop", 6.0, "s", control_plane)
     yield Row("offline tests: unit and render", 90.0, "s", process(pytest))
+
+
+def audit_logs(folder: Path) -> Iterator[Row]:
+    """`trace` of the same events in several forms, against json.loads of their lines."""
+    lines = (REPOSITORY / "tests" / "unit" / "audit" / "excerpt.jsonl").read_bytes().splitlines() * 1_000
+    events = [json.loads(line) for line in lines]
+    forms = {
+        "JSON lines": (b"\n".join(lines) + b"\n", 2.2),
+        "zstd": (zstd.compress(b"\n".join(lines) + b"\n"), 2.5),
+        "indented JSON in an array": (json.dumps(events, indent=2).encode(), 14.0),
+        "CloudWatch": (json.dumps({"events": [{"message": line.decode()} for line in lines]}, indent=4).encode(), 9.0),
+    }
+    for name, (log, target) in forms.items():
+        path = folder / "audit.log"
+        path.write_bytes(log)
+        yield Row(
+            f"trace of a log ({name}) against json.loads of its lines",
+            target,
+            "x",
+            functools.partial(trace, [path], namespace="team"),
+            lambda: [json.loads(line) for line in lines],
+        )
 
 
 def control_plane() -> None:

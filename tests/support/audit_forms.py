@@ -186,10 +186,10 @@ def azure_diagnostics(events: Sequence[Json]) -> bytes:
 
 def aks_row(event: Json, table: str = "AKSAudit") -> Json:
     return {
-        "Annotations": json.dumps(event["annotations"]),
+        "Annotations": json.dumps(event.get("annotations", {})),
         "AuditId": event["auditID"],
         "Level": "Metadata",
-        "ObjectRef": json.dumps(event.get("objectRef")),
+        "ObjectRef": json.dumps(event.get("objectRef", {})),
         "PodName": "kube-apiserver-a-b",
         "RequestReceivedTime": event["requestReceivedTimestamp"].replace("Z", "0Z"),
         "RequestUri": event["requestURI"],

@@ -19,12 +19,13 @@ from agent_identities.audit.events import Event, NotAnEventError
 LONGEST = 64 * 1024 * 1024
 """In bytes. An event with bodies has at most two objects. A longer record is not an audit event."""
 
+CUT_EVENT = "is an audit event that is cut"
+
 _DEEPEST = 12  # nested objects, lists and texts
 _MOST_PREFIXES = 5
 _MOST_STREAMS = 100
 _MARKS = ("audit.k8s.io", "protoPayload", '"AuditId"')
 _MARKS_OF_PARTS = (*(mark.encode() for mark in _MARKS), b"auditID", b"objectRef", b"authorization.k8s.io/")
-_CUT = "is an audit event that is cut"
 _NOT_JSON, _NOT_TEXT, _BINARY = "is not JSON", "is not UTF-8 text", "is binary data, not text"
 _CSV = "is CSV. Export the log as JSON"
 
@@ -88,7 +89,7 @@ class Decoder:
 
     def close(self) -> Contents:
         """What is left at the end of the log: parts of lines without their end."""
-        left = tuple(Unreadable(_CUT, bytes(part)) for part in self._parts.values())
+        left = tuple(Unreadable(CUT_EVENT, bytes(part)) for part in self._parts.values())
         self._parts.clear()
         return Contents(unreadable=left)
 
@@ -180,7 +181,8 @@ class _Search:
 
     def _add(self, event: Event | None, log: str) -> None:
         if event is not None:
-            self.events.setdefault((event.id, event.stage), event._replace(log=log) if log else event)
+            id_ = event.id or f"without id {len(self.events)}"
+            self.events.setdefault((id_, event.stage), event._replace(log=log) if log else event)
 
     def _part(self, content: dict[str, Any]) -> bool:
         """Whether a record is a part of a line: Docker's json-file, or a forwarder that keeps the tag of CRI."""
@@ -248,7 +250,7 @@ def _unpacked(text: str) -> str:
 
 def _not_json(text: bytes) -> Unreadable:
     if has_mark(text):
-        return Unreadable(_CSV if b'""kind""' in text else _CUT, text)
+        return Unreadable(_CSV if b'""kind""' in text else CUT_EVENT, text)
     if _CONTROL.search(text):
         return Unreadable(_BINARY)
     try:

@@ -12,6 +12,7 @@ from agent_identities.audit.events import GKE_READS, GKE_WRITES, STARTED, Event,
 from agent_identities.rbac import VERBS, Request
 from agent_identities.rbac.request_info import request_info
 
+_READS = frozenset({"get", "list", "watch"})  # only Data Access logs have them, and they can be off
 _CODES = {5: 404, 6: 409, 7: 403, 16: 401}
 """The HTTP status of a google.rpc.Code. A code of 0 can be the status 200 or 201."""
 
@@ -37,6 +38,7 @@ def event(entry: Mapping[str, Any]) -> Event:
     decision = labels.get("authorization.k8s.io/decision")
     if not isinstance(decision, str):
         decision = "allow" if granted.get("granted") is True else "forbid" if granted and code == 7 else ""
+    request = _request(payload, granted)
     under_way = operation.get("first") is True and operation.get("last") is not True
     return Event(
         id=str(operation.get("id") or entry.get("insertId") or ""),
@@ -45,7 +47,7 @@ def event(entry: Mapping[str, Any]) -> Event:
         caller=caller,
         acted_as=str(who.get("authoritySelector") or ""),
         constraint="",
-        request=_request(payload, granted),
+        request=request,
         code=_CODES.get(code, 0),
         message=str(status.get("message", "")),
         decision=decision,
@@ -56,7 +58,7 @@ def event(entry: Mapping[str, Any]) -> Event:
         secret="",
         issued="",
         stale=False,
-        log=_log(entry),
+        log=GKE_READS if request.verb in _READS else GKE_WRITES,
     )
 
 
@@ -78,10 +80,3 @@ def _request(payload: Mapping[str, Any], granted: Mapping[str, Any]) -> Request:
     if verb not in VERBS or request.path or kind[-1:] != [request.subresource or request.resource]:
         raise NotAnEventError("is a GKE entry without a verb and a resource")
     return request
-
-
-def _log(entry: Mapping[str, Any]) -> str:
-    name = str(entry.get("logName", ""))
-    if name.endswith("data_access"):
-        return GKE_READS
-    return GKE_WRITES

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from agent_identities.audit.envelopes import LONGEST, Contents, Decoder, NotJsonError, Unreadable, has_mark
+from agent_identities.audit.envelopes import CUT_EVENT, LONGEST, Contents, Decoder, NotJsonError, Unreadable, has_mark
 
 _LINE_TO_SCAN = 4 * 1024 * 1024
 """A line of at least this length is read before its end, in case it contains many records. In bytes."""
@@ -22,9 +22,10 @@ _BLANK = b" \t\r\0"  # a log that is truncated while it is written starts with N
 _ENDS = b"}], \t\r\0"
 
 _LINES_TO_SCAN = 64  # at once
+_MOST_TRIES = 8  # to find a record in what was read as a part of a record that is cut
 
 # The next bracket outside of strings, or the quotation mark of a string without its end.
-_TOKEN = re.compile(rb'[^{}\[\]"]*+(?:"(?:[^"\\\n]++|\\.)*+"[^{}\[\]"]*+)*+([{}\[\]"])')
+_TOKEN = re.compile(rb'[^{}\[\]"]*+(?:"[^"\\\n]*+(?:(?:\\.)++[^"\\\n]*+)*+"[^{}\[\]"]*+)*+([{}\[\]"])')
 _REST_OF_LINE = re.compile(rb'[^{}\[\]"\n]*\n')
 _OBJECT, _LIST, _END_OF_OBJECT, _END_OF_LIST, _QUOTE = b'{[}]"'
 _COLON, _COMMA = b":,"
@@ -50,6 +51,7 @@ class Splitter:
         self._tail_size = 0
         self._skip_line = False
         self._value: _Value | None = None
+        self._breaks = 0  # since the last event
         self._resuming = False  # after a cut: what follows until the next event can be the rest of the cut record
 
     def feed(self, data: bytes) -> Iterator[Record]:
@@ -87,7 +89,7 @@ class Splitter:
             value, self._value = self._value, None
             yield _broken(value)._replace(ended=False)
             self._resuming = True
-            yield from self._read(value.lines_after_the_first())
+            yield from self._read(value.lines_from(value.line + 1))
         left = self._decoder.close()
         if left.unreadable:
             yield Record(self.lines, left, ended=False)
@@ -98,7 +100,7 @@ class Splitter:
             return
         self._tail.append(data)
         self._tail_size += len(data)
-        if self._value is None and self._tail_size < min(_LINE_TO_SCAN, self._longest):
+        if self._tail_size < min(_LINE_TO_SCAN, self._longest):
             return
         text = b"".join(self._tail)
         if self._value is None and text.lstrip(_BLANK)[:1] in (b"{", b"["):
@@ -148,7 +150,9 @@ class Splitter:
                 value, self._value = self._value, None
                 yield _broken(value)
                 self._resuming = True
-                todo.extendleft(reversed(list(value.lines_after_the_first())))
+                self._breaks += 1
+                after = value.line + 1 if self._breaks <= _MOST_TRIES else value.line_of_the_break()
+                todo.extendleft(reversed(list(value.lines_from(after))))
 
     def _read_line(self, number: int, line: bytes) -> Iterator[Record]:
         text = line.removeprefix(codecs.BOM_UTF8).strip(_BLANK + b",")
@@ -190,11 +194,15 @@ class Splitter:
         if self._resuming and not contents.events:
             return
         self._resuming = False
+        if contents.events:
+            self._breaks = 0
         yield Record(line, contents)
 
 
 def _broken(value: "_Value") -> Record:
     text = value.text_before_the_break()
+    if has_mark(text) and value.broken in ("", _CUT):
+        return Record(value.line, Contents(unreadable=(Unreadable(CUT_EVENT, text),)))
     return Record(value.line, Contents(unreadable=(Unreadable(value.broken or _CUT, text if has_mark(text) else b""),)))
 
 
@@ -232,12 +240,18 @@ class _Value:
         """The text that is not complete, without the next record."""
         return bytes(self._text[max(self._element, self._start) : self._break])
 
-    def lines_after_the_first(self) -> Iterator[tuple[int, bytes]]:
-        """The lines after the first line of what is not complete, to read each on its own."""
+    def lines_from(self, first: int) -> Iterator[tuple[int, bytes]]:
+        """The lines of what is not complete from this number on, to read each on its own."""
         lines = bytes(self._text[max(self._element, self._start) :]).split(b"\n")
-        if lines and not lines[-1]:
+        if not lines[-1]:
             lines.pop()
-        yield from ((self.line + index, line) for index, line in enumerate(lines) if index)
+        return ((number, line) for number, line in enumerate(lines, self.line) if number >= first)
+
+    def line_of_the_break(self) -> int:
+        """The number of the line on which reading can go on: that of a record that is not expected, or the next."""
+        start = max(self._element, self._start)
+        position = self._read if self._break is None else self._break
+        return self.line + max(1, self._text.count(b"\n", start, position) + (self._break is None))
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes, bool]]:
         """The line and the text of each record that ends in these bytes, and whether it is an outermost value."""
@@ -249,6 +263,8 @@ class _Value:
                 return
             found = _TOKEN.match(self._text, self._read)
             if found is None:
+                if self._text.endswith(b"\n"):  # no string goes on in what follows
+                    self._read = len(self._text)
                 break
             position = found.start(1)
             token = self._text[position]

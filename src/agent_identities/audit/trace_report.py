@@ -75,7 +75,7 @@ def _by(use: Use) -> str:
         return "no decision in the log"
     binding = use.binding
     if binding is None:
-        return use.reason[:80] or "no RBAC binding"
+        return use.reason[:80] or "the log does not say"
     return f"({_BASELINE})" if binding.to_everyone else str(binding)
 
 

@@ -91,13 +91,13 @@ Agent = Annotated[
         show_default=False,
     ),
 ]
-Logs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="LOG",
-        help="Audit logs of the API server, or directories of them, in any form that docs/trace.md names. - is stdin.",
-    ),
-]
+_logs = typer.Argument(
+    metavar="LOG...",
+    help="Audit logs of the API server, or directories of them, in any form that docs/trace.md names. - is stdin.",
+    show_default=False,
+)
+Logs = Annotated[list[str], _logs]
+LogsOrNone = Annotated[list[str] | None, _logs]
 Since = Annotated[
     str | None,
     typer.Option(

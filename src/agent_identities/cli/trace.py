@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def trace(
-    logs: options.Logs,
+    logs: options.LogsOrNone = None,
     values: Annotated[
         list[Path] | None,
         typer.Option(
@@ -58,8 +58,14 @@ def trace(
     from agent_identities.audit.job import trace as run
     from agent_identities.audit.sources import STDIN
     from agent_identities.cli.steps import reading
+    from agent_identities.errors import AgentIdentitiesError
     from agent_identities.report import write
 
+    if not logs:
+        follow_it = (
+            f" -f is a values file. To follow a log: agent-identities trace --follow {values[0]}" if values else ""
+        )
+        raise AgentIdentitiesError(f"LOG is missing. Name an audit log, or - for stdin.{follow_it}")
     agents = Agents(tuple(values), {}, chart or bundled.chart_path(), namespace=namespace) if values else None
     lives = follow or STDIN in logs
     with reading() if not lives else contextlib.nullcontext(lambda _log, _lines: None) as on_progress:

@@ -191,6 +191,12 @@ def test_a_gke_entry_without_labels_has_the_decision_of_its_permission_and_no_bi
     assert found["list"].binding is None
 
 
+def test_entries_without_an_id_count_each(trace_of: TraceOf) -> None:
+    entry = gke_entry()
+    del entry["insertId"], entry["operation"]
+    assert trace_of(json.dumps([entry, entry]).encode()).attributed == 2
+
+
 def test_the_two_entries_of_a_long_request_count_once(trace_of: TraceOf) -> None:
     first, last = gke_entry(), gke_entry()
     first["operation"]["last"], last["operation"]["first"] = False, False

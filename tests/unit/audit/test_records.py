@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_identities.audit.envelopes import Decoder
+from agent_identities.audit.envelopes import Contents, Decoder
 from agent_identities.audit.records import Record, Splitter
 from support import audit_forms
 from support.audit import event
@@ -30,7 +30,8 @@ def names(found: Iterable[Record]) -> list[str]:
 )
 def test_the_records_do_not_depend_on_the_pieces(form: audit_forms.Form, sizes: list[int]) -> None:
     log = form(EVENTS)
-    pieces, start = [], 0
+    pieces: list[bytes] = []
+    start = 0
     while start < len(log):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(log[start : start + size])
@@ -66,6 +67,25 @@ def test_a_record_that_is_too_long_is_a_problem_and_the_next_line_is_read() -> N
     assert [each.reason for each in found[0].contents.unreadable] == ["is longer than 2,000 bytes"]
     assert found[0].contents.unreadable[0].text
     assert len(names(found)) == 4
+
+
+@pytest.mark.parametrize("line", [b'{"a":', b"[", b'"x": 1,', b'{"a": "', b'{"a":\n"x",\n"y",'])
+def test_many_lines_that_open_values_take_no_more_time_than_their_length(line: bytes) -> None:
+    """The work is counted, not timed: each line is read at most a few times."""
+    lines = 3_000
+    decoder = CountingDecoder()
+    splitter = Splitter(decoder)
+    found = [*splitter.feed((line + b"\n") * lines + b"\n" + audit_forms.native(EVENTS)), *splitter.close()]
+    assert set(names(found)) >= {"object-1", "object-2", "object-3"}
+    assert decoder.calls < 3 * lines
+
+
+class CountingDecoder(Decoder):
+    calls = 0
+
+    def json(self, text: bytes) -> Contents:
+        self.calls += 1
+        return super().json(text)
 
 
 @pytest.mark.parametrize("noise", [b"x" * 50_000, b'{"a": "' + b"x" * 50_000, b"[" * 50_000, bytes(50_000)])
