@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_identities.audit.envelopes import Contents, Decoder
@@ -24,6 +24,7 @@ def names(found: Iterable[Record]) -> list[str]:
     return [each.request.name for record in found for each in record.contents.events]
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from([form for form in FORMS if form not in COMPRESSED]),
     st.lists(st.integers(min_value=1, max_value=900), min_size=1),
