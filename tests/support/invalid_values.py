@@ -132,6 +132,15 @@ VALUES = [
     ),
     pasted({"proxy": {"name": "default"}}, "proxy.name", '"default"'),
     told(
+        agent(namespace="team-a"),
+        "agents.a.namespace",
+        '"team-a"',
+        "agent-system",
+        "docs/namespaces.md",
+        fixed=agent(namespaces={"team-a": ["proxy"]}),
+    ),
+    told(agent(namespace="agent-system"), "agents.a.namespace", "docs/namespaces.md", fixed=agent()),
+    told(
         {"proxy": {"labels": {"helm.sh/chart": "x"}}},
         "proxy.labels",
         '"helm.sh/chart"',

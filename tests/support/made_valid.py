@@ -27,6 +27,7 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     for entry, agent in list(values.get("agents", {}).items()):
         if agent is None:
             continue
+        agent.pop("namespace", None)  # always refused
         _account(entry, agent)
         _without(agent, extra)
         names = set(names_of(entry, agent))

@@ -27,11 +27,12 @@ imagePullSecrets:
 {{- end }}
 
 {{/*
-Stores workloadDefaults in .identities. Helm removes a key that the values set to null: without runAsUser, the chart sets no ID. The values of a
+Stores workloadDefaults in .identities, and the pod security context of these defaults as text. Helm removes a key that the values set to null: without runAsUser, the chart sets no ID. The values of a
 release of an older chart (helm upgrade --reuse-values) have no workloadDefaults. Call: the root context
 */}}
 {{- define "agent-identities.resolveWorkloads" -}}
 {{- $_ := set .identities "workloadDefaults" (hasKey .Values "workloadDefaults" | ternary .Values.workloadDefaults (dict "runAsUser" 65532 "tmp" "1Gi")) }}
+{{- $_ := set .identities "podSecurity" (include "agent-identities.securityContext" (list .identities.workloadDefaults dict)) }}
 {{- end }}
 
 {{/*
@@ -78,7 +79,11 @@ spec:
       automountServiceAccountToken: {{ eq $token.mode "automount" }}
       enableServiceLinks: false
       securityContext:
+        {{- if or (hasKey $workload "runAsUser") (hasKey $workload "runAsGroup") (hasKey $workload "fsGroup") }}
         {{- include "agent-identities.securityContext" (list $root.identities.workloadDefaults $workload) | nindent 8 }}
+        {{- else }}
+        {{- $root.identities.podSecurity | nindent 8 }}
+        {{- end }}
       {{- range $field := list "affinity" "nodeSelector" "priorityClassName" "runtimeClassName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" }}
       {{- if hasKey $workload $field }}
       {{ $field }}: {{- toYaml (get $workload $field) | nindent 8 }}

@@ -83,9 +83,9 @@ Call: (list problems path workload token); token as in the values
   {{- end }}
 {{- end }}
 {{- range $probe := list "livenessProbe" "readinessProbe" "startupProbe" }}
+  {{- if not (hasKey $container $probe) }}{{ continue }}{{ end }}
   {{- range $action := list "httpGet" "tcpSocket" }}
-    {{- $given := dict }}
-    {{- if hasKey $container $probe }}{{ $given = index $container $probe $action | default dict }}{{ end }}
+    {{- $given := index $container $probe $action }}
     {{- if and (kindIs "map" $given) $given.host }}
       {{- include "agent-identities.problem" (list $problems (printf "%s.%s.%s.host" $path $probe $action) "makes the kubelet send requests to another host, which Pod Security \"restricted\" refuses. Remove it: without host, the probe goes to the pod.") }}
     {{- end }}

@@ -150,6 +150,7 @@ Call: (list problems path labels extraLabels)
 {{- $agent := index . 3 }}
 {{- $path := printf "agents.%s" $entry }}
 {{- $proxied := eq ($agent.access | default "direct") "proxied" }}
+{{- if $agent.namespace }}{{ include "agent-identities.validateNamespace" (list $problems $identities $entry $agent) }}{{ end }}
 {{- range $index, $tier := $agent.tiers }}
   {{- include "agent-identities.validateGrant" (list $problems $identities (printf "%s.tiers[%d]" $path $index) $tier $proxied) }}
 {{- end }}
