@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class Fleet:
         who = self.server.as_user(f"dev@{self.prefix}")
         status, answer = who.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod(account))
         return status, answer.get("message", "")
+
+    def is_guarded(self, namespace: str) -> bool:
+        """Whether the guard run-as of this namespace refuses a pod that runs as an agent."""
+        return f"'agents.{namespace}.run-as'" in self.create_pod(namespace, "triage")[1]
 
     @property
     def prefix(self) -> str:
@@ -164,7 +168,7 @@ def _assert_guards_hold_in_their_namespace_only(fleet: Fleet) -> None:
         fleet.server.create(f"{RBAC}/clusterrolebindings", {"metadata": meta, "roleRef": ref, "subjects": [subject]})
         eventually(lambda: fleet.create_pod(other, "default")[0] == 201)
         for name in names:
-            eventually(lambda home=name: f"'agents.{home}.run-as'" in fleet.create_pod(home, "triage")[1])
+            eventually(partial(fleet.is_guarded, name))
             status, message = fleet.create_pod(name, None)
             assert status == 403
             policies = set(re.findall(r"agents\.([\w-]+)\.", message))

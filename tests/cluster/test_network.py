@@ -164,5 +164,6 @@ def test_a_wrong_field_is_refused_by_the_definition(server: Server, namespace: s
     body: Json = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "a"}}
     good = {"endpointSelector": {}, "egress": [{"toFQDNs": [{"matchName": "api.example.com"}]}]}
     server.create(path, body | {"spec": good})
-    for bad in ([{"matchName": "https://x"}], [{"name": "x"}], [{}]):
+    wrong: list[list[Json]] = [[{"matchName": "https://x"}], [{"name": "x"}], [{}]]
+    for bad in wrong:
         assert server.request("POST", path, body | {"spec": {"egress": [{"toFQDNs": bad}]}})[0] in (400, 422)

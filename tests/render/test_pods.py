@@ -20,7 +20,8 @@ def pod(renderer: Renderer, workload: dict[str, Any], **values: Any) -> dict[str
     """The pod of an agent with this workload."""
     agent = {"workload": {"image": IMAGE} | workload} | values.pop("agent", {})
     objects = renderer.render(Values(overrides={"agents": {"a": agent}, **values})).objects
-    return {obj.name: thaw(spec) for obj, spec in pod_specs(objects)}["a"]
+    found: dict[str, dict[str, Any]] = {obj.name: thaw(spec) for obj, spec in pod_specs(objects)}
+    return found["a"]
 
 
 def ids(spec: dict[str, Any]) -> list[int | None]:

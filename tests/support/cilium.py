@@ -93,7 +93,8 @@ def definition() -> Json:
 
 def strict_schema() -> Json:
     """The JSON schema, without fields that it does not name, for kubeconform."""
-    return _closed(_WHOLE | {"properties": _WHOLE["properties"] | {"metadata": {"type": "object", "x-open": True}}})
+    closed: Json = _closed(_WHOLE)
+    return closed
 
 
 def _closed(node: Any) -> Any:
@@ -101,7 +102,7 @@ def _closed(node: Any) -> Any:
         return [_closed(one) for one in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _closed(value) for key, value in node.items() if key not in ("x-open", "format")}
+    found = {key: _closed(value) for key, value in node.items() if key != "format"}
     if "properties" in node:
         found["additionalProperties"] = False
     return found

@@ -67,7 +67,7 @@ def invalid_pods() -> Iterator[Invalid]:
     two = {"name": "data", "emptyDir": {}, "configMap": {"name": "x"}}
     yield told(running(volumes=[two]), f"{workload}.volumes[0]", "configMap", "emptyDir", fixed=running(**DATA))
     for name in ("agent-tmp", "agent-tmp-side", "agent-token", "agent-tokens"):
-        ours = {"name": name, "emptyDir": {}}
+        ours: Json = {"name": name, "emptyDir": {}}
         yield told(running(volumes=[ours]), f"{workload}.volumes[0].name", f'"{name}"', fixed=running(**DATA))
         mount = {"name": name, "mountPath": "/x"}
         yield told(running(volumeMounts=[mount]), f"{workload}.volumeMounts[0].name", f'"{name}"', fixed=running())
