@@ -118,7 +118,9 @@ class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has
     """A file's tests on one worker, and on a single one all that install guards: these hold in the whole cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        guarded = nodeid.startswith(("tests/cluster/guards/", "tests/cluster/test_lifecycle.py"))
+        guarded = nodeid.startswith(
+            ("tests/cluster/guards/", "tests/cluster/test_lifecycle.py", "tests/cluster/test_namespaces.py")
+        )
         return "guards" if guarded else nodeid.split("::", 1)[0]
 
 

@@ -11,6 +11,7 @@ from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Key, thaw
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
+from support import cilium
 from support.server import Json, Server
 from support.values_strategies import valid_values
 
@@ -49,6 +50,7 @@ def made(server: Server, namespace: str) -> None:
 def test_the_api_server_accepts_every_object_in_a_strict_dry_run(
     drawn: dict[str, Any], renderer: Renderer, server: Server, cluster: Cluster
 ) -> None:
+    cilium.define(server)
     target = Target(namespace="agent-system", kube_version=cluster.version)
     objects = renderer.render(Values(overrides=as_the_version_allows(drawn, cluster.version)), target).objects
     for namespace in {key.namespace for key in objects} - {""}:

@@ -1,4 +1,4 @@
-"""The API server accepts every NetworkPolicy and stores it as rendered.
+"""The API server accepts every NetworkPolicy and CiliumNetworkPolicy, and stores it as rendered.
 
 No traffic is tested: a network plugin enforces policies, and no network plugin runs here.
 """
@@ -11,6 +11,7 @@ import pytest
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.chart.values import Values
+from support import cilium
 from support.server import Json, Server, eventually
 
 WORKLOAD = {"image": "registry.example/agent:1"}
@@ -105,3 +106,64 @@ def test_a_quarantine_denies_all_traffic_and_its_end_restores_the_policy(
     if network:  # the same object, so the agent always had a policy
         assert after["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]
         assert before["suspect"]["metadata"]["uid"] == during["suspect"]["metadata"]["uid"]
+
+
+NAMED: Json = NETWORK | {
+    "provider": "cilium",
+    "apiServer": {"cidrs": []},
+    "destinations": NETWORK["destinations"]
+    | {
+        "vendor": {
+            "to": [{"fqdn": "api.example.com"}, {"fqdn": "*.models.example.com"}, {"podSelector": {}}],
+            "ports": [{"port": 443}, {"port": 8000, "endPort": 8010, "protocol": "UDP"}],
+        }
+    },
+}
+
+
+def of_cilium(server: Server, namespace: str) -> dict[str, Json]:
+    path = f"/apis/cilium.io/v2/namespaces/{namespace}/ciliumnetworkpolicies"
+    return {item["metadata"]["name"]: item["spec"] for item in server.items(path)}
+
+
+def test_host_names_become_policies_of_cilium_and_a_quarantine_removes_them(
+    server: Server, release: MakeRelease, either_helm: Helm, namespace: str
+) -> None:
+    cilium.define(server)
+    agents: Json = {
+        "a": {"network": {"egress": ["vendor"]}},
+        "plain": {"network": {"egress": ["model-api"]}},
+        "offline": {"network": {"egress": [], "apiServer": False}},
+    }
+    ours = release(either_helm)
+    ours.install(Values(overrides={"network": NAMED, "agents": agents}))
+    found = of_cilium(server, namespace)
+    assert found.keys() == {"agent-proxy", "a", "plain"}
+    *dns, vendor, api_server = found["a"]["egress"]
+    assert found["a"]["endpointSelector"] == {"matchLabels": {AGENT_LABEL: "a"}}
+    assert [rule["toPorts"][0]["rules"]["dns"] for rule in dns] == [[{"matchPattern": "*"}]] * 2
+    assert vendor["toFQDNs"] == [{"matchName": "api.example.com"}, {"matchPattern": "*.models.example.com"}]
+    assert vendor["toPorts"][0]["ports"] == [
+        {"port": "443", "protocol": "TCP"},
+        {"port": "8000", "endPort": 8010, "protocol": "UDP"},
+    ]
+    assert [rule["toEntities"] for rule in (api_server, *found["plain"]["egress"])] == [["kube-apiserver"]] * 2
+    rules = policies(server, namespace)["a"]["spec"]["egress"]
+    assert [rule["to"] for rule in rules] == [[{"podSelector": {}}]], "DNS and names only by way of Cilium's proxy"
+
+    agents["a"] |= {"quarantined": True}
+    ours.upgrade(Values(overrides={"network": NAMED, "agents": agents}))
+    assert of_cilium(server, namespace).keys() == {"agent-proxy", "plain"}
+    assert closed(policies(server, namespace)["a"])
+
+
+def test_a_wrong_field_is_refused_by_the_definition(server: Server, namespace: str) -> None:
+    cilium.define(server)
+    server.make_namespace(namespace)
+    path = f"/apis/cilium.io/v2/namespaces/{namespace}/ciliumnetworkpolicies?dryRun=All&fieldValidation=Strict"
+    body: Json = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "a"}}
+    good = {"endpointSelector": {}, "egress": [{"toFQDNs": [{"matchName": "api.example.com"}]}]}
+    server.create(path, body | {"spec": good})
+    wrong: list[list[Json]] = [[{"matchName": "https://x"}], [{"name": "x"}], [{}]]
+    for bad in wrong:
+        assert server.request("POST", path, body | {"spec": {"egress": [{"toFQDNs": bad}]}})[0] in (400, 422)

@@ -9,6 +9,7 @@ import pytest
 from agent_identities.toolchain import provide
 from mutation.judge import Judge
 from render_worker import RenderWorker, WorkerRenderer
+from support import cilium
 from support.cases import cases
 from support.kubeconform import KUBERNETES, Kubeconform
 
@@ -23,6 +24,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
         schema = json.loads(path.read_text().replace("/api/_definitions.json", "_definitions.json"))
         schema.pop("$id", None)
         (folder / path.name).write_text(json.dumps(schema))
+    (folder / "ciliumnetworkpolicy-cilium-v2.json").write_text(json.dumps(cilium.strict_schema()))
     return folder.parent
 
 

@@ -57,12 +57,40 @@ def test_the_parents_pods_have_the_volumes_and_settings_of_the_charts_own_pods(
     ours = renderer.render(Values(overrides={"agents": {"a": agent | {"workload": {"image": "x:1"}}}})).objects
     (own,) = pods(ours).values()
     theirs = pods(render(parent, triage=agent))["triage-1"]
-    volumes = [volume for volume in theirs["volumes"] if volume["name"] != "tmp"]
-    mounts = [mount for mount in theirs["containers"][0]["volumeMounts"] if mount["name"] != "tmp"]
-    assert volumes == own["volumes"]
-    assert mounts == own["containers"][0]["volumeMounts"]
-    assert theirs["automountServiceAccountToken"] is own["automountServiceAccountToken"] is False
-    assert theirs["securityContext"] == own["securityContext"]
+    for part, of_both in (
+        ("volumes", (theirs, own)),
+        ("volumeMounts", (theirs["containers"][0], own["containers"][0])),
+    ):
+        tokens = [[one for one in spec[part] if not one["name"].endswith("tmp")] for spec in of_both]
+        assert tokens[0] == tokens[1] != []
+    for field in ("automountServiceAccountToken", "enableServiceLinks", "securityContext"):
+        assert theirs[field] == own[field]
+    assert theirs["automountServiceAccountToken"] is theirs["enableServiceLinks"] is False
+    assert theirs["containers"][0]["securityContext"] == own["containers"][0]["securityContext"]
+
+
+def test_the_parents_pods_have_the_ids_of_the_workload_defaults(parent: Renderer) -> None:
+    values = {"agent-identities": {"workloadDefaults": {"runAsUser": "auto", "fsGroup": 7}}}
+    for spec in pods(parent.render(Values(overrides=values)).objects).values():
+        security = spec["securityContext"]
+        assert {key for key in security if key.endswith(("User", "Group"))} == {"fsGroup"}
+        assert security["runAsNonRoot"] is True
+
+
+def test_volumes_of_a_parent_that_pod_security_refuses_are_refused(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
+    volumes = 'merge (dict "volumes" (list (dict "name" "h" "hostPath" (dict "path" "/"))))'
+    templates = {"caller.yaml": CALLER.replace("(CALL)", f"({volumes} ({ROOT}))")}
+    caller = Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path, templates=templates))
+    assert caller.render(Values(overrides={"agent": "reporter", "part": "pod"})).objects
+    with pytest.raises(HelmError, match=r"podSpec: volumes\[0\].hostPath is not a type"):
+        caller.render(Values(overrides={"agent": "reporter", "part": "podSpec"}))
+
+
+def test_a_call_without_the_context_of_the_parent_is_refused(helm_4: Helm, chart: Path, tmp_path: Path) -> None:
+    templates = {"caller.yaml": CALLER.replace("CALL", "dict")}
+    caller = Renderer(helm_4, parent_chart.build(helm_4, chart, tmp_path, templates=templates))
+    with pytest.raises(HelmError, match=r'podSecurityContext: .*"root" \$'):
+        caller.render(Values(overrides={"agent": "reporter", "part": "podSecurityContext"}))
 
 
 def test_each_pod_has_the_service_account_and_the_label_of_its_agent(parent: Renderer) -> None:
@@ -141,7 +169,7 @@ def test_enabled_and_global_of_a_parent_chart_are_accepted(parent: Renderer) -> 
     ],
     ids=["unknown", "an entry of instances", "proxied", "quarantined"],
 )
-@pytest.mark.parametrize("part", ["pod", "podLabels", "podSpec", "volumeMounts"])
+@pytest.mark.parametrize("part", ["pod", "podLabels", "podSpec", "podSecurityContext", "volumeMounts"])
 def test_a_pod_of_an_unknown_or_proxied_or_quarantined_agent_is_refused(
     caller: Renderer, part: str, agent: str, agents: dict[str, Any], names: tuple[str, ...]
 ) -> None:

@@ -10,10 +10,11 @@ import pytest
 from agent_identities.chart.helm import HelmError, Renderer, Target
 from agent_identities.chart.values import Values
 from support.edge_cases import INVALID
+from support.invalid_pods import invalid_pods
 from support.invalid_values import THEIRS, Invalid, agent, invalid_values
 from support.refusals import counted, paths, problems
 
-CASES = [*invalid_values(), *INVALID]
+CASES = [*invalid_values(), *invalid_pods(), *INVALID]
 
 
 def refusal(renderer: Renderer, values: dict[str, Any], target: Target | None = None) -> str:

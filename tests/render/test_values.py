@@ -23,6 +23,8 @@ EVERYTHING: Final[dict[str, Any]] = yaml.load(
 )
 LEAVES: Final = list(SCHEMA.leaves(EVERYTHING))
 FOR_PARENTS: Final = {"enabled", "global"}
+REFUSED: Final = {"agents.*.namespace"}
+"""Keys that the templates always refuse, with a better message than that of the schema."""
 
 
 def test_the_schema_is_draft_07_and_accepts_the_defaults() -> None:
@@ -71,7 +73,7 @@ def test_values_yaml_or_its_comments_contain_every_property() -> None:
 def test_everything_yaml_sets_every_property() -> None:
     set_there = [f"{leaf.pattern}." for leaf in LEAVES]
     missing = [path for path in OURS if not any(pattern.startswith(f"{path}.") for pattern in set_there)]
-    assert set(missing) == FOR_PARENTS
+    assert set(missing) == FOR_PARENTS | REFUSED
 
 
 def test_every_top_level_value_has_a_default() -> None:
@@ -96,7 +98,8 @@ def with_examples(text: str) -> str:
 @pytest.mark.parametrize("engine", ["renderer", "renderer_3"])
 def test_the_examples_in_the_comments_are_accepted(request: pytest.FixtureRequest, engine: str) -> None:
     examples = yaml.load(with_examples(TEXT), name="values.yaml with its examples")
-    examples["network"] |= {"enabled": True, "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [443]}}
+    examples["network"] |= {"enabled": True, "provider": "cilium"}
+    examples["network"]["apiServer"] = {"cidrs": ["192.0.2.1/32"], "ports": [443]}
     examples["network"]["cloud"] |= {name: {"cidrs": ["192.0.2.2/32"], "ports": [443]} for name in ("aws", "azure")}
     examples["guards"]["enabled"] = True
     objects = request.getfixturevalue(engine).render(Values(overrides=examples)).objects
@@ -119,6 +122,8 @@ TIED: Final = ("tiers", "egress", "ingress", "instances", "quarantined", "agents
 
 SHAPES: Final = {
     "cidrs": "10.0.{0}.0/24",
+    "tmp": "4{0:03d}Mi",
+    "fqdn": "mark{0}x.example.com",
     "roleArn": "arn:aws:iam::111122223333:role/mark{0}x",
     "serviceAccount": "mark{0}x@project.example",
     "clientId": "{0:08d}-1111-1111-1111-111111111111",
@@ -147,7 +152,8 @@ def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
         case [str(), *_]:
             return [*leaf.value, text], text
         case [dict(), *_]:
-            return [*leaf.value, {**leaf.value[0], text: text}], text
+            mark = {"name": text} if key == "volumes" else {text: text}  # a volume has one type, and no other key
+            return [*leaf.value, {**leaf.value[0], **mark}], text
         case dict() if isinstance(entries, dict):
             number_map = SCHEMA.resolve(entries)["type"] == "integer"
             return dict.fromkeys(leaf.value, figure if number_map else text), str(figure if number_map else text)
@@ -169,7 +175,7 @@ def changed(leaf: Leaf) -> Any:
     if leaf.pattern.endswith("ipBlock.cidr"):
         return "10.0.0.0/7"
     if "enum" in leaf.node:
-        return next(choice for choice in reversed(leaf.node["enum"]) if choice != leaf.value)
+        return next((choice for choice in reversed(leaf.node["enum"]) if choice != leaf.value), None)
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.rbac import PolicyRule
 from support import expected_manifests
-from support.expected_manifests.workloads import deployment_of
+from support.expected_manifests.workloads import CONTAINER_SECURITY, deployment_of, pod_security
 from support.risks import CALLER, PLACES, RISKS, Rules, asked_of_templates, expected, near, resource_rules
 
 Json = dict[str, Any]
@@ -44,6 +44,8 @@ labels: {{ include "agent-identities.podLabels" $call | fromYaml | toJson }}
 spec: {{ include "agent-identities.podSpec" (merge $more $call) | fromYaml | toJson }}
 bare: {{ include "agent-identities.podSpec" $call | fromYaml | toJson }}
 mounts: {{ include "agent-identities.volumeMounts" $call | fromYamlArray | toJson }}
+security: {{ include "agent-identities.podSecurityContext" $call | fromYaml | toJson }}
+own: {{ include "agent-identities.podSecurityContext" (merge (dict "runAsUser" 7) $call) | fromYaml | toJson }}
 pod: {{ include "agent-identities.pod" $call | fromYaml | toJson }}
 {{- end }}
 {{- end }}
@@ -108,16 +110,21 @@ def parents_broken(plan: expected_manifests.Plan, objects: Objects) -> Iterator[
         agent = agents[obj.name]
         made = deployment_of(plan, agent, {"image": "x"})["spec"]["template"]
         spec, labels = made["spec"], made["metadata"]["labels"]
-        volumes, mounts = spec.get("volumes", []), spec["containers"][0].get("volumeMounts", [])
-        pod = {key: spec[key] for key in ("serviceAccountName", "automountServiceAccountToken")}
+        volumes = [one for one in spec.get("volumes", []) if one["name"] != "agent-tmp"]
+        mounts = [one for one in spec["containers"][0].get("volumeMounts", []) if one["name"] != "agent-tmp"]
+        pod = {key: spec[key] for key in ("serviceAccountName", "automountServiceAccountToken", "enableServiceLinks")}
         wanted = {
             "runs": "true",
             "labels": labels,
             "bare": pod | ({"volumes": volumes} if volumes else {}),
             "spec": pod | {"volumes": [*volumes, {"name": "tmp"}]},
             "mounts": mounts,
+            "security": spec["securityContext"],
+            "own": pod_security(plan.values["workloadDefaults"], {"runAsUser": 7}),
             "pod": {
                 **pod,
+                "securityContext": spec["securityContext"],
+                "containerSecurityContext": CONTAINER_SECURITY,
                 "namespace": plan.namespace,
                 "labels": labels,
                 **({"volumes": volumes, "volumeMounts": mounts} if volumes else {}),

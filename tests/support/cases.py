@@ -15,6 +15,7 @@ from agent_identities.chart.values import Values
 from agent_identities.declaration import Declaration, declare
 from support import called_templates, expected_manifests
 from support.edge_cases import DIGITS, DIGITS_TARGET, INVALID, edge_cases
+from support.invalid_pods import invalid_pods
 from support.invalid_values import Invalid, invalid_values, reachable_blocks
 from support.refusals import Refusal
 from support.values_broken import RELATIONS, related
@@ -79,9 +80,9 @@ def cases() -> list[Case]:
         Case("production, a long name", Values.read([examples / "production.yaml"]), Target("r" * 53, "n" * 63)),
         Case("nothing", Values()),
     ]
-    found += _fixed([*invalid_values(), *INVALID])
+    found += _fixed([*invalid_values(), *invalid_pods(), *INVALID])
     found += [Case(f"reaches {cidr}", Values(overrides=given)) for cidr, given in reachable_blocks().items()]
-    found += [_refused("invalid", one) for one in invalid_values()]
+    found += [_refused("invalid", one) for one in (*invalid_values(), *invalid_pods())]
     found += [Case(f"edge: {one.name}", one.values, one.target, about=one.about) for one in edge_cases()]
     found += [_refused("invalid edge", one) for one in INVALID]
     found += _by_callers(everything)
@@ -148,7 +149,7 @@ def _by_callers(everything: Values) -> list[Case]:
         found.append(Case(f"invalid call: {name}", given, refusal=refusal, files=parent, about=PARENT))
 
     for caller, named, pasted in called_templates.PARENTS_REFUSED:
-        for part in ("runs", "pod", "podLabels", "podSpec", "volumeMounts"):
+        for part in ("runs", "pod", "podLabels", "podSpec", "podSecurityContext", "volumeMounts"):
             if part != "runs" or "suspect" not in caller["agents"]:
                 refusal = Refusal(f"agent-identities.{part}", named, pasted)
                 refused(f"{part}: {named[0]}", asking(caller | {"parts": [part]}), refusal)

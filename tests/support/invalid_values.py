@@ -132,6 +132,15 @@ VALUES = [
     ),
     pasted({"proxy": {"name": "default"}}, "proxy.name", '"default"'),
     told(
+        agent(namespace="team-a"),
+        "agents.a.namespace",
+        '"team-a"',
+        "agent-system",
+        "docs/namespaces.md",
+        fixed=agent(namespaces={"team-a": ["proxy"]}),
+    ),
+    told(agent(namespace="agent-system"), "agents.a.namespace", "docs/namespaces.md", fixed=agent()),
+    told(
         {"proxy": {"labels": {"helm.sh/chart": "x"}}},
         "proxy.labels",
         '"helm.sh/chart"',
@@ -262,7 +271,61 @@ def destination(*peers: Json, ports: list[Json] | None = None) -> Json:
 
 
 PODS: Json = {"podSelector": {}}
+HOST: Json = {"fqdn": "api.example.com"}
+
+
+def on_cilium(*peers: Json, **fields: Any) -> Json:
+    """Values with one destination, on a cluster with Cilium."""
+    return network(provider="cilium", destinations={"d": opens(*peers, **fields)})
+
+
+HOST_NAMES = [
+    pasted(destination(HOST), "network.destinations.d.to[0].fqdn", '"api.example.com"', "Cilium", "egress proxy"),
+    pasted(destination(PODS, HOST, {"fqdn": "*.example.com"}), "network.destinations.d.to[1].fqdn", "provider: cilium"),
+    told(
+        on_cilium(HOST | PODS),
+        "network.destinations.d.to[0]",
+        "fqdn",
+        "podSelector",
+        fixed=on_cilium(HOST, PODS),
+    ),
+    told(
+        on_cilium({"fqdn": "redis.memory.svc.cluster.local"}),
+        "network.destinations.d.to[0].fqdn",
+        '"redis.memory.svc.cluster.local"',
+        fixed=on_cilium(PODS),
+    ),
+    told(
+        on_cilium({"fqdn": "redis.memory.svc"}),
+        "network.destinations.d.to[0].fqdn",
+        '"redis.memory.svc"',
+        fixed=on_cilium(PODS),
+    ),
+    told(
+        on_cilium(HOST, ports=[{"port": 1}, {"port": "https"}]),
+        "network.destinations.d.to[0]",
+        '"https"',
+        "ports[1]",
+        fixed=on_cilium(HOST, ports=[{"port": 443}]),
+    ),
+    by_schema(network(provider="calico"), "/network/provider"),
+    *(
+        by_schema(on_cilium({"fqdn": name}), "/network/destinations/d/to/0/fqdn")
+        for name in (
+            "*",
+            "*.*",
+            "*.com.*",
+            "*example.com",
+            "localhost",
+            "203.0.113.7",
+            "https://api.example.com",
+            "A.x",
+        )
+    ),
+    by_schema(network(sources={"s": {"from": [HOST], "ports": PORTS}}), "/network/sources/s/from/0", "fqdn"),
+]
 NETWORK = [
+    *HOST_NAMES,
     pasted(network(apiServer={"cidrs": []}, agents={"a": {}}), "network.apiServer.cidrs", "kubectl get endpointslices"),
     pasted(
         network(agents={"a": {"network": {"egress": ["modle-api"]}}}),
@@ -321,6 +384,8 @@ NETWORK = [
         "10.0.0.1/8",
         fixed=network(cloud={"aws": {"cidrs": ["10.0.0.0/8"]}}),
     ),
+    pasted(network(apiServer={"cidrs": ["0.0.0.0/0"]}), "network.apiServer.cidrs[0]", "0.0.0.0/0"),
+    pasted(network(apiServer={"cidrs": ["::/0"]}), "network.apiServer.cidrs[0]", "::/0"),
     told(
         network(apiServer={"cidrs": ["0.0.0.0/0"]}),
         "network.apiServer.cidrs[0]",

@@ -144,7 +144,7 @@ def _around(plan: expected_manifests.Plan, obj: KubeObject) -> Iterator[str]:
 
 
 _RBAC: Final = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-_AROUND: Final = ("NetworkPolicy", "FlowSchema", "PriorityLevelConfiguration")
+_AROUND: Final = ("NetworkPolicy", "CiliumNetworkPolicy", "FlowSchema", "PriorityLevelConfiguration")
 _ADMISSION: Final = tuple(
     f"{kind}AdmissionPolicy{what}" for kind in ("Validating", "Mutating") for what in ("", "Binding")
 )

@@ -27,6 +27,7 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     for entry, agent in list(values.get("agents", {}).items()):
         if agent is None:
             continue
+        agent.pop("namespace", None)  # always refused
         _account(entry, agent)
         _without(agent, extra)
         names = set(names_of(entry, agent))
@@ -43,10 +44,10 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
         _token(agent.get("token"))
         _cloud(agent)
         _agent_network(agent, network)
-        _workload(agent.get("workload"))
+        _workload(agent.get("workload"), agent.get("token"))
     _token(values.get("proxy", {}).get("token"))
     _agent_network(values.get("proxy", {}), network)
-    _workload(values.get("proxy", {}).get("workload"))
+    _workload(values.get("proxy", {}).get("workload"), values.get("proxy", {}).get("token"))
     _guards(values, full)
     queuing = full["priorityAndFairness"]["queuing"]
     if queuing["handSize"] > queuing["queues"]:
@@ -160,12 +161,23 @@ def _network(values: Json, full: Json, defaults: Json) -> Json:
         kind: {n for n, rule in full["network"].get(kind, {}).items() if rule} for kind in ("destinations", "sources")
     }
     if network:
+        _host_names(network)
         _agent_network({"network": network}, known)
         network["apiServer"] = network.get("apiServer") or {}  # null would take the chart's own away
         if network.get("enabled"):
             for place in (network["apiServer"], *_clouds(network)):
                 place["cidrs"] = place.get("cidrs") or ["192.0.2.1/32"]
     return known
+
+
+def _host_names(network: Json) -> None:
+    """Host names need Cilium, and numbers of ports."""
+    for destination in filter(None, (network.get("destinations") or {}).values()):
+        if network.get("provider") != "cilium":
+            destination["to"] = [peer for peer in destination["to"] if "fqdn" not in peer] or [{"podSelector": {}}]
+        if any("fqdn" in peer for peer in destination["to"]):
+            destination["ports"] = [one for one in destination["ports"] if not isinstance(one["port"], str)]
+            destination["ports"] = destination["ports"] or [{"port": 443}]
 
 
 def _clouds(network: Json) -> Iterator[Json]:
@@ -181,9 +193,15 @@ def _agent_network(agent: Json, known: Json) -> None:
             agent["network"][key] = [name for name in agent["network"][key] if name in known[kind]]
 
 
-def _workload(workload: Json | None) -> None:
-    if workload and "volumeMounts" in workload:
+def _workload(workload: Json | None, token: Json | None) -> None:
+    if not workload:
+        return
+    others = [*(workload.get("initContainers") or ()), *(workload.get("extraContainers") or ())]
+    if any("volumeMounts" in one for one in (workload, *others)):
         workload["volumes"] = [{"name": "data", "emptyDir": {}}]
+    if (token or {}).get("mode") == "automount":
+        for one in others:
+            one["mountToken"] = True
 
 
 def _guards(values: Json, full: Json) -> None:

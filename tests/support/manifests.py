@@ -37,7 +37,15 @@ def subject(name: str) -> Manifest:
 def pod_spec(name: str) -> Manifest:
     token = {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}
     volume = {"name": "agent-token", "projected": {"sources": [token]}}
-    return {"serviceAccountName": name, "automountServiceAccountToken": False, "volumes": [volume]}
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": False,
+        "securityContext": security,
+        "containers": [{"name": "agent", "securityContext": own}],
+        "volumes": [volume],
+    }
 
 
 def deployment(name: str, spec: Manifest) -> Manifest:

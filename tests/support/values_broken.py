@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -59,6 +59,10 @@ def tier(**fields: Any) -> Json:
     return {"tiers": {"zz": fields}}
 
 
+HOST_PATH: Final = [{"name": "zz", "hostPath": {"path": "/"}}]
+OVER_THE_TOKEN: Final = [{"name": "zz", "mountPath": "/run/secrets/kubernetes.io/serviceaccount"}]
+NAMESAKE: Final = [{"name": "agent", "image": "x"}]
+
 RELATIONS: list[tuple[str, Json]] = [
     ("agents.zz.tiers[0]", agent(tiers=["zz-none"])),
     ("agents.zz.namespaces.zz-ns[0]", agent(namespaces={"zz-ns": ["zz-none"]})),
@@ -91,6 +95,10 @@ RELATIONS: list[tuple[str, Json]] = [
     ("agents.zz.annotations", agent(annotations={"bad key": "x"})),
     ("agents.zz.workload.podLabels", agent(workload={"image": "x", "podLabels": {"helm.sh/chart": "x"}})),
     ("agents.zz.workload.volumes[0].name", agent(workload={"image": "x", "volumes": [{"name": "agent-token"}]})),
+    ("agents.zz.workload.volumes[0].hostPath", agent(workload={"image": "x", "volumes": HOST_PATH})),
+    ("agents.zz.workload.volumeMounts[0].mountPath", agent(workload={"image": "x", "volumeMounts": OVER_THE_TOKEN})),
+    ("agents.zz.workload.extraContainers[0].name", agent(workload={"image": "x", "extraContainers": NAMESAKE})),
+    ("agents.zz.namespace", agent(namespace="zz-ns")),
     ("agents.zz.network.egress[0]", agent(network={"egress": ["zz-none"]})),
     ("agents.zz.network.ingress[0]", agent(network={"ingress": ["zz-none"]})),
     ("tiers.zz", tier()),
@@ -107,6 +115,15 @@ RELATIONS: list[tuple[str, Json]] = [
     (
         "network.destinations.zz.to[0].ipBlock",
         {"network": {"destinations": {"zz": {"to": BLOCK, "ports": [{"port": 1}]}}}},
+    ),
+    (
+        "network.destinations.zz.to[0].fqdn",
+        {
+            "network": {
+                "provider": "kubernetes",
+                "destinations": {"zz": {"to": [{"fqdn": "zz.example.com"}], "ports": [{"port": 1}]}},
+            }
+        },
     ),
     (
         "network.sources.zz.ports[0]",

@@ -58,6 +58,7 @@ PEER = st.one_of(
     st.just({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}),
     st.just({"podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "1"]}]}}),
 )
+HOST = st.sampled_from(("api.example.com", "*.example.com", "a_1.x-y.example")).map(lambda name: {"fqdn": name})
 PORT = st.sampled_from(
     ({"port": 443}, {"port": 65535, "protocol": "UDP"}, {"port": "http"}, {"port": 1, "endPort": 9, "protocol": "SCTP"})
 )
@@ -66,6 +67,29 @@ RULE = st.fixed_dictionaries(
     optional={"resourceNames": distinct(NAMES)},
 )
 PROBE = st.just({"httpGet": {"path": "/", "port": 8080}})
+MOUNTS = st.sampled_from(("/data", "/tmp", "/tmp/", "tmp", "/tmp/x", "/run/secrets/x", "/var/runner")).map(
+    lambda path: [{"name": "data", "mountPath": path}]
+)
+
+
+def containers(prefix: str, more: dict[str, Strategy] | None = None) -> Strategy:
+    """Further containers of a pod, with distinct names."""
+    fields: dict[str, Strategy] = {
+        "args": st.lists(TEXTS, max_size=2),
+        "env": st.lists(st.fixed_dictionaries({"name": st.just("A"), "value": TEXTS}), max_size=1),
+        "imagePullPolicy": st.sampled_from(("Always", "Never")),
+        "ports": st.just([{"containerPort": 8080}]),
+        "resources": st.sampled_from(({}, {"limits": {"memory": "64Mi"}})),
+        "volumeMounts": MOUNTS,
+        "mountToken": st.booleans(),
+        **(more or {}),
+    }
+    image = st.sampled_from(("registry.example/sidecar:1", "y", "1e3"))
+    one = st.fixed_dictionaries(
+        {"name": st.sampled_from((f"{prefix}1", f"{prefix}2")), "image": image}, optional=fields
+    )
+    return st.lists(one, max_size=2, unique_by=lambda found: str(found["name"]))
+
 
 OWN: dict[str, Strategy] = {
     # Values that depend on other values, and more values of Kubernetes' fields than the example in ci/everything.yaml.
@@ -75,6 +99,7 @@ OWN: dict[str, Strategy] = {
     "rules": st.lists(RULE, min_size=1, max_size=2),
     "cidrs": st.lists(blocks(), max_size=2, unique=True),
     "peers": st.lists(PEER, min_size=1, max_size=2),
+    "destinationPeers": st.lists(PEER | HOST, min_size=1, max_size=3),
     "policyPorts": st.lists(PORT, min_size=1, max_size=2),
     "agents.*.tiers": distinct(TIERS, low=0),
     "agents.*.namespaces": st.dictionaries(st.sampled_from(NAMESPACES), distinct(TIERS), max_size=2),
@@ -101,7 +126,10 @@ OWN: dict[str, Strategy] = {
     "workload.readinessProbe": PROBE,
     "workload.startupProbe": PROBE,
     "workload.volumes": st.just([{"name": "data", "emptyDir": {}}]),
-    "workload.volumeMounts": st.just([{"name": "data", "mountPath": "/data"}]),
+    "workload.volumeMounts": MOUNTS,
+    "workload.initContainers": containers("i", {"restartPolicy": st.just("Always")}),
+    "workload.extraContainers": containers("e"),
+    "tmp": st.sampled_from(("none", "1Gi", "64Mi", "9Ki")),
     "workload.nodeSelector": st.dictionaries(LABEL_KEYS, LABEL_VALUES, max_size=2),
     "workload.affinity": st.sampled_from(({}, {"nodeAffinity": {}})),
     "workload.priorityClassName": st.sampled_from(("", "high")),

@@ -14,6 +14,7 @@ Resolves the values once for all templates, validates them (agent-identities.val
   elsewhere    namespace -> tier -> true: tiers granted outside the agents' namespace
   bindings     perAgent or perTier
   groups       with perTier: (dict tier namespace bucket subjects) of each binding
+  workloadDefaults  as in the values
   network      rules of the network policies: (dict dns apiServer cloud destinations sources), as text
   proxied      names of the proxied agents
   proxiedTiers namespace -> tier -> true: tiers of the proxied agents; "" is the whole cluster
@@ -35,6 +36,7 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
   {{- include "agent-identities.resolveAgents" (list . $problems) }}
   {{- include "agent-identities.resolveGrants" . }}
   {{- include "agent-identities.resolveNetwork" (list . $problems) }}
+  {{- include "agent-identities.resolveWorkloads" . }}
   {{- if eq .Values.bindings "perTier" }}{{ include "agent-identities.resolveGroups" $identities }}{{ end }}
   {{- include "agent-identities.validate" (dict "root" . "problems" $problems) }}
 {{- end }}

@@ -8,15 +8,20 @@ Stores the rules in .identities.network as text, rendered once for all agents. C
 {{- define "agent-identities.resolveNetwork" -}}
 {{- $root := index . 0 }}
 {{- $values := $root.Values.network }}
-{{- $network := dict "destinations" dict "sources" dict "cloud" dict }}
+{{- $network := dict "destinations" dict "sources" dict "cloud" dict "names" dict }}
 {{- if $values.enabled }}
   {{- $_ := set $network "dns" (include "agent-identities.dnsRule" $values.dns) }}
-  {{- $_ := set $network "apiServer" (include "agent-identities.addressRule" $values.apiServer) }}
+  {{- $_ := set $network "apiServer" "" }}
+  {{- if $values.apiServer.cidrs }}{{ $_ := set $network "apiServer" (include "agent-identities.addressRule" $values.apiServer) }}{{ end }}
+  {{- if eq ($values.provider | default "kubernetes") "cilium" }}{{ include "agent-identities.resolveCilium" (list $network $values) }}{{ end }}
   {{- range $provider, $endpoint := $values.cloud }}
     {{- if and $endpoint $endpoint.cidrs }}{{ $_ := set $network.cloud $provider (include "agent-identities.addressRule" $endpoint) }}{{ end }}
   {{- end }}
   {{- range $name, $destination := $values.destinations }}
-    {{- if $destination }}{{ $_ := set $network.destinations $name (include "agent-identities.peerRule" (list "to" $destination.to $destination.ports)) }}{{ end }}
+    {{- if not $destination }}{{ continue }}{{ end }}
+    {{- $peers := list }}
+    {{- range $destination.to }}{{ if not .fqdn }}{{ $peers = append $peers . }}{{ end }}{{ end }}
+    {{- $_ := set $network.destinations $name (empty $peers | ternary "" (include "agent-identities.peerRule" (list "to" $peers $destination.ports))) }}
   {{- end }}
   {{- range $name, $source := $values.sources }}
     {{- if $source }}{{ $_ := set $network.sources $name (include "agent-identities.peerRule" (list "from" $source.from $source.ports)) }}{{ end }}
@@ -33,10 +38,7 @@ Stores the rules in .identities.network as text, rendered once for all agents. C
           kubernetes.io/metadata.name: {{ .namespace | quote }}
       podSelector:
         matchLabels:
-          {{- /* A null removes a label of the defaults. */}}
-          {{- $labels := dict }}
-          {{- range $label, $value := .podLabels }}{{ if kindIs "string" $value }}{{ $_ := set $labels $label $value }}{{ end }}{{ end }}
-          {{- toYaml $labels | nindent 10 }}
+          {{- include "agent-identities.dnsLabels" .podLabels | nindent 10 }}
     {{- range .cidrs }}
     - ipBlock:
         cidr: {{ . | quote }}
@@ -48,6 +50,13 @@ Stores the rules in .identities.network as text, rendered once for all agents. C
     - port: {{ int . }}
       protocol: TCP
     {{- end }}
+{{- end }}
+
+{{/* Labels of the DNS pods, as YAML: a null removes a label of the defaults. Call: podLabels */}}
+{{- define "agent-identities.dnsLabels" -}}
+{{- $labels := dict }}
+{{- range $label, $value := . }}{{ if kindIs "string" $value }}{{ $_ := set $labels $label $value }}{{ end }}{{ end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{/* Call: (dict "cidrs" "ports"); TCP */}}
@@ -104,20 +113,29 @@ spec:
   {{- end }}
 {{- end }}
 
+{{/* Whether an agent uses the API server: "true" or "". Call: (list network access) */}}
+{{- define "agent-identities.reachesServer" -}}
+{{- $network := index . 0 }}
+{{- if hasKey $network "apiServer" | ternary $network.apiServer (eq (index . 1) "direct") }}true{{ end }}
+{{- end }}
+
 {{/* Egress rules of an agent. Call: (list root network clouds access); network and clouds of the agent */}}
 {{- define "agent-identities.egressRules" -}}
 {{- $root := index . 0 }}
 {{- $opened := $root.identities.network }}
 {{- $network := index . 1 }}
-{{- $rules := list $opened.dns }}
-{{- if hasKey $network "apiServer" | ternary $network.apiServer (eq (index . 3) "direct") }}{{ $rules = append $rules $opened.apiServer }}{{ end }}
+{{- $rules := list }}
+{{- $named := false }}
+{{- if include "agent-identities.reachesServer" (list $network (index . 3)) }}{{ $rules = append $rules $opened.apiServer }}{{ end }}
 {{- range $provider, $given := index . 2 }}
   {{- if and (hasKey $opened.cloud $provider) (or $given (kindIs "map" $given)) }}{{ $rules = append $rules (get $opened.cloud $provider) }}{{ end }}
 {{- end }}
 {{- range hasKey $network "egress" | ternary $network.egress $root.Values.network.egress }}
   {{- $rules = append $rules (get $opened.destinations .) }}
+  {{- $named = or $named (hasKey $opened.names .) }}
 {{- end }}
-{{- join "\n" $rules }}
+{{- if not $named }}{{ $rules = prepend $rules $opened.dns }}{{ end }}
+{{- join "\n" (compact $rules) }}
 {{- end }}
 
 {{/* Ingress rules of an agent. Call: (list root network) */}}
@@ -153,20 +171,25 @@ spec:
     {{- end }}
   {{- end }}
 {{- end }}
-{{- if and $network.enabled $noServer (not $network.apiServer.cidrs) }}
-  {{- include "agent-identities.problem" (list $problems "network.apiServer.cidrs" (printf "is empty: %s could not reach the API server. The API server is not a pod: list the addresses of its Service and of its endpoints:\n      kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIPs}'\n      kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes\n    Write: cidrs: [10.96.0.1/32, 192.0.2.10/32], with the ports of both; or, for an agent that does not use the API server: network: {apiServer: false}" $noServer)) }}
+{{- if and $network.enabled $noServer (not $network.apiServer.cidrs) (ne ($network.provider | default "kubernetes") "cilium") }}
+  {{- include "agent-identities.problem" (list $problems "network.apiServer.cidrs" (printf "is empty: %s could not reach the API server. The API server is not a pod: list the addresses of its Service and of its endpoints:\n      kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIPs}'\n      kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes\n    Write: cidrs: [10.96.0.1/32, 192.0.2.10/32], with the ports of both; with Cilium: network: {provider: cilium}; or, for an agent that does not use the API server: network: {apiServer: false}" $noServer)) }}
 {{- end }}
 {{- range $place, $endpoint := merge (dict "dns" $network.dns "apiServer" $network.apiServer) $network.cloud }}
   {{- $path := hasKey $network.cloud $place | ternary (printf "network.cloud.%s" $place) (printf "network.%s" $place) }}
   {{- range $index, $cidr := ($endpoint | default dict).cidrs }}
     {{- include "agent-identities.validateBlock" (list $problems (printf "%s.cidrs[%d]" $path $index) (dict "cidr" $cidr)) }}
-    {{- if eq $place "apiServer" }}{{ include "agent-identities.validateMetadata" (list $problems (printf "%s.cidrs[%d]" $path $index) (dict "cidr" $cidr)) }}{{ end }}
+    {{- if eq $place "apiServer" }}{{ include "agent-identities.validateMetadata" (list $problems (printf "%s.cidrs[%d]" $path $index) (dict "cidr" $cidr) "cidrs") }}{{ end }}
   {{- end }}
 {{- end }}
 {{- range $name, $destination := $network.destinations }}
+  {{- $hosts := 0 }}
   {{- range $index, $peer := ($destination | default dict).to }}
     {{- $place := printf "network.destinations.%s.to[%d]" $name $index }}
     {{- include "agent-identities.validatePeer" (list $problems $place $peer) }}
+    {{- if $peer.fqdn }}
+      {{- include "agent-identities.validateHostName" (list $problems $place $peer $network.provider $destination.ports $hosts) }}
+      {{- $hosts = add1 $hosts }}
+    {{- end }}
     {{- with $peer.ipBlock }}{{ include "agent-identities.validateMetadata" (list $problems (printf "%s.ipBlock" $place) .) }}{{ end }}
   {{- end }}
   {{- include "agent-identities.validatePorts" (list $problems (printf "network.destinations.%s" $name) ($destination | default dict).ports) }}
@@ -260,8 +283,8 @@ spec:
 
 {{/*
 The metadata service of a cloud serves the credentials of the node. Refuses a block that includes its address, unless the block is that
-address or excludes it.
-Call: (list problems path ipBlock)
+address or excludes it. A list of cidrs has no except.
+Call: (list problems path ipBlock), and "cidrs" for an item of a list
 */}}
 {{- define "agent-identities.validateMetadata" -}}
 {{- $cidr := (index . 2).cidr }}
@@ -270,7 +293,9 @@ Call: (list problems path ipBlock)
   {{- $closed := false }}
   {{- range (index . 2).except }}{{ if include "agent-identities.holdsMetadata" . }}{{ $closed = true }}{{ end }}{{ end }}
   {{- if not $closed }}
-    {{- include "agent-identities.problem" (list (index . 0) (index . 1) (printf "%s includes %s, where clouds serve the credentials of the node. Write: except: [%s]; or, to allow it, list that address alone." $cidr (trimSuffix "/32" $address | trimSuffix "/128") $address)) }}
+    {{- $fix := printf "Write: except: [%s]; or, to allow it, list that address alone." $address }}
+    {{- if eq (len .) 4 }}{{ $fix = "List the addresses of the API server only. Write: cidrs: [10.96.0.1/32]" }}{{ end }}
+    {{- include "agent-identities.problem" (list (index . 0) (index . 1) (printf "%s includes %s, where clouds serve the credentials of the node. %s" $cidr (trimSuffix "/32" $address | trimSuffix "/128") $fix)) }}
   {{- end }}
 {{- end }}
 {{- end }}

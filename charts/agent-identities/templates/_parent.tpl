@@ -6,8 +6,12 @@ Templates for parent charts that run the pods of agents. In a pod template of a 
       {{- include "agent-identities.podLabels" (dict "root" $ "agent" "triage-1") | nindent 6 }}
   spec:
     {{- include "agent-identities.podSpec" (dict "root" $ "agent" "triage-1") | nindent 4 }}
+    securityContext:
+      {{- include "agent-identities.podSecurityContext" (dict "root" $ "agent" "triage-1") | nindent 6 }}
     containers:
       - name: agent
+        securityContext:
+          {{- include "agent-identities.containerSecurityContext" $ | nindent 10 }}
         volumeMounts:
           {{- include "agent-identities.volumeMounts" (dict "root" $ "agent" "triage-1") | nindent 10 }}
 
@@ -15,9 +19,13 @@ Templates for parent charts that run the pods of agents. In a pod template of a 
   agent    the name of the ServiceAccount; with instances, of one instance
   chart    the alias of the dependency, if it has one
   volumes  podSpec only: a list of additional volumes
+  runAsUser, runAsGroup, fsGroup    podSecurityContext and pod only: IDs of this pod instead of workloadDefaults; "auto" omits the ID
+
+podSpec sets serviceAccountName, automountServiceAccountToken, enableServiceLinks and volumes.
 
 Or all parts in one call: $pod := include "agent-identities.pod" (dict "root" $ "agent" "triage-1") | fromYaml
-gives labels, namespace, serviceAccountName, automountServiceAccountToken, volumes and volumeMounts.
+gives labels, namespace, serviceAccountName, automountServiceAccountToken, enableServiceLinks, securityContext, containerSecurityContext, volumes
+and volumeMounts.
 
 A quarantined agent runs no pods, and these templates fail for it. To omit a workload while its agent is quarantined:
 {{- if include "agent-identities.runs" (dict "root" $ "agent" "triage-1") }} ... {{- end }}
@@ -31,6 +39,11 @@ labels:
   {{- include "agent-identities.parentLabels" . | nindent 2 }}
 serviceAccountName: {{ .name | quote }}
 automountServiceAccountToken: {{ eq .token.mode "automount" }}
+enableServiceLinks: false
+securityContext:
+  {{- include "agent-identities.securityContext" (list $found.identities.workloadDefaults $) | nindent 2 }}
+containerSecurityContext:
+  {{- include "agent-identities.containerSecurityContext" . | nindent 2 }}
 {{- with include "agent-identities.tokenVolumes" (list .token .tokens) | trim }}
 volumes:
   {{- . | nindent 2 }}
@@ -50,9 +63,13 @@ volumeMounts:
 {{- define "agent-identities.podSpec" -}}
 {{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "podSpec") }}
 {{- $token := $found.agent.token }}
+{{- $problems := dict }}
+{{- range $index, $volume := .volumes }}{{ include "agent-identities.validateVolume" (list $problems (printf "volumes[%d]" $index) $volume) }}{{ end }}
+{{- with $problems.list }}{{ fail (printf "\n\nagent-identities.podSpec: %s %s\n" (index . 0 0) (index . 0 1)) }}{{ end }}
 {{- $volumes := include "agent-identities.tokenVolumes" (list $token $found.agent.tokens) | trim -}}
 serviceAccountName: {{ $found.agent.name | quote }}
 automountServiceAccountToken: {{ eq $token.mode "automount" }}
+enableServiceLinks: false
 {{- if or $volumes .volumes }}
 volumes:
   {{- with $volumes }}
@@ -67,6 +84,11 @@ volumes:
 {{- define "agent-identities.volumeMounts" -}}
 {{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "volumeMounts") }}
 {{- include "agent-identities.tokenMounts" (list $found.agent.token $found.agent.tokens) | trim }}
+{{- end }}
+
+{{- define "agent-identities.podSecurityContext" -}}
+{{- $found := dict }}{{ include "agent-identities.findAgent" (list $found . "podSecurityContext") }}
+{{- include "agent-identities.securityContext" (list $found.identities.workloadDefaults .) }}
 {{- end }}
 
 {{/* "true" if the agent may run pods; empty if the agent is quarantined. */}}
@@ -90,6 +112,9 @@ volumes:
 {{- $found := index . 0 }}
 {{- $arguments := index . 1 }}
 {{- $chart := $arguments.chart | default "agent-identities" }}
+{{- if not $arguments.root }}
+  {{- fail (printf "\n\nagent-identities.%s: there is no root in the call. Pass the context of the parent chart and the agent: (dict \"root\" $ \"agent\" \"triage-1\")\n" (index . 2)) }}
+{{- end }}
 {{- $context := index ($arguments.root.Subcharts | default dict) $chart }}
 {{- if not $context }}
   {{- fail (printf "\n\nagent-identities.%s: %s has no enabled dependency %q. Its dependencies: %s. For a dependency with an alias, pass the alias: (dict \"root\" $ \"agent\" %q \"chart\" \"the-alias\")\n" (index . 2) $arguments.root.Chart.Name $chart (keys ($arguments.root.Subcharts | default dict) | sortAlpha | join ", " | default "none") (toString $arguments.agent)) }}

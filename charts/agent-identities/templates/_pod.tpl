@@ -27,6 +27,15 @@ imagePullSecrets:
 {{- end }}
 
 {{/*
+Stores workloadDefaults in .identities, and the pod security context of these defaults as text. Helm removes a key that the values set to null: without runAsUser, the chart sets no ID. The values of a
+release of an older chart (helm upgrade --reuse-values) have no workloadDefaults. Call: the root context
+*/}}
+{{- define "agent-identities.resolveWorkloads" -}}
+{{- $_ := set .identities "workloadDefaults" (hasKey .Values "workloadDefaults" | ternary .Values.workloadDefaults (dict "runAsUser" 65532 "tmp" "1Gi")) }}
+{{- $_ := set .identities "podSecurity" (include "agent-identities.securityContext" (list .identities.workloadDefaults dict)) }}
+{{- end }}
+
+{{/*
 A Deployment that runs as a ServiceAccount of this chart.
 Call: (list root name labels-as-text token workload agent); agent as in .identities.agents, or a dict without podLabels and tokens
 */}}
@@ -68,45 +77,105 @@ spec:
     spec:
       serviceAccountName: {{ $name | quote }}
       automountServiceAccountToken: {{ eq $token.mode "automount" }}
+      enableServiceLinks: false
       securityContext:
-        {{- include "agent-identities.podSecurityContext" $workload | nindent 8 }}
+        {{- if or (hasKey $workload "runAsUser") (hasKey $workload "runAsGroup") (hasKey $workload "fsGroup") }}
+        {{- include "agent-identities.securityContext" (list $root.identities.workloadDefaults $workload) | nindent 8 }}
+        {{- else }}
+        {{- $root.identities.podSecurity | nindent 8 }}
+        {{- end }}
       {{- range $field := list "affinity" "nodeSelector" "priorityClassName" "runtimeClassName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" }}
       {{- if hasKey $workload $field }}
       {{ $field }}: {{- toYaml (get $workload $field) | nindent 8 }}
       {{- end }}
       {{- end }}
+      {{- $mounts := include "agent-identities.tokenMounts" (list $token $agent.tokens) | trim }}
+      {{- $size := $workload.tmp | default $root.identities.workloadDefaults.tmp | default "none" }}
+      {{- $containers := list (dict "name" "agent" "spec" $workload "tokens" $mounts "tmp" (include "agent-identities.tmpVolume" (list $size "agent-tmp" $workload))) }}
+      {{- $others := dict }}
+      {{- range $kind := list "initContainers" "extraContainers" }}
+        {{- $found := list }}
+        {{- range $container := index $workload $kind }}
+          {{- $found = append $found (dict "name" .name "spec" . "tokens" (ternary $mounts "" (eq (toString .mountToken) "true")) "tmp" (include "agent-identities.tmpVolume" (list $size (printf "agent-tmp-%s" .name) .))) }}
+        {{- end }}
+        {{- $_ := set $others $kind $found }}
+      {{- end }}
+      {{- with $others.initContainers }}
+      initContainers:
+        {{- range . }}
+        {{- include "agent-identities.container" . | nindent 8 }}
+        {{- end }}
+      {{- end }}
       containers:
-        - name: agent
-          image: {{ $workload.image | quote }}
-          {{- range $field := list "args" "command" "env" "envFrom" "imagePullPolicy" "livenessProbe" "ports" "readinessProbe" "resources" "startupProbe" }}
-          {{- if hasKey $workload $field }}
-          {{ $field }}: {{- toYaml (get $workload $field) | nindent 12 }}
-          {{- end }}
-          {{- end }}
-          securityContext:
-            allowPrivilegeEscalation: false
-            capabilities:
-              drop: [ALL]
-            readOnlyRootFilesystem: true
-          {{- $mounts := include "agent-identities.tokenMounts" (list $token $agent.tokens) | trim }}
-          {{- if or $mounts $workload.volumeMounts }}
-          volumeMounts:
-            {{- with $mounts }}
-            {{- . | nindent 12 }}
-            {{- end }}
-            {{- with $workload.volumeMounts }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
-          {{- end }}
-      {{- if or $mounts $workload.volumes }}
+        {{- range concat $containers $others.extraContainers }}
+        {{- include "agent-identities.container" . | nindent 8 }}
+        {{- end }}
+      {{- $volumes := include "agent-identities.tokenVolumes" (list $token $agent.tokens) | trim }}
+      {{- $tmps := list }}
+      {{- range concat $containers $others.initContainers $others.extraContainers }}{{ with .tmp }}{{ $tmps = append $tmps . }}{{ end }}{{ end }}
+      {{- if or $volumes $tmps $workload.volumes }}
       volumes:
-        {{- with $mounts }}
-        {{- include "agent-identities.tokenVolumes" (list $token $agent.tokens) | trim | nindent 8 }}
+        {{- with $volumes }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- range $tmps }}
+        - name: {{ . | quote }}
+          emptyDir:
+            sizeLimit: {{ $size | quote }}
         {{- end }}
         {{- with $workload.volumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- end }}
+{{- end }}
+
+{{/*
+A container. Call: (dict "name" "spec" "tokens" "tmp"); spec as in the values, tokens: mounts as text, tmp: the volume of /tmp or ""
+*/}}
+{{- define "agent-identities.container" -}}
+{{- $spec := .spec -}}
+- name: {{ .name | quote }}
+  image: {{ $spec.image | quote }}
+  {{- range $field := list "args" "command" "env" "envFrom" "imagePullPolicy" "livenessProbe" "ports" "readinessProbe" "resources" "restartPolicy" "startupProbe" }}
+  {{- if hasKey $spec $field }}
+  {{ $field }}: {{- toYaml (get $spec $field) | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  securityContext:
+    {{- include "agent-identities.containerSecurityContext" . | nindent 4 }}
+  {{- if or .tokens .tmp $spec.volumeMounts }}
+  volumeMounts:
+    {{- with .tokens }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with .tmp }}
+    - name: {{ . | quote }}
+      mountPath: /tmp
+    {{- end }}
+    {{- with $spec.volumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{/*
+Name of the emptyDir that a container has at /tmp; empty if the container mounts another volume there. Each container has its own: containers
+must not read or replace each other's temporary files. Call: (list size name container)
+*/}}
+{{- define "agent-identities.tmpVolume" -}}
+{{- $name := ne (index . 0) "none" | ternary (index . 1) "" }}
+{{- range (index . 2).volumeMounts }}
+  {{- if eq (include "agent-identities.realPath" .mountPath) "/tmp" }}{{ $name = "" }}{{ end }}
+{{- end }}
+{{- $name }}
+{{- end }}
+
+{{/*
+A path in a container as the kubelet resolves it: a relative path is below "/" (pkg/kubelet/kubelet_pods.go, makeMounts), and /run is
+/var/run, a link in most images. Call: a path
+*/}}
+{{- define "agent-identities.realPath" -}}
+{{- regexReplaceAll "^/run(/|$)" (printf "/%v" . | clean) "/var/run${1}" }}
 {{- end }}
 
 {{/*
@@ -177,13 +246,30 @@ Call: (list token tokens), tokens: name -> (dict audience expirationSeconds path
 {{- end }}
 {{- end }}
 
-{{/* Pod security context that Pod Security "restricted" requires. Call: a workload (dict "runAsUser" 65532) */}}
-{{- define "agent-identities.podSecurityContext" -}}
-{{- $user := .runAsUser | default 65532 | int -}}
+{{/*
+Pod security context that Pod Security "restricted" requires. Without an ID, the image or the platform chooses: OpenShift assigns IDs of the
+range of the namespace and refuses others. Call: (list defaults workload); IDs: numbers, "auto" or null
+*/}}
+{{- define "agent-identities.securityContext" -}}
+{{- $ids := index . 0 }}
+{{- $workload := index . 1 }}
+{{- if hasKey $workload "runAsUser" }}{{ $ids = pick $workload "runAsUser" }}{{ end -}}
 runAsNonRoot: true
-runAsUser: {{ $user }}
-runAsGroup: {{ $user }}
-fsGroup: {{ $user }}
+{{- range $field := list "runAsUser" "runAsGroup" "fsGroup" }}
+{{- $id := $ids.runAsUser }}
+{{- range $from := list $ids $workload }}{{ if hasKey $from $field }}{{ $id = get $from $field }}{{ end }}{{ end }}
+{{- if not (or (kindIs "invalid" $id) (kindIs "string" $id)) }}
+{{ $field }}: {{ int $id }}
+{{- end }}
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
+{{- end }}
+
+{{/* Security context that Pod Security "restricted" requires of each container. */}}
+{{- define "agent-identities.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+readOnlyRootFilesystem: true
 {{- end }}

@@ -23,7 +23,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
   {{- include "agent-identities.problem" (list $problems "proxy.impersonation" (printf "is constrained, but Kubernetes %s has no constrained impersonation (available since 1.36): the proxy could impersonate no agent. Write: impersonation: auto" $root.Capabilities.KubeVersion.Version)) }}
 {{- end }}
 {{- include "agent-identities.validateToken" (list $problems "proxy.token" $values.proxy.token) }}
-{{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload) }}
+{{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload $values.proxy.token) }}
 {{- $roles := dict }}
 {{- range $name, $tier := $identities.tiers }}
   {{- if ne $name "proxy" }}{{ include "agent-identities.validateTier" (list $problems $identities $tier) }}{{ end }}
@@ -150,6 +150,7 @@ Call: (list problems path labels extraLabels)
 {{- $agent := index . 3 }}
 {{- $path := printf "agents.%s" $entry }}
 {{- $proxied := eq ($agent.access | default "direct") "proxied" }}
+{{- if $agent.namespace }}{{ include "agent-identities.validateNamespace" (list $problems $identities $entry $agent) }}{{ end }}
 {{- range $index, $tier := $agent.tiers }}
   {{- include "agent-identities.validateGrant" (list $problems $identities (printf "%s.tiers[%d]" $path $index) $tier $proxied) }}
 {{- end }}
@@ -190,7 +191,7 @@ Call: (list problems path labels extraLabels)
 {{- if $agent.token }}{{ include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}{{ end }}
 {{- if or $agent.cloud $agent.tokens }}{{ include "agent-identities.validateCloud" (list $problems $identities $entry $agent) }}{{ end }}
 {{- if $agent.annotations }}{{ include "agent-identities.validateKeys" (list $problems (printf "%s.annotations" $path) $agent.annotations) }}{{ end }}
-{{- if $agent.workload }}{{ include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload) }}{{ end }}
+{{- if $agent.workload }}{{ include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload $agent.token) }}{{ end }}
 {{- end }}
 
 {{/* Refuses names that the ServiceAccount of an agent must not have. Call: (list problems path name proxy-name) */}}
@@ -235,17 +236,14 @@ Call: (list problems path labels extraLabels)
 {{- end }}
 {{- end }}
 
-{{/* Call: (list problems path workload) */}}
+{{/* Call: (list problems path workload token) */}}
 {{- define "agent-identities.validateWorkload" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
+{{- $token := index . 3 }}
 {{- with index . 2 }}
   {{- include "agent-identities.validateLabels" (list $problems (printf "%s.podLabels" $path) .podLabels dict) }}
   {{- include "agent-identities.validateKeys" (list $problems (printf "%s.podAnnotations" $path) .podAnnotations) }}
-  {{- range $index, $volume := .volumes }}
-    {{- if has $volume.name (list "agent-token" "agent-tokens") }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.volumes[%d].name" $path $index) (printf "%q is the name of the chart's token volume. Give this volume another name." $volume.name)) }}
-    {{- end }}
-  {{- end }}
+  {{- include "agent-identities.validatePod" (list $problems $path . $token) }}
 {{- end }}
 {{- end }}

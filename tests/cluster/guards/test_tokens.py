@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from support.guarded import Guarded, pod, use
+from support.meshes import SHAPES
 from support.server import Json, Server, eventually
 
 GUARD = ("tokens", "tokens")
@@ -214,6 +215,14 @@ def test_a_pod_with_tokens_beyond_the_limits_is_refused(
     assert guarded.refuses(admit(guarded, account, source), "the pod p", f"the agent {account}", why)
     fine = {"audience": "mesh", "expirationSeconds": 600}
     assert guarded.refuses(admit(guarded, account, fine, source), why)
+
+
+@pytest.mark.parametrize("mesh", SHAPES)
+def test_the_token_of_a_mesh_that_the_values_do_not_list_is_refused_with_the_line_to_write(
+    guarded: Guarded, allowed: Server, mesh: str
+) -> None:
+    answer = guarded.server.request("POST", guarded.path("pods"), SHAPES[mesh]("plain"))
+    assert guarded.refuses(answer, "for this audience", "guards: {tokens: {meshes: [istio]}}")
 
 
 def test_the_injected_token_is_allowed_and_an_imitation_gets_no_longer_lifetime(

@@ -24,8 +24,14 @@ OF_THE_CONTAINER = (
     "ports",
     "readinessProbe",
     "resources",
+    "restartPolicy",
     "startupProbe",
 )
+CONTAINER_SECURITY: Json = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 
 
 def accounts(plan: Plan) -> Iterator[Json]:
@@ -85,34 +91,27 @@ def _deployment(
     plan: Plan, name: str, labels: Json, workload: Json, token: TokenSettings, tokens: dict[str, Json], pod_labels: Json
 ) -> Json:
     mounts, volumes = _tokens(token, tokens)
-    user = int(workload.get("runAsUser") or 65532)
-    container = {
-        "name": "agent",
-        "image": workload["image"],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        **{field: workload[field] for field in OF_THE_CONTAINER if field in workload},
-    }
+    defaults = plan.values["workloadDefaults"]
+    size = workload.get("tmp") or defaults.get("tmp", "none")
+    kinds: dict[str, list[Json]] = {"containers": [], "initContainers": []}
+    for kind, name_of, given in (
+        ("containers", "agent", workload | {"mountToken": True}),
+        *(("initContainers", one["name"], one) for one in workload.get("initContainers") or ()),
+        *(("containers", one["name"], one) for one in workload.get("extraContainers") or ()),
+    ):
+        container, tmp = _container(name_of, given, mounts if given.get("mountToken") else [], size)
+        kinds[kind].append(container)
+        volumes += tmp
+    volumes += list(workload.get("volumes") or ())
     spec = {
         "serviceAccountName": name,
         "automountServiceAccountToken": token.mode == "automount",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": user,
-            "runAsGroup": user,
-            "fsGroup": user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
+        "enableServiceLinks": False,
+        "securityContext": pod_security(defaults, workload),
+        **{kind: containers for kind, containers in kinds.items() if containers},
         **{field: workload[field] for field in OF_THE_POD if field in workload},
+        **({"volumes": volumes} if volumes else {}),
     }
-    if mounts or workload.get("volumeMounts"):
-        container["volumeMounts"] = mounts + list(workload.get("volumeMounts") or ())
-    if volumes or workload.get("volumes"):
-        spec["volumes"] = volumes + list(workload.get("volumes") or ())
     template: Json = {
         "metadata": {"labels": {**labels, **pod_labels, **(workload.get("podLabels") or {})}},
         "spec": spec,
@@ -130,6 +129,34 @@ def _deployment(
             "template": template,
         },
     }
+
+
+def pod_security(defaults: Json, workload: Json) -> Json:
+    """The security context of a pod: an ID that is "auto" or null is absent; the others are those of the user."""
+    own = workload if "runAsUser" in workload else defaults
+    ids = {
+        field: workload.get(field, own.get(field, own.get("runAsUser")))
+        for field in ("runAsUser", "runAsGroup", "fsGroup")
+    }
+    numbers = {field: int(one) for field, one in ids.items() if one not in (None, "auto")}
+    return {"runAsNonRoot": True, **numbers, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def _container(name: str, given: Json, tokens: list[Json], size: str) -> tuple[Json, list[Json]]:
+    """(container, its volume for /tmp): none if it mounts another volume there."""
+    mounts = list(given.get("volumeMounts") or ())
+    volume = "agent-tmp" if name == "agent" else f"agent-tmp-{name}"
+    if size == "none" or any(f"/{mount['mountPath']}".replace("//", "/").rstrip("/") == "/tmp" for mount in mounts):
+        volume = ""
+    container = {
+        "name": name,
+        "image": given["image"],
+        "securityContext": CONTAINER_SECURITY,
+        **{field: given[field] for field in OF_THE_CONTAINER if field in given},
+    }
+    mounts = [*tokens, *([{"name": volume, "mountPath": "/tmp"}] if volume else []), *mounts]  # a path in the container
+    container |= {"volumeMounts": mounts} if mounts else {}
+    return container, [{"name": volume, "emptyDir": {"sizeLimit": size}}] if volume else []
 
 
 def _tokens(token: TokenSettings, tokens: dict[str, Json]) -> tuple[list[Json], list[Json]]:
