@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from agent_identities.audit.accounts import AgentAccounts
-from agent_identities.audit.sources import read
 from agent_identities.audit.proposal import change
 from agent_identities.audit.rightsize import rightsize
 from agent_identities.audit.rightsize_report import snippet
+from agent_identities.audit.sources import read
 from agent_identities.audit.trace import RequestOutcome, Trace
 from agent_identities.audit.tracer import Tracer
 from agent_identities.chart import values as values_files
