@@ -10,17 +10,21 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from agent_identities.cluster.control_plane import ControlPlane, ControlPlaneConfig
 from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
+from agent_identities.kube.kubeconfig import load
 from agent_identities.kube.reviews import ReviewStatus, ask
 from agent_identities.rbac import Authorizer, Binding, Policy, PolicyRule, Request, Role, RoleRef, Subject, User, covers
 from agent_identities.rbac.model import API_GROUP
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from differential.applied_policy import applied, namespaces, path_of
 from differential.compare import Asked, Comparison, Difference, compare, server_policy
 from differential.shrink import case_from_json, case_to_json, shrink
@@ -62,9 +66,16 @@ class Slot:
 
 
 @pytest.fixture(scope="module")
-def api(cluster: Cluster) -> Iterator[Api]:
-    with Api(cluster.access) as api:
-        yield api
+def api(request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """On a control plane of its own, if possible: the bindings of groups would reach the agents of other tests."""
+    with ExitStack() as stack:
+        access = cluster.access
+        if cluster.throw_away and cluster.audit_log is not None:
+            config = ControlPlaneConfig(
+                kubernetes=request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
+            )
+            access = load(stack.enter_context(ControlPlane.start(tmp_path_factory.mktemp("plane"), config)).kubeconfig)
+        yield stack.enter_context(Api(access))
 
 
 @pytest.fixture(scope="module")

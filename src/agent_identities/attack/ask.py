@@ -12,8 +12,10 @@ from agent_identities.attack.request import request_using
 from agent_identities.attack.tokens import CreatedObjects, Holder, holders
 from agent_identities.attack.verdict import is_unavailable, refused_by_rbac, refusing_policy
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.kube.client import Answer, Api, ApiError
+from agent_identities.kube.client import Answer, Api
+from agent_identities.kube.discovery import discover
 from agent_identities.rbac import Request
+from agent_identities.rbac.served import Served, has_verb
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from agent_identities.declaration import Identity
 
 _SELF_REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-
-ASKED_VERBS = frozenset({"approve", "attest", "bind", "escalate", "impersonate", "sign", "use"})
-"""Verbs that the API server authorizes in addition to the verb of a request: no request has one of these verbs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,9 @@ class LiveAgent:
     agents), the caller impersonates the ServiceAccount's user. Requests that write are dry runs and change nothing.
     """
 
-    def __init__(self, identity: "Identity", api: Api, holder: Holder) -> None:
+    def __init__(self, identity: "Identity", api: Api, holder: Holder, served: Served) -> None:
         self.identity = identity
+        self._served = served
         self._admin = api
         self._api = holder.api or api
         self._headers = {} if holder.api is not None else {"Impersonate-User": identity.user.name}
@@ -113,39 +113,20 @@ class LiveAgent:
             return Request(verb, "", "", path=resource)
         target, _, subresource = resource.partition("/")
         plural, _, group = target.partition(".")
-        served = self._served(group)
         wanted = f"{plural}/{subresource}" if subresource else plural
-        if wanted not in served:
-            near = difflib.get_close_matches(wanted, served, 1)
+        found = self._served.find(group, wanted)
+        if found is None:
+            near = difflib.get_close_matches(wanted, self._served.items_of(group), 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             where = f"API group {group}" if group else "the core API group"
             raise AgentIdentitiesError(
                 f"{resource!r}: the API server serves no such resource in {where}.{hint} "
                 "Write the API group after a dot: deployments.apps"
             )
-        verbs, namespaced = served[wanted]
-        if verb not in verbs and verb not in ASKED_VERBS:
-            raise AgentIdentitiesError(f"{verb!r}: not a verb of {resource}. Its verbs: {', '.join(sorted(verbs))}.")
-        return Request(verb, group, plural, subresource, name, namespace if namespaced else "")
-
-    def _served(self, group: str) -> dict[str, tuple[frozenset[str], bool]]:
-        """The verbs of each resource and subresource of a group, and whether it is namespaced."""
-        served: dict[str, tuple[frozenset[str], bool]] = {}
-        for version in self._versions(group):
-            for each in self._admin.get(version).get("resources") or ():
-                verbs, namespaced = served.get(each["name"], (frozenset(), False))
-                served[each["name"]] = (verbs | frozenset(each.get("verbs") or ()), namespaced or each["namespaced"])
-        return served
-
-    def _versions(self, group: str) -> list[str]:
-        if not group:
-            return ["/api/v1"]
-        try:
-            return [f"/apis/{each['groupVersion']}" for each in self._admin.get(f"/apis/{group}")["versions"]]
-        except ApiError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return []
-            raise
+        if not has_verb(found, verb):
+            verbs = ", ".join(sorted(found.verbs))
+            raise AgentIdentitiesError(f"{verb!r}: not a verb of {resource}. Its verbs: {verbs}.")
+        return Request(verb, group, plural, subresource, name, namespace if found.namespaced else "")
 
 
 def _decision(answer: Answer, *, refused: bool, asked: bool) -> str:
@@ -183,10 +164,17 @@ class LiveAgents:
         if left and error is None:
             raise AgentIdentitiesError(f"Objects of the tests are left on the cluster. Delete them: {'; '.join(left)}")
 
+    @cached_property
+    def _served(self) -> Served:
+        found = discover(self._api)
+        if not found.served.known:
+            raise AgentIdentitiesError(f"Discovery of the API server failed: {'; '.join(found.unread.values())}")
+        return found.served
+
     def __call__(self, name: str) -> LiveAgent:
         """The agent with this ServiceAccount. Raises AgentIdentitiesError if the values declare no such agent."""
         if name not in self._known:
             identity = self._agents[name]
             (holder,) = holders(self._api, [identity], self._created, 1)
-            self._known[name] = LiveAgent(identity, self._api, holder)
+            self._known[name] = LiveAgent(identity, self._api, holder, self._served)
         return self._known[name]

@@ -11,6 +11,7 @@ from agent_identities.attack.verdict import Outcome, impersonated
 from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
+from agent_identities.inventory.release_objects import ReleaseObjects
 from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
 from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import AFTER_QUARANTINE, remediation
@@ -56,7 +57,7 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
         tables=(_table(attack),),
         legend=_LEGEND,
         findings=tuple(findings(attack)),
-        notes=tuple(notes(attack)),
+        notes=(*notes(attack), *attack.inventory.notes),
         listing=_listing(attack) if listing else None,
         data=partial(_data, attack),
     )
@@ -117,6 +118,7 @@ def _how_to_get_a_token(holder: Holder) -> tuple[str, ...]:
 
 def _successes(attack: Attack) -> Iterator[Finding]:
     """A finding for each agent and each reason of the API server."""
+    made = ReleaseObjects(attack.declaration).makes_granting
     causes: dict[tuple[str, str], list[Attempt]] = {}
     lists: dict[str, Attempt] = {}
     for each in attack.of(Outcome.UNEXPECTED):
@@ -132,7 +134,7 @@ def _successes(attack: Attack) -> Iterator[Finding]:
             attempts[0].identity,
             f"{name}: {count} succeeded that the values do not declare.",
             details=(*_used_rights(attempts), *rules, *([f"API server: {reason}"] if reason else [])),
-            remediation=remediation(reason, allowed=True) if reason else (),
+            remediation=remediation(reason, allowed=True, of_release=made) if reason else (),
         )
     for name, attempt in lists.items():
         yield _finding(

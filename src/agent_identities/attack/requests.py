@@ -15,12 +15,24 @@ from agent_identities.rbac.match import ALL
 
 
 @dataclass(frozen=True, slots=True)
+class UndeclaredRight:
+    """A right that a binding gives the attacker, and that the values do not declare. Wildcards are not expanded."""
+
+    right: Request
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attacker:
-    """The identity whose token is stolen. ``elsewhere`` is a namespace in which no identity has rights."""
+    """The identity whose token is stolen.
+
+    ``elsewhere`` is a namespace in which no identity has declared rights. ``undeclared`` are its undeclared rights.
+    """
 
     declaration: Declaration
     identity: Identity
     elsewhere: str
+    undeclared: tuple[UndeclaredRight, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -140,6 +152,19 @@ def requests_elsewhere(attacker: Attacker) -> Iterator[AttackRequest]:
                 )
 
 
+def requests_of_undeclared(attacker: Attacker) -> Iterator[AttackRequest]:
+    """A request for each right that the attacker has by an undeclared binding, wherever the binding gives it."""
+    for each in attacker.undeclared:
+        right = each.right
+        paths = (right.path,) if right.path else ()
+        names = (right.name,) if right.name else ()
+        rule = PolicyRule((right.verb,), (right.api_group,), (right.item,) if not paths else (), names, paths)
+        for single in single_rights(rule, right.namespace):
+            yield request_using(
+                single, id="undeclared-binding", why=f"uses a right of {each.binding}", target=single.namespace
+            )
+
+
 def requests_against_sibling(attacker: Attacker, sibling: Identity, pod: str) -> Iterator[AttackRequest]:
     """Requests for the token, identity, pods, objects and rights of a sibling. ``pod`` is a pod of it, "" for none."""
     declaration = attacker.declaration
@@ -195,6 +220,7 @@ def attack_requests(attacker: Attacker, catalogue: Catalogue, pods: Mapping[str,
         *requests_elsewhere(attacker),
         *(each for one in siblings for each in requests_against_sibling(attacker, one, pods.get(one.name, ""))),
         *(each for one in proxied for each in requests_through_proxy(attacker, one)),
+        *requests_of_undeclared(attacker),
         *requests_of_catalogue(catalogue, attacker.identity.namespace),
     ]
     return tuple(_distinct(every))
@@ -206,7 +232,7 @@ def _distinct(requests: Iterable[AttackRequest]) -> Iterator[AttackRequest]:
     for request in requests:
         sent_as = tuple(sorted(request.headers.items())) if request.impersonates else ()
         key = (request.needs, request.asks is None, request.token, sent_as)
-        generated = request.id.startswith(("risk-", "other-namespace", "sibling-object"))
+        generated = request.id.startswith(("risk-", "other-namespace", "sibling-object", "undeclared-binding"))
         if not (generated and key in seen):
             seen.add(key)
             yield request

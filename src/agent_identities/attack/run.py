@@ -6,28 +6,28 @@ for the tokens, verdict.py for the verdicts.
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
+from itertools import islice
 
 from agent_identities.attack.request import AttackRequest, TokenKind
-from agent_identities.attack.requests import Attacker, attack_requests, listed_requests, siblings_of
+from agent_identities.attack.requests import Attacker, UndeclaredRight, attack_requests, listed_requests, siblings_of
 from agent_identities.attack.result import Attack, Attempt
 from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, deleted_account, holders
 from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.inventory import EMPTY, look
+from agent_identities.inventory import EMPTY, Inventory, look
 from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ReviewStatus, ask_self
-from agent_identities.kube.roles import role_rules
 from agent_identities.rbac import Catalogue, Request
 
 _DELETION_SECONDS = 15.0  # API servers refuse the token of a deleted ServiceAccount once they observe the deletion
 _PAUSE_SECONDS = 0.25
+_MOST_UNDECLARED = 30  # requests for each undeclared binding
 
 
 def attack(
@@ -46,15 +46,14 @@ def attack(
     AgentIdentitiesError for a name in ``only`` that the values do not declare.
     """
     started = time.monotonic()
-    declaration = declaration.with_existing_roles(partial(role_rules, api))
+    declaration, inventory = look(api, declaration, catalogue, concurrency=concurrency)
     chosen = _chosen(declaration, only)
     undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
-    inventory = EMPTY if only else look(api, declaration)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:
         tokens = holders(api, chosen, created, concurrency)
-        run = _Run(api, declaration, catalogue, tokens, concurrency, on_progress)
+        run = _Run(api, declaration, catalogue, inventory, tokens, concurrency, on_progress)
         attempts = run.send_all()
         attempts += _with_deleted_account(api, declaration, created, run)
     finally:
@@ -68,7 +67,7 @@ def attack(
         possible_pairs=len(run.ready) * (len(declaration.identities) - 1),
         leftovers=leftovers,
         undeclared=undeclared,
-        inventory=inventory,
+        inventory=EMPTY if only else inventory,
         seconds=time.monotonic() - started,
     )
 
@@ -90,6 +89,7 @@ class _Run:
         api: Api,
         declaration: Declaration,
         catalogue: Catalogue,
+        inventory: Inventory,
         tokens: Sequence[Holder],
         concurrency: int,
         on_progress: Progress,
@@ -101,7 +101,10 @@ class _Run:
         self.ready = [one for one in tokens if one.token_status is TokenStatus.READY]
         self._pods = {one.identity.name: one.pod for one in self.ready if one.pod}
         elsewhere = declaration.ungranted_namespace
-        self._attackers = [Attacker(declaration, one.identity, elsewhere) for one in self.ready]
+        self._attackers = [
+            Attacker(declaration, one.identity, elsewhere, tuple(_undeclared(inventory, one.identity, elsewhere)))
+            for one in self.ready
+        ]
         self._catalogue = catalogue
         self._checking = threading.Lock()
         self._gone = ""
@@ -168,6 +171,22 @@ class _Run:
         with self._checking:
             if not self._gone and not self._api.serves():
                 self._gone = why
+
+
+def _undeclared(inventory: Inventory, identity: Identity, elsewhere: str) -> Iterator[UndeclaredRight]:
+    """What undeclared bindings give an identity, the riskiest rights of each binding first.
+
+    Rights for the whole cluster are used in namespace ``elsewhere``.
+    """
+    for held in inventory.undeclared_roles:
+        if identity not in held.identities:
+            continue
+        served = inventory.served
+        for request in islice((sent for each in held.requests() if (sent := served.sent(each))), _MOST_UNDECLARED):
+            found = served.find(request.api_group, request.item)
+            anywhere = not request.namespace and found is not None and found.namespaced
+            right = request._replace(namespace=elsewhere) if anywhere else request
+            yield UndeclaredRight(right, str(held.key))
 
 
 def _review(api: Api, request: AttackRequest) -> tuple[bool, str]:

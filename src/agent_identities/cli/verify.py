@@ -32,9 +32,9 @@ def verify(
     """Ask the API server what each agent may do, and compare every answer with your values.
 
     For each ServiceAccount, the command sends SubjectAccessReviews for every permission that a tier mentions, in the
-    agent's own namespace and in another namespace, and for a fixed list of dangerous permissions. It writes nothing to
-    an existing cluster. Exit status: 0 as declared; 1 the cluster differs from the values, a ServiceAccount with the
-    label of an agent is not declared, or (with --strict) something could not be read; 2 could not run.
+    agent's own namespace and in another namespace, and for a fixed list of dangerous permissions. It compares all roles
+    and bindings of the cluster with the values. It writes nothing to an existing cluster. Exit status: 0 as declared; 1
+    the cluster differs from the values, or (with --strict) something could not be read; 2 could not run.
     """
     from agent_identities import bundled
     from agent_identities.agents import Agents

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from agent_identities.rbac.served import UNKNOWN, Served
 from agent_identities.report.model import Finding, Severity
+
+if TYPE_CHECKING:
+    from agent_identities.inventory.bindings import HeldRole
 
 NOT_READ = "not-read"
 """The rule of the warnings about objects that could not be read."""
@@ -34,19 +39,31 @@ class NotRead:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """``found`` are the findings; an error is something that the values do not declare."""
+    """``found`` are the findings; an error is something that the values do not declare.
+
+    ``undeclared_roles`` are the roles that agents hold and the values do not declare. ``served`` are the resources of
+    the API server.
+    """
 
     found: tuple[Finding, ...] = ()
     not_read: tuple[NotRead, ...] = ()
+    notes: tuple[str, ...] = ()
+    undeclared_roles: "tuple[HeldRole, ...]" = ()
+    served: Served = UNKNOWN
 
     @property
     def errors(self) -> int:
         """The number of errors in ``found``."""
         return sum(each.severity is Severity.ERROR for each in self.found)
 
+    @property
+    def warnings(self) -> int:
+        """The number of warnings in ``found``."""
+        return len(self.found) - self.errors
+
     def findings(self) -> Iterator[Finding]:
-        """The errors and warnings, then what was not read."""
-        yield from self.found
+        """The errors, the warnings, then what was not read."""
+        yield from sorted(self.found, key=lambda each: each.severity is not Severity.ERROR)
         yield from (each.finding for each in self.not_read)
 
 

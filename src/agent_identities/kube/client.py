@@ -11,11 +11,11 @@ import json
 import re
 import shlex
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -43,6 +43,8 @@ _HEADERS = {"accept": "application/json", "content-type": "application/json", "u
 _IMPERSONATE = "impersonate-user"
 _SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _SHOWN = 1_000  # characters of a server's message
+
+_Made = TypeVar("_Made")
 
 
 class ApiError(ClusterError):
@@ -158,12 +160,16 @@ class Api:
 
     def list_all(self, path: str) -> list[dict[str, Any]]:
         """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError."""
+        return self.list_as(path, lambda item: item)
+
+    def list_as(self, path: str, make: Callable[[dict[str, Any]], _Made]) -> list[_Made]:
+        """``make`` of each item of a list. Only one page of items is in memory at a time. Raises ApiError."""
         try:
-            return list(self._pages(path, limit=_PAGE))
+            return [make(item) for item in self._pages(path, limit=_PAGE)]
         except ApiError as error:
             if error.status != HTTPStatus.GONE:  # the continue token expired: etcd is compacted every five minutes
                 raise
-            return list(self._pages(path, limit=0))
+            return [make(item) for item in self._pages(path, limit=0)]
 
     def _pages(self, path: str, *, limit: int) -> Iterator[dict[str, Any]]:
         after = ""

@@ -85,6 +85,21 @@ class Role:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     aggregation: tuple[LabelSelector, ...] = ()
 
+    @classmethod
+    def from_manifest(cls, kind: RoleKind, manifest: Mapping[str, Any], *, namespace: str = "") -> Self:
+        """Read a role with its own rules, as an API server returns it.
+
+        `namespace` is the namespace of a Role without one. Raises PolicyError for an invalid field.
+        """
+        name, namespace, metadata = _identity(kind, manifest, namespace)
+        location = f"{kind} {name}"
+        rules = tuple(
+            PolicyRule.from_manifest(rule, f"{location}: rules[{index}]")
+            for index, rule in enumerate(_objects(manifest, "rules", location))
+        )
+        labels = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
+        return cls(kind, name, namespace, rules, labels, _aggregation(kind, manifest, location))
+
     def to_manifest(self) -> dict[str, Any]:
         """The manifest of the role. An aggregated role has no rules in it, because its controller sets them."""
         manifest = _manifest(self.kind, self.name, self.namespace)
@@ -105,6 +120,25 @@ class Binding:
     namespace: str
     role_ref: RoleRef
     subjects: tuple[Subject, ...] = ()
+
+    @classmethod
+    def from_manifest(cls, kind: BindingKind, manifest: Mapping[str, Any], *, namespace: str = "") -> Self:
+        """Read a binding. `namespace` is the namespace of a RoleBinding without one. Raises PolicyError."""
+        name, namespace, _ = _identity(kind, manifest, namespace)
+        location = f"{kind} {name}"
+        role_ref = manifest.get("roleRef")
+        if not isinstance(role_ref, Mapping):
+            raise PolicyError(f"{location}: roleRef is missing. Set it to the Role or ClusterRole to grant.")
+        subjects = tuple(
+            Subject(
+                _text(subject, "kind", f"{location}: subjects[{index}]"),
+                _text(subject, "name", f"{location}: subjects[{index}]"),
+                str(subject.get("namespace") or ""),
+            )
+            for index, subject in enumerate(_objects(manifest, "subjects", location))
+        )
+        ref = RoleRef(_text(role_ref, "kind", f"{location}: roleRef"), _text(role_ref, "name", f"{location}: roleRef"))
+        return cls(kind, name, namespace, ref, subjects)
 
     def to_manifest(self) -> dict[str, Any]:
         """The manifest of the binding."""
@@ -159,9 +193,9 @@ class Policy:
                 continue
             match manifest.get("kind"):
                 case "Role" | "ClusterRole" as kind:
-                    roles.append(_role(kind, manifest, namespace))
+                    roles.append(Role.from_manifest(kind, manifest, namespace=namespace))
                 case "RoleBinding" | "ClusterRoleBinding" as kind:
-                    bindings.append(_binding(kind, manifest, namespace))
+                    bindings.append(Binding.from_manifest(kind, manifest, namespace=namespace))
         return cls(_aggregate(roles), tuple(bindings))
 
 
@@ -198,17 +232,6 @@ def _aggregate(roles: Sequence[Role]) -> tuple[Role, ...]:
     return tuple(replace(role, rules=rules[role.name]) if role.aggregation else role for role in roles)
 
 
-def _role(kind: RoleKind, manifest: Mapping[str, Any], default_namespace: str) -> Role:
-    name, namespace, metadata = _identity(kind, manifest, default_namespace)
-    location = f"{kind} {name}"
-    rules = tuple(
-        PolicyRule.from_manifest(rule, f"{location}: rules[{index}]")
-        for index, rule in enumerate(_objects(manifest, "rules", location))
-    )
-    labels = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
-    return Role(kind, name, namespace, rules, labels, _aggregation(kind, manifest, location))
-
-
 def _aggregation(kind: RoleKind, manifest: Mapping[str, Any], location: str) -> tuple[LabelSelector, ...]:
     rule = manifest.get("aggregationRule") if kind == "ClusterRole" else None
     if rule is None:
@@ -222,24 +245,6 @@ def _aggregation(kind: RoleKind, manifest: Mapping[str, Any], location: str) -> 
         return tuple(LabelSelector.from_manifest(item) for item in _objects(rule, "clusterRoleSelectors", location))
     except ValueError as error:
         raise PolicyError(f"{location}: aggregationRule.clusterRoleSelectors: {error}") from error
-
-
-def _binding(kind: BindingKind, manifest: Mapping[str, Any], default_namespace: str) -> Binding:
-    name, namespace, _ = _identity(kind, manifest, default_namespace)
-    location = f"{kind} {name}"
-    role_ref = manifest.get("roleRef")
-    if not isinstance(role_ref, Mapping):
-        raise PolicyError(f"{location}: roleRef is missing. Set it to the Role or ClusterRole to grant.")
-    subjects = tuple(
-        Subject(
-            _text(subject, "kind", f"{location}: subjects[{index}]"),
-            _text(subject, "name", f"{location}: subjects[{index}]"),
-            str(subject.get("namespace") or ""),
-        )
-        for index, subject in enumerate(_objects(manifest, "subjects", location))
-    )
-    ref = RoleRef(_text(role_ref, "kind", f"{location}: roleRef"), _text(role_ref, "name", f"{location}: roleRef"))
-    return Binding(kind, name, namespace, ref, subjects)
 
 
 def _identity(kind: str, manifest: Mapping[str, Any], default_namespace: str) -> tuple[str, str, Mapping[str, Any]]:

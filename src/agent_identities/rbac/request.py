@@ -79,6 +79,11 @@ class Request(NamedTuple):
         return f"{self.resource}{group}" + (f"/{self.subresource}" if self.subresource else "")
 
     @property
+    def item(self) -> str:
+        """The resource as a rule names it: ``deployments/scale``."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+    @property
     def action(self) -> str:
         """The verb and target, without the name, for ``kubectl auth can-i``: ``patch deployments.apps/scale``."""
         return f"{self.verb} {self.target}"

@@ -1,9 +1,11 @@
 """The wording of requests, and of the bindings that allow them, in the reports of all jobs."""
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
-from agent_identities.rbac import Request, granted_by
+from agent_identities.rbac import GrantedBy, Request, granted_by
 
 ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
 """The words for several verbs, if an agent has all of them."""
@@ -13,6 +15,7 @@ ACTING = "as-agent:"
 
 _IMPERSONATE_ON = "impersonate-on:serviceaccount:"
 _MOST_TARGETS = 8
+_MOST_NAMES = 3
 
 AFTER_QUARANTINE = (
     "If `agent-identities quarantine` removed the agent, add the values that it printed (quarantined: true): helm "
@@ -21,40 +24,74 @@ AFTER_QUARANTINE = (
 """The remediation for an agent without a ServiceAccount, after a quarantine that is not in the values."""
 
 
-def remediation(reason: str, *, allowed: bool) -> tuple[str, ...]:
-    """The remediations for an answer that differs from the values, from the API server's reason; a line for each."""
+REINSTALL = (
+    "Install these values again: helm upgrade with --force-conflicts (Helm 4 refuses to change an object that was "
+    "edited by hand; Helm 3 has no such option, and needs none)."
+)
+"""The remediation for an object of the release that differs from the values."""
+
+KEEP = "To keep it: declare it in a tier."
+"""The alternative to the removal of an undeclared right."""
+
+
+def remediation(
+    reason: str, *, allowed: bool, of_release: Callable[[GrantedBy], bool] = lambda _binding: False
+) -> tuple[str, ...]:
+    """The remediations for an answer that differs from the values, from the API server's reason; a line for each.
+
+    ``of_release``: whether the chart makes the binding of the reason. The rules of its Role then differ.
+    """
     if not allowed:
-        return ("A binding or a rule of its Role is missing: install these values again (helm upgrade).",)
+        return (f"A binding or a rule of its Role is missing. {REINSTALL}",)
     binding = granted_by(reason)
     if binding is None:
         return ("No RBAC binding allows it: check the other authorizers of the API server.",)
-    where = ["-n", binding.namespace] if binding.namespace else []
-    delete = shlex.join(["kubectl", *where, "delete", binding.kind.lower(), binding.name])
-    return (
-        f"To remove it: {delete}",
-        "If the binding belongs to the chart, its Role was changed: install these values again (helm upgrade).",
-        "To keep it: declare it in a tier.",
-    )
+    if of_release(binding):
+        return (f"{binding} belongs to the release, and its {binding.role_kind} was changed. {REINSTALL}", KEEP)
+    return (f"To remove it: {delete_command(binding.kind, binding.namespace, binding.name)}", KEEP)
+
+
+def delete_command(kind: str, namespace: str, name: str) -> str:
+    """The kubectl command that deletes an object."""
+    return shlex.join(["kubectl", *(["-n", namespace] if namespace else []), "delete", kind.lower(), name])
 
 
 def phrase(permissions: Sequence[Request]) -> str:
     """``read pods, services; delete pods in agent-system; impersonate users (cluster-scoped)``."""
+    namespaces: dict[str, list[Request]] = {}
+    for each in permissions:
+        namespaces.setdefault(each.namespace, []).append(each)
+    return "; ".join(
+        rights(group) + (f" in {namespace}" if namespace else " (cluster-scoped)")
+        for namespace, group in namespaces.items()
+    )
+
+
+def rights(permissions: Sequence[Request]) -> str:
+    """Permissions in one namespace, without its name: ``read pods, services; delete pods``."""
     asked = set(permissions)
-    verbs: dict[tuple[str, str], list[str]] = {}
+    verbs: dict[str, list[str]] = {}
     for each in permissions:
         if each._replace(verb="*", api_group="*", resource="*", subresource="", name="") in asked:
-            verbs[each.namespace, "everything"] = ["do"]
+            verbs["everything"] = ["do"]
         elif not each.name or each._replace(name="") not in asked:
             target = f"{each.target} named {each.name}" if each.name else each.target
-            verbs.setdefault((each.namespace, target), []).append(each.verb)
-    namespaces: dict[str, dict[str, list[str]]] = {}
-    for (namespace, target), group in verbs.items():
-        namespaces.setdefault(namespace, {}).setdefault(" ".join(abbreviate(group)), []).append(target)
-    return "; ".join(
-        _capped([f"{group} {', '.join(targets)}" for group, targets in by_verbs.items()])
-        + (f" in {namespace}" if namespace else " (cluster-scoped)")
-        for namespace, by_verbs in namespaces.items()
-    )
+            target = f"URL {target}" if each.path else target
+            verbs.setdefault(target, []).append(each.verb)
+    targets: dict[str, list[str]] = {}
+    for target, group in verbs.items():
+        targets.setdefault(" ".join(abbreviate(group)), []).append(target)
+    return _capped([f"{group} {', '.join(alike)}" for group, alike in targets.items()])
+
+
+def few_rights(permissions: Iterable[Request]) -> str:
+    """`rights` for the first resources, and the number of the others."""
+    by_target: dict[str, list[Request]] = {}
+    for each in permissions:
+        by_target.setdefault(f"{each.target} {each.name}", []).append(each)
+    shown = [each for group in list(by_target.values())[:_MOST_TARGETS] for each in group]
+    more = len(by_target) - _MOST_TARGETS
+    return rights(shown) + (f"; and rights on {more} more" if more > 0 else "")
 
 
 def _capped(texts: Sequence[str]) -> str:
@@ -73,3 +110,22 @@ def abbreviate(verbs: Sequence[str]) -> list[str]:
             short.append(word)
             left = [verb for verb in left if verb not in abbreviated]
     return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
+
+
+def label(names: Sequence[str], noun: str = "agents") -> str:
+    """A short text for names: ranges of numbered names, and at most three of them. ``noun`` is a plural."""
+    ranges = list(_ranges(names))
+    shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
+    return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown
+
+
+def _ranges(names: Iterable[str]) -> Iterator[str]:
+    numbered = sorted((*_split_number(name), name) for name in names)
+    for _, run in groupby(enumerate(numbered), key=lambda item: (item[1][0], item[1][1] - item[0])):
+        members = [name for _, (_, _, name) in run]
+        yield from [f"{members[0]} … {members[-1]}"] if len(members) > 2 else members
+
+
+def _split_number(name: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*?)(\d+)", name)
+    return (found[1], int(found[2])) if found else (name, -1)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
+from agent_identities.inventory.release_objects import ReleaseObjects
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.undeclared import undeclared_account
-from agent_identities.report.words import AFTER_QUARANTINE, phrase, remediation
+from agent_identities.report.words import AFTER_QUARANTINE, label, phrase, remediation
 from agent_identities.verify.matrix import AccessCell, Matrix
-from agent_identities.verify.rows import label
 
 UNDECLARED_RIGHT = "undeclared-right"
 MISSING_RIGHT = "missing-right"
@@ -19,8 +19,9 @@ ABSENT_ACCOUNT = "absent-account"
 def differences(matrix: Matrix) -> Iterator[Finding]:
     """Findings: absent ServiceAccounts, answers that differ (grouped by the server's reason), undeclared agents."""
     yield from _absences(matrix)
+    made = ReleaseObjects(matrix.declaration).makes_granting
     by_cause: dict[tuple[bool, str], list[AccessCell]] = {}
-    for cell in matrix.differences:
+    for cell in matrix.unexplained:
         by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
     for (allowed, cause), cells in by_cause.items():
         names = list(dict.fromkeys(cell.identity.name for cell in cells))
@@ -35,7 +36,7 @@ def differences(matrix: Matrix) -> Iterator[Finding]:
             f"{label(names, 'ServiceAccounts')} {verb} {phrase(permissions)}, but {declared}.",
             _location([cell.identity for cell in cells]),
             details=(f"API server: {reason or 'no reason given: no binding allows it'}",),
-            remediation=remediation(reason, allowed=allowed),
+            remediation=remediation(reason, allowed=allowed, of_release=made),
         )
     for one in matrix.undeclared:
         key = Key("", "ServiceAccount", one.namespace, one.name)

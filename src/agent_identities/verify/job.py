@@ -26,4 +26,4 @@ def verify(
 
     declaration = agents.declared_for(cluster.version)
     with Api(cluster.access, concurrency=concurrency) as api:
-        return ask(api, declaration, concurrency=concurrency, on_progress=on_progress)
+        return ask(api, declaration, catalogue=agents.catalogue, concurrency=concurrency, on_progress=on_progress)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent_identities.declaration import Declaration, Identity
 from agent_identities.inventory import EMPTY, Inventory
 from agent_identities.kube.accounts import UndeclaredAccount
-from agent_identities.rbac import Request
+from agent_identities.rbac import Request, granted_by
 from agent_identities.report.model import Report, Result
 from agent_identities.verify.questions import Questions
 
@@ -56,6 +56,21 @@ class Matrix(Result):
     def differences(self) -> tuple[AccessCell, ...]:
         """The cells whose answer differs from the values."""
         return tuple(cell for cell in self.cells if cell.differs)
+
+    @property
+    def unexplained(self) -> tuple[AccessCell, ...]:
+        """The differences that no finding of the inventory explains with an undeclared binding or rule."""
+        reported = {
+            (each.binding.kind, each.binding.namespace, each.binding.name)
+            for each in self.inventory.undeclared_roles
+            if each.beyond
+        }
+
+        def explained(cell: AccessCell) -> bool:
+            by = granted_by(cell.reason) if cell.allowed else None
+            return by is not None and (by.kind, by.namespace, by.name) in reported
+
+        return tuple(cell for cell in self.differences if not explained(cell))
 
     @property
     def ok(self) -> bool:

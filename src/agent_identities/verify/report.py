@@ -35,6 +35,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
         tables=(_table(matrix),),
         legend=_legend(matrix),
         findings=tuple(differences(matrix)),
+        notes=matrix.inventory.notes,
         listing=_listing(matrix) if listing else None,
         data=partial(_data, matrix),
     )
@@ -42,7 +43,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
 
 def summary(matrix: Matrix) -> str:
     """The counts in one line."""
-    found = len(matrix.differences) + len(matrix.absent) + len(matrix.undeclared) + matrix.inventory.errors
+    found = len(matrix.unexplained) + len(matrix.absent) + len(matrix.undeclared) + matrix.inventory.errors
     parts = (
         f"{many(len(matrix.declaration.agents), 'agent')} and {matrix.declaration.proxy.name}",
         many(matrix.requests, "permission"),
@@ -50,6 +51,7 @@ def summary(matrix: Matrix) -> str:
         f"{matrix.count(expected=True, allowed=True):,} allowed as declared",
         f"{matrix.count(expected=False, allowed=False):,} denied as declared",
         many(found, "difference") if found else "no differences" + ("" if matrix.complete else " in what was read"),
+        *((many(matrix.inventory.warnings, "warning"),) if matrix.inventory.warnings else ()),
         *((f"{len(matrix.inventory.not_read)} not read",) if not matrix.complete else ()),
     )
     return " · ".join(parts)
@@ -157,7 +159,7 @@ def _legend(matrix: Matrix) -> str:
         **({f"{ACTING}verb": "allowed to the proxy when it impersonates a proxied agent"} if _acts(matrix) else {}),
         "+verb": "allowed, not declared",
         "-verb": "declared, but denied",
-        "elsewhere": "in other namespaces",
+        "elsewhere": "allowed, but not declared, in other namespaces",
         "dangerous": "secrets, pods/exec, impersonate, …",
     }
     return " · ".join(f"{word} = {meaning}" for word, meaning in words.items())

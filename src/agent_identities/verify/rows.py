@@ -1,14 +1,12 @@
 """The rows of the access matrix: one row for each agent; agents with the same answers share a row."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import groupby
 
-from agent_identities.declaration import Identity
+from agent_identities.declaration import EVERYWHERE, Identity
 from agent_identities.rbac import Request
-from agent_identities.report.words import abbreviate
+from agent_identities.report.words import abbreviate, few_rights, label
 from agent_identities.verify.matrix import AccessCell, Matrix
 
 MOST_ROWS = 24
@@ -17,10 +15,9 @@ MOST_ROWS = 24
 QUARANTINED = "quarantined"
 
 
-_MOST_NAMES = 3
 _MOST_NAMED = 3
 
-_Column = tuple[str, str, str]
+_Column = tuple[str, str, str, str]
 
 
 class Mark(Enum):
@@ -75,7 +72,7 @@ class AccessTable:
 def table(matrix: Matrix) -> AccessTable:
     """The matrix as rows: first the proxy, then the agents in the order of the values."""
     home = matrix.declaration.namespace
-    columns = {_column(each): each.target for each in matrix.questions.mentioned if each.namespace == home}
+    columns = {_column(each): f"URL {each.path}" if each.path else each.target for each in matrix.questions.targets}
     by_identity: dict[Identity, list[AccessCell]] = {one: [] for one in matrix.declaration.identities}
     for cell in matrix.cells:
         by_identity[cell.identity].append(cell)
@@ -88,7 +85,7 @@ def table(matrix: Matrix) -> AccessTable:
             (one,),
             absent=False,
             fields=_fields(cells, home, columns),
-            elsewhere=_count([cell for cell in cells if cell.request.namespace not in ("", home)], Mark.DECLARED),
+            elsewhere=_elsewhere(one, cells, home),
             dangerous=_count(
                 sorted(
                     (cell for cell in cells if cell.request in dangerous),
@@ -106,7 +103,7 @@ def table(matrix: Matrix) -> AccessTable:
 
 
 def _column(permission: Request) -> _Column:
-    return permission.api_group, permission.resource, permission.subresource
+    return permission.api_group, permission.resource, permission.subresource, permission.path
 
 
 def _fold(rows: Iterable[AccessRow], *, across_entries: bool) -> list[AccessRow]:
@@ -137,11 +134,30 @@ def _fold(rows: Iterable[AccessRow], *, across_entries: bool) -> list[AccessRow]
 
 
 def _fields(cells: Sequence[AccessCell], home: str, columns: Iterable[_Column]) -> tuple[Lines, ...]:
-    found: dict[_Column, list[AccessCell]] = {column: [] for column in columns}
+    """The answers for the namespace of the release; for a cluster-scoped resource, those without a namespace."""
+    within: dict[_Column, list[AccessCell]] = {column: [] for column in columns}
+    outside: dict[_Column, list[AccessCell]] = {column: [] for column in within}
     for cell in cells:
-        if cell.request.namespace == home and _column(cell.request) in found:
-            found[_column(cell.request)].append(cell)
-    return tuple(_field(group) for group in found.values())
+        column = _column(cell.request)
+        if column in within and cell.request.namespace in (home, ""):
+            (within if cell.request.namespace else outside)[column].append(cell)
+    return tuple(_field(within[column] or outside[column]) for column in within)
+
+
+def _elsewhere(one: Identity, cells: Iterable[AccessCell], home: str) -> Lines:
+    """Undeclared permissions in other namespaces: how many are allowed. Then the declared ones."""
+    others = [cell for cell in cells if cell.request.namespace not in ("", home)]
+    undeclared = [cell for cell in others if not cell.expected or cell.differs]
+    lines = _count(undeclared, Mark.DECLARED) if undeclared or not one.rules_in(EVERYWHERE) else ()
+    declared: dict[str, list[Request]] = {}
+    for cell in others:
+        if cell.expected and cell.allowed and one.rules_in(cell.request.namespace):
+            declared.setdefault(cell.request.namespace, []).append(cell.request)
+    named = [(Part(f"{namespace}: {few_rights(requests)}", Mark.DECLARED),) for namespace, requests in declared.items()]
+    if len(named) > _MOST_NAMED:
+        named[_MOST_NAMED:] = [(Part(f"and {len(named) - _MOST_NAMED} more namespaces", Mark.DECLARED),)]
+    everywhere = (Part("declared in all namespaces", Mark.DECLARED),) if one.rules_in(EVERYWHERE) else None
+    return (*lines, *named, *([everywhere] if everywhere else ()))
 
 
 def _field(cells: Sequence[AccessCell]) -> Lines:
@@ -198,22 +214,3 @@ def _count(cells: Sequence[AccessCell], allowed: Mark) -> Lines:
         parts[_MOST_NAMED:] = [Part(f"and {len(parts) - _MOST_NAMED} more", Mark.DIFFERENCE if differs else allowed)]
     mark = Mark.DIFFERENCE if differs else allowed if granted else Mark.DENIED
     return tuple((part,) for part in (Part(f"{granted}/{len(cells)}", mark), *parts))
-
-
-def label(names: Sequence[str], noun: str = "agents") -> str:
-    """A short text for names: ranges of numbered names, and at most three of them. ``noun`` is a plural."""
-    ranges = list(_ranges(names))
-    shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
-    return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown
-
-
-def _ranges(names: Iterable[str]) -> Iterator[str]:
-    numbered = sorted((*_split_number(name), name) for name in names)
-    for _, run in groupby(enumerate(numbered), key=lambda item: (item[1][0], item[1][1] - item[0])):
-        members = [name for _, (_, _, name) in run]
-        yield from [f"{members[0]} … {members[-1]}"] if len(members) > 2 else members
-
-
-def _split_number(name: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(.*?)(\d+)", name)
-    return (found[1], int(found[2])) if found else (name, -1)

@@ -7,13 +7,14 @@ import time
 from dataclasses import replace
 from functools import partial
 
+from agent_identities import bundled
 from agent_identities.declaration import Declaration
 from agent_identities.inventory import look
 from agent_identities.kube.accounts import service_accounts, undeclared_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ask
-from agent_identities.kube.roles import role_rules
+from agent_identities.rbac import Catalogue
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.questions import expected, questions
 
@@ -24,19 +25,21 @@ def verify(
     api: Api,
     declaration: Declaration,
     *,
+    catalogue: Catalogue | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
     on_progress: Progress = no_progress,
 ) -> Matrix:
     """Ask an API server about every identity. Read-only. Raises ApiError if the API server does not answer a question.
 
-    Answers that differ are asked for again after a second, because API servers observe new bindings with a delay.
+    ``catalogue`` is the risk catalogue, by default that of the chart in this package. Answers that differ are asked for
+    again after a second, because API servers observe new bindings with a delay.
     """
     started = time.monotonic()
     accounts = service_accounts(api, declaration)
-    declaration = declaration.with_existing_roles(partial(role_rules, api))
+    catalogue = catalogue or Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
+    declaration, inventory = look(api, declaration, catalogue, concurrency=concurrency)
     present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
-    inventory = look(api, declaration)
-    asked = questions(declaration)
+    asked = questions(declaration, inventory.served)
     cells = [
         AccessCell(identity, request, expected(identity, request), allowed=False)
         for identity in present

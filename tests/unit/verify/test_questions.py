@@ -5,6 +5,7 @@ import pytest
 from agent_identities import bundled
 from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.rbac import Catalogue, PolicyRule, Request
+from agent_identities.rbac.served import Served, ServedResource
 from agent_identities.verify.questions import (
     DangerousRequest,
     dangerous_entries,
@@ -184,3 +185,53 @@ def test_a_dangerous_request_is_expected_only_if_it_is_declared() -> None:
     pod_reader, secret_reader = agent(reader=rule("get", "pods")), agent(secret=rule("get", "secrets"))
     assert not any(expected(pod_reader, request) for request in dangerous_requests(HOME))
     assert [str(each) for each in dangerous_requests(HOME) if expected(secret_reader, each)] == ["get secrets"]
+
+
+def test_urls_are_asked_about_as_paths_and_only_a_tier_for_the_cluster_grants_them() -> None:
+    tiers = {
+        "metrics": {"scope": "Cluster", "rules": [{"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]}]}
+    }
+    values = {"proxy": {"name": "agent-proxy", "rules": []}, "tiers": tiers, "agents": {"a": {"tiers": ["metrics"]}}}
+    one = declare(values, namespace=HOME)
+    asked = questions(one).of(one.agents[0])
+    assert {"/metrics", "/debug/*"} == {each.path for each in asked if each.path}
+    assert not any(each.namespace for each in asked if each.path)
+    assert expected(one.agents[0], Request("get", path="/metrics"))
+    assert not expected(one.proxy, Request("get", path="/metrics"))
+
+
+def test_public_urls_are_expected_for_each_agent() -> None:
+    assert expected(agent(), Request("get", path="/healthz"))
+
+
+SERVED = Served(
+    [
+        ServedResource("", "pods", True, frozenset({"get", "list", "create", "patch", "delete"})),
+        ServedResource("", "nodes", False, frozenset({"get", "list"})),
+        ServedResource("", "namespaces", False, frozenset({"get", "list"})),
+    ]
+)
+
+
+def test_requests_are_asked_about_as_the_api_server_authorizes_them() -> None:
+    one = declaration({"a": {"tiers": ["t"]}}, tiers={"t": rule("get list", "pods nodes namespaces pod")})
+    what = questions(one, SERVED)
+    asked = {(str(each), each.namespace) for each in what.mentioned}
+    assert ("get pods", HOME) in asked
+    assert ("get nodes", "") in asked
+    assert (f"get namespaces named {HOME}", HOME) in asked
+    assert ("list namespaces", "") in asked
+    assert {each.resource for each in what.mentioned} == {"pods", "nodes", "namespaces"}
+    assert {each.resource for each in what.elsewhere} == {"pods", "namespaces"}
+    assert [each.target for each in what.targets] == ["pods", "nodes", "namespaces", "pod"]
+    assert not expected(one.agents[0], Request("get", "", "nodes"))
+
+
+def test_a_create_request_has_a_name_only_if_an_apply_can_send_it() -> None:
+    named = rule("create", "pods", names="a")
+    asked = questions(declaration({"a": {"tiers": ["t"]}}, tiers={"t": named}), SERVED).mentioned
+    assert Request("create", "", "pods", name="a", namespace=HOME) not in asked
+    applied = questions(
+        declaration({"a": {"tiers": ["t"]}}, tiers={"t": rule("create patch", "pods", names="a")}), SERVED
+    )
+    assert Request("create", "", "pods", name="a", namespace=HOME) in applied.mentioned

@@ -1,0 +1,74 @@
+"""The roles outside the chart that tiers refer to, judged by their rules on the cluster."""
+
+from collections.abc import Iterator
+
+from agent_identities.chart.objects import Key
+from agent_identities.declaration import EVERYWHERE, Declaration, TierGrant
+from agent_identities.rbac import Catalogue, Risk, RoleRef
+from agent_identities.rbac.model import API_GROUP
+from agent_identities.report.model import Finding, Location, Severity
+
+EXISTING_ROLE = "existing-role"
+
+_MOST_RISKS = 8
+_WHOLE_ROLE = "existing-role"
+"""The prefix of the risks with which a tier accepts a role of Kubernetes as a whole, such as cluster-admin."""
+
+
+def existing_role_findings(
+    declaration: Declaration, catalogue: Catalogue, absent: frozenset[tuple[RoleRef, str]]
+) -> Iterator[Finding]:
+    """A finding for each role that does not exist (``absent``: role and namespace), or has risks that no tier accepts.
+
+    ``declaration`` has the rules of the roles.
+    """
+    grants = dict.fromkeys(
+        (grant.tier, grant.namespace, grant.existing, grant)
+        for identity in declaration.identities
+        for grant in identity.grants
+        if grant.existing is not None
+    )
+    for tier, namespace, ref, grant in grants:
+        location = Location(_key(ref, namespace), values=f"tiers.{tier}.existingRole")
+        where = f" in namespace {namespace}" if namespace else ""
+        if (ref, namespace) in absent:
+            yield Finding(
+                EXISTING_ROLE,
+                Severity.ERROR,
+                f"tiers.{tier}.existingRole: {ref.kind} {ref.name} does not exist{where}. The tier grants nothing "
+                "until a user creates the role. Then it grants what that user writes into it.",
+                location,
+                remediation=("Create the role, or correct the name in the tier.",),
+            )
+            continue
+        accepted = declaration.accepted.get(tier, {})
+        if any(risk.startswith(_WHOLE_ROLE) for risk in accepted):
+            continue
+        risks = [risk for risk in _risks(grant, catalogue) if risk.id not in accepted]
+        if risks:
+            severe = [f"{risk.id} ({risk.severity}: {risk.why})" for risk in risks[:_MOST_RISKS]]
+            more = (f"and {len(risks) - _MOST_RISKS} more",) if len(risks) > _MOST_RISKS else ()
+            reasons = ", ".join(f"{risk.id}: why it is needed" for risk in risks)
+            yield Finding(
+                EXISTING_ROLE,
+                Severity.ERROR if risks[0].severity == "critical" else Severity.WARNING,
+                f"tiers.{tier}.existingRole: {ref.kind} {ref.name}{where} has risks that the tier does not accept.",
+                location,
+                details=(*severe, *more),
+                remediation=(
+                    "Refer to a role with fewer rules, or write the rules in the tier.",
+                    f"To accept the risks: tiers.{tier}.acceptRisks: {{{reasons}}}",
+                ),
+            )
+
+
+def _risks(grant: TierGrant, catalogue: Catalogue) -> list[Risk]:
+    """The critical risks, then the high risks, of the rules of a grant."""
+    cluster_wide = grant.namespace == EVERYWHERE
+    matches = catalogue.findings(grant.rules, cluster_wide=cluster_wide, namespace=grant.namespace)
+    risks = dict.fromkeys(match.risk for match in matches)
+    return [risk for severity in ("critical", "high") for risk in risks if risk.severity == severity]
+
+
+def _key(ref: RoleRef, namespace: str) -> Key:
+    return Key(API_GROUP, ref.kind, namespace if ref.kind == "Role" else "", ref.name)
