@@ -56,7 +56,7 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
         tables=(_table(attack),),
         legend=_LEGEND,
         findings=tuple(findings(attack)),
-        notes=tuple(notes(attack)),
+        notes=(*notes(attack), *attack.inventory.notes),
         listing=_listing(attack) if listing else None,
         data=partial(_data, attack),
     )

@@ -18,8 +18,7 @@ from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, 
 from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.inventory import EMPTY, look
-from agent_identities.kube.accounts import service_accounts, undeclared_accounts
+from agent_identities.inventory import EMPTY, UndeclaredAccount, look, read_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ReviewStatus, ask_self
@@ -48,8 +47,11 @@ def attack(
     started = time.monotonic()
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
-    undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
-    inventory = EMPTY if only else look(api, declaration)
+    undeclared: tuple[UndeclaredAccount, ...] = ()
+    inventory = EMPTY
+    if not only:
+        accounts = read_accounts(api, declaration)
+        undeclared, inventory = accounts.undeclared(declaration), look(api, declaration, accounts)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:

@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -37,6 +37,9 @@ from agent_identities.rbac.request import ServiceAccount
 
 DEFAULT_CONCURRENCY = 16
 """Requests in flight. More is not faster: eight requests in flight occupy one Python process."""
+
+METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+"""Headers of a list that request only the metadata of each item."""
 
 _PAGE = 500  # objects in a page, as in kubectl's --chunk-size
 _HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
@@ -112,14 +115,14 @@ class Api:
 
     def get(self, path: str) -> dict[str, Any]:
         """The object at a path such as ``/api/v1/namespaces/agent-system``. Raises ApiError."""
-        return self._request("GET", path, None, repeatable=True)
+        return self._request("GET", path, None, {}, repeatable=True)
 
     def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """The object that the server returns for ``body``. ``repeatable``: the request is idempotent, as a review is.
 
         Raises ApiError.
         """
-        return self._request("POST", path, json.dumps(body), repeatable=repeatable)
+        return self._request("POST", path, json.dumps(body), {}, repeatable=repeatable)
 
     def raw(
         self,
@@ -156,20 +159,31 @@ class Api:
         other._impersonate = ()
         return other
 
-    def list_all(self, path: str) -> list[dict[str, Any]]:
-        """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError."""
+    def list_all(
+        self,
+        path: str,
+        *,
+        metadata_only: bool = False,
+        keep: Callable[[Mapping[str, Any]], bool] = lambda _item: True,
+    ) -> list[dict[str, Any]]:
+        """The items of a list that ``keep`` accepts, page by page. Raises ApiError.
+
+        ``path`` may end in a query, such as a label selector. ``metadata_only``: the server sends only the metadata of
+        each item, and no data of a Secret.
+        """
+        headers = METADATA_ONLY if metadata_only else {}
         try:
-            return list(self._pages(path, limit=_PAGE))
+            return list(filter(keep, self._pages(path, headers, limit=_PAGE)))
         except ApiError as error:
             if error.status != HTTPStatus.GONE:  # the continue token expired: etcd is compacted every five minutes
                 raise
-            return list(self._pages(path, limit=0))
+            return list(filter(keep, self._pages(path, headers, limit=0)))
 
-    def _pages(self, path: str, *, limit: int) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, headers: Mapping[str, str], *, limit: int) -> Iterator[dict[str, Any]]:
         after = ""
         while True:
             query = urlencode({"limit": limit, "continue": after})
-            page = self.get(f"{path}{'&' if '?' in path else '?'}{query}")
+            page = self._request("GET", f"{path}{'&' if '?' in path else '?'}{query}", None, headers, repeatable=True)
             items, metadata = page.get("items") or [], page.get("metadata", {})
             is_list = isinstance(items, list) and all(isinstance(item, dict) for item in items)
             if not (is_list and isinstance(metadata, dict)):
@@ -181,8 +195,10 @@ class Api:
             if after == before:
                 raise ApiError(f"{self.server}{path}: the server returns the same page again and again.")
 
-    def _request(self, method: str, path: str, body: str | None, *, repeatable: bool) -> dict[str, Any]:
-        status, answer, data = self._send(method, path, body, {}, repeatable=repeatable)
+    def _request(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str], *, repeatable: bool
+    ) -> dict[str, Any]:
+        status, answer, data = self._send(method, path, body, headers, repeatable=repeatable)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             self._refused(status, _message(answer or {}, data))
         if answer is None:

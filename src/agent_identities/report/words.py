@@ -1,7 +1,9 @@
-"""The wording of requests, and of the bindings that allow them, in the reports of all jobs."""
+"""The wording of requests, of the bindings that allow them, and of names, in the reports of all jobs."""
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from agent_identities.rbac import Request, granted_by
 
@@ -13,6 +15,7 @@ ACTING = "as-agent:"
 
 _IMPERSONATE_ON = "impersonate-on:serviceaccount:"
 _MOST_TARGETS = 8
+_MOST_NAMES = 3
 
 AFTER_QUARANTINE = (
     "If `agent-identities quarantine` removed the agent, add the values that it printed (quarantined: true): helm "
@@ -73,3 +76,22 @@ def abbreviate(verbs: Sequence[str]) -> list[str]:
             short.append(word)
             left = [verb for verb in left if verb not in abbreviated]
     return [*short, *left, *(f"{ACTING}{verb}" for verb in (abbreviate(acting) if acting else ()))]
+
+
+def label(names: Sequence[str], noun: str = "agents") -> str:
+    """A short text for names: ranges of numbered names, and at most three of them. ``noun`` is a plural."""
+    ranges = list(_ranges(names))
+    shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
+    return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown
+
+
+def _ranges(names: Iterable[str]) -> Iterator[str]:
+    numbered = sorted((*_split_number(name), name) for name in names)
+    for _, run in groupby(enumerate(numbered), key=lambda item: (item[1][0], item[1][1] - item[0])):
+        members = [name for _, (_, _, name) in run]
+        yield from [f"{members[0]} … {members[-1]}"] if len(members) > 2 else members
+
+
+def _split_number(name: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*?)(\d+)", name)
+    return (found[1], int(found[2])) if found else (name, -1)

@@ -7,9 +7,8 @@ from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.undeclared import undeclared_account
-from agent_identities.report.words import AFTER_QUARANTINE, phrase, remediation
+from agent_identities.report.words import AFTER_QUARANTINE, label, phrase, remediation
 from agent_identities.verify.matrix import AccessCell, Matrix
-from agent_identities.verify.rows import label
 
 UNDECLARED_RIGHT = "undeclared-right"
 MISSING_RIGHT = "missing-right"

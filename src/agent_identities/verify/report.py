@@ -35,6 +35,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
         tables=(_table(matrix),),
         legend=_legend(matrix),
         findings=tuple(differences(matrix)),
+        notes=matrix.inventory.notes,
         listing=_listing(matrix) if listing else None,
         data=partial(_data, matrix),
     )

@@ -1,14 +1,12 @@
 """The rows of the access matrix: one row for each agent; agents with the same answers share a row."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import groupby
 
 from agent_identities.declaration import Identity
 from agent_identities.rbac import Request
-from agent_identities.report.words import abbreviate
+from agent_identities.report.words import abbreviate, label
 from agent_identities.verify.matrix import AccessCell, Matrix
 
 MOST_ROWS = 24
@@ -17,7 +15,6 @@ MOST_ROWS = 24
 QUARANTINED = "quarantined"
 
 
-_MOST_NAMES = 3
 _MOST_NAMED = 3
 
 _Column = tuple[str, str, str]
@@ -198,22 +195,3 @@ def _count(cells: Sequence[AccessCell], allowed: Mark) -> Lines:
         parts[_MOST_NAMED:] = [Part(f"and {len(parts) - _MOST_NAMED} more", Mark.DIFFERENCE if differs else allowed)]
     mark = Mark.DIFFERENCE if differs else allowed if granted else Mark.DENIED
     return tuple((part,) for part in (Part(f"{granted}/{len(cells)}", mark), *parts))
-
-
-def label(names: Sequence[str], noun: str = "agents") -> str:
-    """A short text for names: ranges of numbered names, and at most three of them. ``noun`` is a plural."""
-    ranges = list(_ranges(names))
-    shown = ", ".join(ranges[:_MOST_NAMES]) + (", …" if len(ranges) > _MOST_NAMES else "")
-    return f"{shown} ({len(names)} {noun})" if len(names) > 1 else shown
-
-
-def _ranges(names: Iterable[str]) -> Iterator[str]:
-    numbered = sorted((*_split_number(name), name) for name in names)
-    for _, run in groupby(enumerate(numbered), key=lambda item: (item[1][0], item[1][1] - item[0])):
-        members = [name for _, (_, _, name) in run]
-        yield from [f"{members[0]} … {members[-1]}"] if len(members) > 2 else members
-
-
-def _split_number(name: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(.*?)(\d+)", name)
-    return (found[1], int(found[2])) if found else (name, -1)

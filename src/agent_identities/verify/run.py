@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from agent_identities.declaration import Declaration
-from agent_identities.inventory import look
-from agent_identities.kube.accounts import service_accounts, undeclared_accounts
+from agent_identities.inventory import look, read_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ask
@@ -32,10 +31,10 @@ def verify(
     Answers that differ are asked for again after a second, because API servers observe new bindings with a delay.
     """
     started = time.monotonic()
-    accounts = service_accounts(api, declaration)
+    accounts = read_accounts(api, declaration)
     declaration = declaration.with_existing_roles(partial(role_rules, api))
-    present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
-    inventory = look(api, declaration)
+    present = [one for one in declaration.identities if one.quarantined or accounts.of(one) is not None]
+    inventory = look(api, declaration, accounts)
     asked = questions(declaration)
     cells = [
         AccessCell(identity, request, expected(identity, request), allowed=False)
@@ -62,8 +61,8 @@ def verify(
         declaration,
         asked,
         tuple(cells),
-        absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
-        undeclared=undeclared_accounts(accounts, declaration),
+        absent=tuple(one for one in active if accounts.of(one) is None),
+        undeclared=accounts.undeclared(declaration),
         inventory=inventory,
         seconds=time.monotonic() - started,
     )

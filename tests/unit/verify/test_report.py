@@ -9,14 +9,14 @@ from rich.console import Console
 
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
-from agent_identities.kube.accounts import UndeclaredAccount
+from agent_identities.inventory import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
-from agent_identities.report.words import abbreviate
+from agent_identities.report.words import abbreviate, label
 from agent_identities.verify import report
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.questions import expected, questions
-from agent_identities.verify.rows import label, table
+from agent_identities.verify.rows import table
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"
 Answer = Callable[[Identity, Request], bool | None]
