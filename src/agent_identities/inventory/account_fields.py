@@ -78,7 +78,7 @@ def changed_accounts(found: AgentObjects) -> Iterator[Finding]:
             [account_key(one) for one in group],
             group,
             field=each.field,
-            remediation=(f"To end it: {kubectl(namespace, names, *each.command)}", each.more),
+            remediation=(f"To fix it: {kubectl(namespace, names, *each.command)}", each.more),
         )
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
@@ -48,7 +49,7 @@ def token_secrets(found: AgentObjects) -> Iterator[Finding]:
             [identities[namespace, name] for name in accounts],
             details=tuple(f"{name}: {_about(secret)}" for name, secret in _each(accounts))[:_MOST_DETAILS],
             remediation=(
-                f"To end it: {kubectl(namespace, names, 'delete', 'secret', NAMES)}",
+                f"To remove it: {kubectl(namespace, names, 'delete', 'secret', NAMES)}",
                 *((_OPENSHIFT,) if openshift else ()),
             ),
         )
@@ -87,56 +88,60 @@ def _of_openshift(secret: Manifest) -> bool:
 
 def quarantined_accounts(found: AgentObjects) -> Iterator[Finding]:
     """A finding for the ServiceAccounts of quarantined agents that still exist, for each cause."""
-    causes: dict[tuple[tuple[str, ...], tuple[str, ...], str], list[Identity]] = {}
+    causes: dict[tuple[str, _Cause], list[Identity]] = {}
     for one in found.declaration.quarantined:
         account = found.accounts.of(one)
         if account is not None:
-            details, actions = _cause(one, account, created=found.of(one).created)
-            causes.setdefault((details, actions, one.namespace), []).append(one)
-    for (details, actions, namespace), group in causes.items():
+            cause = _cause(one, account, created=found.of(one).created)
+            causes.setdefault((one.namespace, cause), []).append(one)
+    for (namespace, cause), group in causes.items():
         names = [one.name for one in group]
-        it, they = ("its", "the ServiceAccount") if len(names) == 1 else ("their", "the ServiceAccounts")
+        exist, agents = ("exists", "the agent") if len(names) == 1 else ("exist", "the agents")
+        remove = f"To remove it: {kubectl(namespace, names, 'delete', 'serviceaccount', NAMES)}"
         yield finding(
             "quarantined-account",
-            f"{objects('ServiceAccount', namespace, names)} still "
-            f"{'exists' if len(names) == 1 else 'exist'}, but the values quarantine "
-            f"{'the agent' if len(names) == 1 else 'the agents'}: {it} tokens are valid.",
+            f"{objects('ServiceAccount', namespace, names)} still {exist}, but the values quarantine {agents}: tokens "
+            "of an existing ServiceAccount are valid.",
             [account_key(one) for one in group],
             group,
-            details=details,
-            remediation=(
-                f"To remove {they}: {kubectl(namespace, names, 'delete', 'serviceaccount', NAMES)}",
-                *actions,
-            ),
+            details=cause.details,
+            remediation=(*(() if cause.being_deleted else (remove,)), *cause.actions),
         )
 
 
-def _cause(one: Identity, account: Manifest, *, created: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Why the ServiceAccount still exists, and what to do besides deleting it."""
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """Why the ServiceAccount of a quarantined agent still exists, and what to do besides deleting it."""
+
+    details: tuple[str, ...]
+    actions: tuple[str, ...]
+    being_deleted: bool
+
+
+def _cause(one: Identity, account: Manifest, *, created: bool) -> _Cause:
     metadata = account["metadata"]
     details, actions = [], []
+    since = metadata.get("deletionTimestamp")
+    if since:
+        finalizers = ", ".join(metadata.get("finalizers") or ())
+        details.append(
+            f"Since {since}, it is being deleted, and waits for its finalizers ({finalizers}). The API server refuses "
+            "its tokens 60 s after that time."
+        )
+        body = compact({"metadata": {"finalizers": None}})
+        fix = kubectl(one.namespace, [one.name], "patch", "serviceaccount", NAMES, "--type=merge", "-p", body)
+        actions.append(f"To remove it: {fix}")
     if not created:
         details.append("serviceAccount.create is false: the chart does not create or delete this ServiceAccount.")
-        actions.append(
-            "With its bindings and pods: "
-            + shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
-            + ". Its owner can create it again."
-        )
+        command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
+        actions.append(f"With its bindings and pods: {command}. Its owner can create it again.")
     annotations = metadata.get("annotations") or {}
     for key, effect in keeping(annotations):
         details.append(f"Annotation {key}: {annotations[key]} ({effect}).")
-        actions.append(f"Remove {key} from `annotations` in the values, or the ServiceAccount is kept the next time.")
-    if metadata.get("deletionTimestamp"):
-        finalizers = metadata.get("finalizers") or ()
-        details.append(
-            f"It is being deleted since {metadata['deletionTimestamp']}: finalizers {', '.join(finalizers)}."
-        )
-        body = compact({"metadata": {"finalizers": None}})
-        removed = kubectl(one.namespace, [one.name], "patch", "serviceaccount", NAMES, "--type=merge", "-p", body)
-        actions.append(f"To remove the finalizers: {removed}")
+        actions.append(f"If the values set {key}, remove it there: the next quarantine keeps the ServiceAccount, too.")
     if not details:
-        details.append("Was the upgrade with `quarantined` finished? To see it: helm status, helm history.")
-    return tuple(details), tuple(actions)
+        details.append("Did the upgrade with `quarantined` finish? See helm status and helm history.")
+    return _Cause(tuple(details), tuple(actions), bool(since))
 
 
 def keeping(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:

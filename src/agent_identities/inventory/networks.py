@@ -43,7 +43,7 @@ def network_findings(found: AgentObjects) -> Iterator[Finding]:
             [Key(_GROUP, "NetworkPolicy", namespace, name)],
             selected,
             remediation=(
-                f"To end it: {kubectl(namespace, [name], 'delete', 'networkpolicy', NAMES)}",
+                f"To remove it: {kubectl(namespace, [name], 'delete', 'networkpolicy', NAMES)}",
                 "To keep the traffic: declare it under network.destinations and network.sources.",
             ),
         )
@@ -79,7 +79,7 @@ def _own(
         )
 
 
-_AGAIN = INSTALL_AGAIN.replace("Then install", "To end it, install")
+_AGAIN = INSTALL_AGAIN.replace("Then install", "To fix it, install")
 
 
 def _allowed(spec: Manifest) -> list[str]:

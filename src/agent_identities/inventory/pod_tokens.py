@@ -9,7 +9,7 @@ from agent_identities.inventory.accounts import Manifest
 from agent_identities.inventory.credentials import token_account
 from agent_identities.inventory.findings import INSTALL_AGAIN, compact, finding
 from agent_identities.inventory.objects import AgentObjects
-from agent_identities.inventory.workloads import AgentPod, delete, describe, patch_template
+from agent_identities.inventory.workloads import AgentPod, describe, fixes, removals
 from agent_identities.report.model import Finding, many
 from agent_identities.report.words import label
 
@@ -51,7 +51,7 @@ def _finding(token: _Token, group: Sequence[AgentPod]) -> Finding:
     names = list(dict.fromkeys(each.identity.name for each in group))
     workloads = list(dict.fromkeys(each.workload for each in group))
     lines = describe(group)
-    commands = delete(workloads) if token.change is None else patch_template(workloads, {"spec": token.change})
+    actions = removals(workloads) if token.change is None else fixes(workloads, {"spec": token.change})
     one = len(group) == 1
     return finding(
         "undeclared-token",
@@ -60,7 +60,7 @@ def _finding(token: _Token, group: Sequence[AgentPod]) -> Finding:
         [workload.key for workload in workloads],
         [each.identity for each in group],
         details=(*lines[:_MOST_LINES], *([f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else [])),
-        remediation=(*(f"To end it: {command}" for command in commands), token.keep),
+        remediation=(*actions, token.keep),
     )
 
 

@@ -12,14 +12,7 @@ from agent_identities.declaration import Identity
 from agent_identities.inventory.accounts import Manifest
 from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, finding, kubectl
 from agent_identities.inventory.objects import AgentObjects, account_of
-from agent_identities.inventory.workloads import (
-    AgentPod,
-    Workload,
-    delete,
-    describe,
-    patch_template,
-    workload_of,
-)
+from agent_identities.inventory.workloads import AgentPod, Workload, describe, fixes, removals, workload_of
 from agent_identities.report.model import Finding, Severity, many
 from agent_identities.report.words import label
 
@@ -78,7 +71,7 @@ def _quarantined(pods: Sequence[AgentPod]) -> Iterator[Finding]:
         _keys(pods),
         [each.identity for each in pods],
         details=_details(pods),
-        remediation=tuple(f"To end it: {command}" for command in delete(each.workload for each in pods)),
+        remediation=removals(each.workload for each in pods),
     )
 
 
@@ -94,7 +87,7 @@ def _undeclared(pods: Sequence[AgentPod]) -> Iterator[Finding]:
         [each.identity for each in pods],
         details=_details(pods),
         remediation=(
-            *(f"To end it: {command}" for command in delete(each.workload for each in pods)),
+            *removals(each.workload for each in pods),
             "To keep it: run it as an agent of its own, or remove `workload` of the agent from the values.",
         ),
     )
@@ -111,14 +104,13 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
     account = template.get("serviceAccountName") or "default"
     if account != one.name:
         body = {"spec": {"serviceAccountName": one.name, "serviceAccount": one.name}}
-        (command,) = patch_template([Workload(key)], body)
         yield finding(
             "changed-deployment",
             f"{key} runs as ServiceAccount {account}, but the values declare {one.name}.",
             [key],
             [one],
             field="spec.template.spec.serviceAccountName",
-            remediation=(f"To end it: {command}", INSTALL_AGAIN),
+            remediation=(*fixes([Workload(key)], body), INSTALL_AGAIN),
         )
     images = _images(template)
     for name, image in images.items():
@@ -130,7 +122,7 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
                 [key],
                 [one],
                 field=f"spec.template.spec.containers[{name}]",
-                remediation=(f"To end it: {_without(key, template, name)}", INSTALL_AGAIN),
+                remediation=(*_without(key, template, name), INSTALL_AGAIN),
             )
         elif not _same_image(image, declared[name]):
             command = kubectl(
@@ -142,15 +134,15 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
                 [key],
                 [one],
                 field=f"spec.template.spec.containers[{name}].image",
-                remediation=(f"To end it: {command}", INSTALL_AGAIN),
+                remediation=(f"To fix it: {command}", INSTALL_AGAIN),
             )
 
 
-def _without(key: Key, template: Mapping[str, object], name: str) -> str:
-    """The command that removes a container from a Deployment."""
+def _without(key: Key, template: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """The remediation that removes a container from a Deployment."""
     lists = [kind for kind in ("containers", "initContainers") if name in _images({kind: template.get(kind)})]
     body = {"spec": {kind: [{"$patch": "delete", "name": name}] for kind in lists}}
-    return patch_template([Workload(key)], body)[0]
+    return fixes([Workload(key)], body)
 
 
 def _images(spec: Mapping[str, object]) -> dict[str, str]:
@@ -183,7 +175,7 @@ def _changed_images(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[F
             [each.identity for each in group],
             details=_details(group),
             remediation=(
-                *(f"To end it: {command}" for command in delete(pods_of)),
+                *removals(pods_of),
                 "During a rollout, and with an admission webhook that changes images, this is expected.",
             ),
             severity=Severity.WARNING,
@@ -212,7 +204,7 @@ def _labels_of_others(found: AgentObjects) -> Iterator[Finding]:
             [one for one, _, _ in group],
             field=f"metadata.labels[{key}]",
             details=tuple(dict.fromkeys(lines))[:_MOST_LINES],
-            remediation=tuple(f"To end it: {command}" for command in delete(each for _, _, each in group)),
+            remediation=removals(each for _, _, each in group),
         )
 
 
@@ -225,14 +217,12 @@ def _lost_labels(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Find
         if declared.policy is not None and each.labels.get(key) != each.identity.name:
             alike.setdefault((key, each.identity.name), []).append(each)
     for (key, name), group in alike.items():
-        commands = patch_template(
-            (each.workload for each in group if each.workload.rolls_out), {"metadata": {"labels": {key: name}}}
-        )
-        others = [each for each in group if not each.workload.rolls_out]
-        alone = [each.pod["metadata"]["name"] for each in others]
+        rolling = [each.workload for each in group if each.workload.rolls_out]
+        actions = list(fixes(rolling, {"metadata": {"labels": {key: name}}}))
+        alone = [each.pod["metadata"]["name"] for each in group if not each.workload.rolls_out]
         if alone:
             labelled = ("label", "--overwrite", "pod", NAMES, f"{key}={name}")
-            commands = (*commands, kubectl(group[0].identity.namespace, alone, *labelled))
+            actions.append(f"To fix it: {kubectl(group[0].identity.namespace, alone, *labelled)}")
         yield finding(
             "agent-label",
             f"{_number(group)} as {name} without the label {key}: {name}: the NetworkPolicy of the agent does not "
@@ -241,5 +231,5 @@ def _lost_labels(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Find
             [each.identity for each in group],
             field=f"metadata.labels[{key}]",
             details=_details(group),
-            remediation=tuple(f"To end it: {command}" for command in commands),
+            remediation=actions,
         )

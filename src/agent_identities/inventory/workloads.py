@@ -93,29 +93,34 @@ def _is_declared(found: AgentObjects, key: Key, uid: str = "") -> bool:
     return deployment is not None and deployment["metadata"]["uid"] == uid
 
 
-def delete(workloads: Iterable[Workload]) -> tuple[str, ...]:
-    """The commands that delete workloads, with their pods: a command for each kind."""
-    by_kind: dict[tuple[str, str], list[str]] = {}
-    for each in dict.fromkeys(workloads):
-        by_kind.setdefault((each.key.namespace, each.argument), []).append(each.key.name)
+def removals(workloads: Iterable[Workload]) -> tuple[str, ...]:
+    """The remediations that delete workloads, with their pods: a command for each kind."""
     return tuple(
-        kubectl(namespace, names, "delete", argument, NAMES) for (namespace, argument), names in by_kind.items()
+        f"To remove it: {kubectl(namespace, names, 'delete', argument, NAMES)}"
+        for (namespace, argument), names in _by_kind(workloads).items()
     )
 
 
-def patch_template(workloads: Iterable[Workload], template: object) -> tuple[str, ...]:
-    """The commands that patch the pod templates of workloads; those without a rollout are deleted instead."""
+def fixes(workloads: Iterable[Workload], template: object) -> tuple[str, ...]:
+    """The remediations that patch the pod templates of workloads. Workloads without a rollout are deleted instead."""
     every = list(dict.fromkeys(workloads))
     body = compact({"spec": {"template": template}})
-    by_kind: dict[tuple[str, str], list[str]] = {}
-    for each in every:
-        if each.rolls_out:
-            by_kind.setdefault((each.key.namespace, each.argument), []).append(each.key.name)
-    patches = (
-        kubectl(namespace, names, "patch", argument, NAMES, "-p", body)
-        for (namespace, argument), names in by_kind.items()
+    patched = _by_kind(each for each in every if each.rolls_out)
+    return (
+        *(
+            f"To fix it: {kubectl(namespace, names, 'patch', argument, NAMES, '-p', body)}"
+            for (namespace, argument), names in patched.items()
+        ),
+        *removals(each for each in every if not each.rolls_out),
     )
-    return (*patches, *delete(each for each in every if not each.rolls_out))
+
+
+def _by_kind(workloads: Iterable[Workload]) -> dict[tuple[str, str], list[str]]:
+    """The names of the workloads, by namespace and argument of kubectl."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in dict.fromkeys(workloads):
+        found.setdefault((each.key.namespace, each.argument), []).append(each.key.name)
+    return found
 
 
 def describe(pods: Iterable[AgentPod]) -> list[str]:
