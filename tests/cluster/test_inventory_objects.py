@@ -211,7 +211,7 @@ Ends = Callable[[Finding], None]
 
 def test_nothing_is_found_in_a_new_release(looking: Callable[[], Inventory]) -> None:
     found = looking()
-    assert (found.found, found.not_read, found.notes) == ((), (), ())
+    assert (found.found, found.not_read, found.workloads) == ((), (), ())
 
 
 # ---- token Secrets
@@ -426,13 +426,13 @@ def test_a_replica_set_with_the_name_of_the_releases_is_found(
     ends(finding)
 
 
-def test_a_pod_of_an_agent_without_a_workload_is_a_note(
+def test_a_pod_of_an_agent_without_a_workload_is_no_finding(
     server: Server, home: str, looking: Callable[[], Inventory]
 ) -> None:
     plant_deployment(server, home, "helper")
-    notes = eventually(lambda: looking().notes)
+    (sentence,) = eventually(lambda: looking().workloads)
     assert looking().found == ()
-    assert f"Deployment {home}/planted: 1 pod" in notes[0]
+    assert f"Deployment {home}/planted: 1 pod" in sentence
 
 
 def test_a_pod_of_a_quarantined_agent_is_found(server: Server, home: str, looking: Callable[[], Inventory]) -> None:

@@ -56,7 +56,8 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
         tables=(_table(attack),),
         legend=_LEGEND,
         findings=tuple(findings(attack)),
-        notes=(*notes(attack), *attack.inventory.notes),
+        notes=tuple(notes(attack)),
+        closing=attack.inventory.workloads,
         listing=_listing(attack) if listing else None,
         data=partial(_data, attack),
     )

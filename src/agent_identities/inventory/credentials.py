@@ -92,7 +92,7 @@ def quarantined_accounts(found: AgentObjects) -> Iterator[Finding]:
     for one in found.declaration.quarantined:
         account = found.accounts.of(one)
         if account is not None:
-            cause = _cause(one, account, created=found.of(one).created)
+            cause = _cause(found, one, account)
             causes.setdefault((one.namespace, cause), []).append(one)
     for (namespace, cause), group in causes.items():
         names = [one.name for one in group]
@@ -118,7 +118,7 @@ class _Cause:
     being_deleted: bool
 
 
-def _cause(one: Identity, account: Manifest, *, created: bool) -> _Cause:
+def _cause(found: AgentObjects, one: Identity, account: Manifest) -> _Cause:
     metadata = account["metadata"]
     details, actions = [], []
     since = metadata.get("deletionTimestamp")
@@ -131,10 +131,12 @@ def _cause(one: Identity, account: Manifest, *, created: bool) -> _Cause:
         body = compact({"metadata": {"finalizers": None}})
         fix = kubectl(one.namespace, [one.name], "patch", "serviceaccount", NAMES, "--type=merge", "-p", body)
         actions.append(f"To remove it: {fix}")
-    if not created:
+    if not found.of(one).created:
         details.append("serviceAccount.create is false: the chart does not create or delete this ServiceAccount.")
-        command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
-        actions.append(f"With its bindings and pods: {command}. Its owner can create it again.")
+        if not found.declaration.values.get("namespaceOverride"):  # the command needs the namespace of the release
+            command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
+            actions.append(f"With its bindings and pods: {command}")
+        actions.append("If its owner creates it again, its tokens are valid again: stop the owner, too.")
     annotations = metadata.get("annotations") or {}
     for key, effect in keeping(annotations):
         details.append(f"Annotation {key}: {annotations[key]} ({effect}).")

@@ -12,7 +12,7 @@ from agent_identities.inventory.model import Inventory
 from agent_identities.inventory.networks import network_findings
 from agent_identities.inventory.objects import AgentObjects, read_objects
 from agent_identities.inventory.pod_tokens import pod_tokens
-from agent_identities.inventory.pods import notes, pod_findings
+from agent_identities.inventory.pods import other_workloads, pod_findings
 from agent_identities.inventory.read import ClusterState, read
 from agent_identities.inventory.workloads import AgentPod, agent_pods
 from agent_identities.kube.client import Api
@@ -35,7 +35,7 @@ def look(api: Api, declaration: Declaration, accounts: Accounts) -> Inventory:
     return Inventory(
         tuple(_of_objects(found, pods)),
         (*accounts.not_read, *state.not_read, *found.not_read),
-        notes(found, pods),
+        other_workloads(found, pods),
     )
 
 

@@ -1,4 +1,4 @@
-"""The result of a look at a cluster: findings, notes, and what could not be read."""
+"""The result of a look at a cluster: findings, and what could not be read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,11 +34,14 @@ class NotRead:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """``found`` are the findings; an error is something that the values do not declare. ``notes`` are no findings."""
+    """``found`` are the findings; an error is something that the values do not declare.
+
+    ``workloads`` are sentences about pods that other users run as agents on purpose.
+    """
 
     found: tuple[Finding, ...] = ()
     not_read: tuple[NotRead, ...] = ()
-    notes: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:

@@ -99,7 +99,10 @@ def _read_all(api: Api, lists: Mapping[_Key, _Keep]) -> dict[_Key, _Read]:
 def _read(api: Api, namespace: str, kind: str, keep: _Keep) -> _Read:
     path, metadata_only = _PATHS[kind]
     try:
-        return list(api.list_all(path.format(namespace), metadata_only=metadata_only, keep=keep)), None
+        items = api.list_as(
+            path.format(namespace), lambda item: item if keep(item) else None, metadata_only=metadata_only
+        )
+        return [item for item in items if item is not None], None
     except ApiError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise

@@ -93,8 +93,8 @@ def _differs(
         what = f"a token of {seconds} s, which the API server extends to a year"
         if injected:
             keep = (
-                f"A pod that needs the token mounts a projected token of {longest} s instead, see docs/adopting.md; or "
-                "enable guards.shortTokens, then delete the pods."
+                f"A pod that needs a token mounts one of {longest} s at /var/run/secrets/kubernetes.io/serviceaccount: "
+                f"projected: {{sources: [{{serviceAccountToken: {{path: token, expirationSeconds: {longest}}}}}]}}"
             )
             yield _Token(what, keep, _NO_AUTOMOUNT)
         else:

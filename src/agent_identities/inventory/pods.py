@@ -1,7 +1,7 @@
 """Pods that run as agents and do not belong to the release, and Deployments of the release that were changed.
 
 The chart creates the pods of an agent only if the values declare its `workload`. Otherwise other users run the agent's
-pods on purpose, in their own workloads: these pods are a note, not a finding.
+pods on purpose, in their own workloads: these pods are counted, and are not findings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,8 +34,8 @@ def pod_findings(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Find
     yield from _lost_labels(found, active)
 
 
-def notes(found: AgentObjects, pods: Sequence[AgentPod]) -> tuple[str, ...]:
-    """A note on the pods of agents whose workloads other users run."""
+def other_workloads(found: AgentObjects, pods: Sequence[AgentPod]) -> tuple[str, ...]:
+    """A sentence about the pods of agents whose workloads other users run; none without such pods."""
     others = [each for each in pods if not each.identity.quarantined and found.of(each.identity).containers is None]
     if not others:
         return ()
@@ -157,25 +157,29 @@ def _same_image(live: str, declared: str) -> bool:
 
 
 def _changed_images(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Finding]:
-    """Pods of the release whose image was changed after the Deployment created them, or by an admission webhook."""
+    """Pods of the release that have neither the image of the values nor that of their Deployment."""
     alike: dict[tuple[str, str, str], list[AgentPod]] = {}
     for each in pods:
-        deployment = found.deployments.get((each.identity.namespace, each.identity.name))
-        template = deployment["spec"]["template"]["spec"] if deployment else {}
-        wanted = _images(template)
+        key = each.identity.namespace, each.identity.name
+        declared, deployment = found.of(each.identity).containers or {}, found.deployments.get(key)
+        template = _images(deployment["spec"]["template"]["spec"]) if deployment else {}
         for name, image in _images(each.pod["spec"]).items():
-            if name in wanted and not _same_image(image, wanted[name]):
-                alike.setdefault((name, image, wanted[name]), []).append(each)
+            wanted = [of[name] for of in (declared, template) if name in of]
+            if wanted and not any(_same_image(image, one) for one in wanted):
+                alike.setdefault((name, image, wanted[0]), []).append(each)
     for (name, image, wanted_image), group in alike.items():
-        pods_of = [Workload(Key("", "Pod", each.identity.namespace, each.pod["metadata"]["name"])) for each in group]
+        changed = [Workload(Key("", "Pod", each.identity.namespace, each.pod["metadata"]["name"])) for each in group]
+        one = len(group) == 1
         yield finding(
             "changed-pod",
-            f"{_number(group)} the image {image} in the container {name}, but its Deployment has {wanted_image}.",
-            [each.key for each in pods_of],
+            f"{many(len(group), 'pod')} of {label(list(dict.fromkeys(each.identity.name for each in group)))} "
+            f"{'runs' if one else 'run'} the image {image} in the container {name}, but the values declare "
+            f"{wanted_image}.",
+            [each.key for each in changed],
             [each.identity for each in group],
             details=_details(group),
             remediation=(
-                *removals(pods_of),
+                *removals(changed),
                 "During a rollout, and with an admission webhook that changes images, this is expected.",
             ),
             severity=Severity.WARNING,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -46,6 +46,8 @@ _HEADERS = {"accept": "application/json", "content-type": "application/json", "u
 _IMPERSONATE = "impersonate-user"
 _SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _SHOWN = 1_000  # characters of a server's message
+
+_Made = TypeVar("_Made")
 
 
 class ApiError(ClusterError):
@@ -159,25 +161,24 @@ class Api:
         other._impersonate = ()
         return other
 
-    def list_all(
-        self,
-        path: str,
-        *,
-        metadata_only: bool = False,
-        keep: Callable[[Mapping[str, Any]], bool] = lambda _item: True,
-    ) -> list[dict[str, Any]]:
-        """The items of a list that ``keep`` accepts, page by page. Raises ApiError.
+    def list_all(self, path: str, *, metadata_only: bool = False) -> list[dict[str, Any]]:
+        """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError.
 
-        ``path`` may end in a query, such as a label selector. ``metadata_only``: the server sends only the metadata of
-        each item, and no data of a Secret.
+        ``metadata_only``: the server sends only the metadata of each item, and no data of a Secret.
         """
+        return self.list_as(path, lambda item: item, metadata_only=metadata_only)
+
+    def list_as(
+        self, path: str, make: Callable[[dict[str, Any]], _Made], *, metadata_only: bool = False
+    ) -> list[_Made]:
+        """``make`` of each item of a list. Only one page of items is in memory at a time. Raises ApiError."""
         headers = METADATA_ONLY if metadata_only else {}
         try:
-            return list(filter(keep, self._pages(path, headers, limit=_PAGE)))
+            return [make(item) for item in self._pages(path, headers, limit=_PAGE)]
         except ApiError as error:
             if error.status != HTTPStatus.GONE:  # the continue token expired: etcd is compacted every five minutes
                 raise
-            return list(filter(keep, self._pages(path, headers, limit=0)))
+            return [make(item) for item in self._pages(path, headers, limit=0)]
 
     def _pages(self, path: str, headers: Mapping[str, str], *, limit: int) -> Iterator[dict[str, Any]]:
         after = ""
