@@ -96,13 +96,12 @@ def _restored(server: Server, home: str, declaration: Declaration) -> Iterator[N
                 server.delete(f"{one}?propagationPolicy=Background")
     for one, item in before.items():
         resource = one.split("/")[-2]
-        if resource in ("serviceaccounts", "networkpolicies", "deployments"):
-            live = server.get(one)
-            metadata = {**item["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
-            metadata.pop("managedFields", None)
-            if _content(item) != _content(live):
-                status, answer = server.request("PUT", one, {**item, "metadata": metadata})
-                assert status == 200, answer
+        restored = resource in ("serviceaccounts", "networkpolicies", "deployments")
+        if restored and _content(item) != _content(server.get(one)):
+            metadata = {key: item["metadata"].get(key) or {} for key in ("labels", "annotations")}
+            metadata["name"] = item["metadata"]["name"]
+            status, answer = server.request("PUT", one, {**item, "metadata": metadata})
+            assert status == 200, answer
     eventually(lambda: len(server.items(f"/api/v1/namespaces/{home}/pods")) == 1)
 
 
@@ -448,18 +447,18 @@ def test_a_pod_of_a_quarantined_agent_is_found(server: Server, home: str, lookin
 # ---- tokens in pods
 
 
-@pytest.mark.parametrize("planted", [plant_pod, plant_deployment])
 @pytest.mark.parametrize(
-    ("account", "fields", "part"),
+    ("planted", "account", "fields", "part"),
     [
-        ("helper", {"automountServiceAccountToken": True}, "3607 s"),
-        ("shopper", {"automountServiceAccountToken": True}, "no token"),
-        ("shopper", projecting(expirationSeconds=600), "no token"),
-        ("helper", projecting(expirationSeconds=7200), "7200 s"),
-        ("helper", projecting(expirationSeconds=3607), "3607 s"),
-        ("brief", projecting(), "at most 900 s"),
-        ("helper", projecting(expirationSeconds=600, audience="vault.example"), "vault.example"),
-        ("cloudy", projecting(expirationSeconds=7200, audience="vault.example"), "at most 3600 s"),
+        (plant_pod, "helper", {"automountServiceAccountToken": True}, "3607 s"),
+        (plant_deployment, "helper", {"automountServiceAccountToken": True}, "3607 s"),
+        (plant_deployment, "shopper", {"automountServiceAccountToken": True}, "no token"),
+        (plant_pod, "shopper", projecting(expirationSeconds=600), "no token"),
+        (plant_deployment, "helper", projecting(expirationSeconds=7200), "7200 s"),
+        (plant_deployment, "helper", projecting(expirationSeconds=3607), "3607 s"),
+        (plant_deployment, "brief", projecting(), "at most 900 s"),
+        (plant_deployment, "helper", projecting(expirationSeconds=600, audience="vault.example"), "vault.example"),
+        (plant_deployment, "cloudy", projecting(expirationSeconds=7200, audience="vault.example"), "at most 3600 s"),
     ],
 )
 def test_a_token_that_the_values_do_not_declare_is_found(
@@ -607,18 +606,47 @@ def test_a_network_policy_that_denies_or_selects_others_is_not_found(
 
 @pytest.mark.parametrize("agent", ["helper", "old", "agent-proxy"])
 def test_a_changed_or_deleted_network_policy_of_an_agent_is_found(
-    server: Server, home: str, looking: Callable[[], Inventory], only: Only, agent: str
+    server: Server, home: str, looking: Callable[[], Inventory], only: Only, ends: Ends, agent: str
 ) -> None:
     path = f"{NETWORKING}/namespaces/{home}/networkpolicies"
     before = server.get(f"{path}/{agent}")
     status, answer = server.patch(f"{path}/{agent}", {"spec": {"egress": [{}]}})
     assert status == 200, answer
-    assert "egress" in only("changed-network-policy").message
+    finding = only("changed-network-policy")
+    assert "egress" in finding.message
+    ends(finding)
     server.delete(f"{path}/{agent}")
     assert "does not exist" in only("changed-network-policy").message
     metadata = {key: before["metadata"][key] for key in ("name", "labels", "annotations")}
     server.create(path, {"metadata": metadata, "spec": before["spec"]})
     assert looking().found == ()
+
+
+# ---- ServiceAccounts that existed before the release
+
+
+def test_the_old_tokens_of_adopted_accounts_are_found(
+    server: Server,
+    namespace: str,
+    chart: Path,
+    control_plane: Cluster,
+    release: Callable[[Helm], Release],
+    either_helm: Helm,
+) -> None:
+    server.make_namespace(namespace)
+    for name in ("billing-bot", "old-bot"):
+        server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+        plant_token_secret(server, namespace, name, f"{name}-token")
+    values = Values(
+        overrides={"agents": {"billing-bot": {}, "legacy": {"serviceAccount": {"create": False, "name": "old-bot"}}}}
+    )
+    release(either_helm).install(values, "--take-ownership")
+    declaration = declare(values.merged(chart), namespace=namespace)
+    with Api(control_plane.access) as api:
+        (finding,) = look(api, declaration, read_accounts(api, declaration)).found
+    assert finding.remediation[0] == (
+        f"To remove it: kubectl -n {namespace} delete secret billing-bot-token old-bot-token"
+    )
 
 
 # ---- what the caller may not read

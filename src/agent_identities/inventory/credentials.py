@@ -136,7 +136,7 @@ def _cause(found: AgentObjects, one: Identity, account: Manifest) -> _Cause:
         if not found.declaration.values.get("namespaceOverride"):  # the command needs the namespace of the release
             command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
             actions.append(f"With its bindings and pods: {command}")
-        actions.append("If its owner creates it again, its tokens are valid again: stop the owner, too.")
+        actions.append("Its owner can create it again, with new tokens: stop the owner, too.")
     annotations = metadata.get("annotations") or {}
     for key, effect in keeping(annotations):
         details.append(f"Annotation {key}: {annotations[key]} ({effect}).")

@@ -11,7 +11,7 @@ from typing import Any
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.inventory.accounts import Manifest
-from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, finding, kubectl, objects
+from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, compact, finding, kubectl, objects
 from agent_identities.inventory.objects import AgentObjects, account_of
 from agent_identities.rbac.selector import LabelSelector
 from agent_identities.report.model import Finding
@@ -65,7 +65,7 @@ def _own(
                 [Key(_GROUP, "NetworkPolicy", one.namespace, one.name)],
                 [one],
                 field="spec",
-                remediation=(_AGAIN,),
+                remediation=(f"To fix it: {_patch(one, declared)}", INSTALL_AGAIN),
             )
     for namespace, group in missing.items():
         names = [one.name for one in group]
@@ -80,6 +80,14 @@ def _own(
 
 
 _AGAIN = INSTALL_AGAIN.replace("Then install", "To fix it, install")
+
+
+def _patch(one: Identity, declared: Mapping[str, Any]) -> str:
+    """The command that sets the declared spec; null removes a list."""
+    spec = {**declared, **{key: declared.get(key) or None for key in ("ingress", "egress")}}
+    return kubectl(
+        one.namespace, [one.name], "patch", "networkpolicy", NAMES, "--type=merge", "-p", compact({"spec": spec})
+    )
 
 
 def _allowed(spec: Manifest) -> list[str]:

@@ -42,7 +42,8 @@ def other_workloads(found: AgentObjects, pods: Sequence[AgentPod]) -> tuple[str,
     names = list(dict.fromkeys(each.identity.name for each in others))
     lines = describe(others)
     more = f"; and {len(lines) - _MOST_LINES} more workloads" if len(lines) > _MOST_LINES else ""
-    who = f"{many(len(others), 'pod')} of workloads outside the release run as {label(names)}"
+    run = "runs" if len(others) == 1 else "run"
+    who = f"{many(len(others), 'pod')} of workloads outside the release {run} as {label(names)}"
     return (f"{who}, whose values declare no workload: {'; '.join(lines[:_MOST_LINES])}{more}.",)
 
 

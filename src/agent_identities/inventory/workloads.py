@@ -124,7 +124,7 @@ def _by_kind(workloads: Iterable[Workload]) -> dict[tuple[str, str], list[str]]:
 
 
 def describe(pods: Iterable[AgentPod]) -> list[str]:
-    """A line for each workload: ``Deployment ns/a: 2 pods (a-1, a-2), run as triage``."""
+    """A line for each workload: ``Deployment ns/a: 2 pods (a-1, a-2) of triage``."""
     lines: dict[Workload, list[AgentPod]] = {}
     for each in pods:
         lines.setdefault(each.workload, []).append(each)
@@ -140,4 +140,5 @@ def _line(workload: Workload, group: list[AgentPod]) -> str:
         return f"{workload.key}: runs as {accounts}"
     names = [each.pod["metadata"]["name"] for each in group]
     shown = ", ".join(names[:_MOST_PODS]) + (", …" if len(names) > _MOST_PODS else "")
-    return f"{workload.key}: {len(names)} pod{'s' if len(names) > 1 else ''} ({shown}), run as {accounts}"
+    pods = "1 pod" if len(names) == 1 else f"{len(names)} pods"
+    return f"{workload.key}: {pods} ({shown}) of {accounts}"
