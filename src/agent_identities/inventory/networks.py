@@ -32,7 +32,11 @@ def network_findings(found: AgentObjects) -> Iterator[Finding]:
         if (namespace, name) in own or not (traffic := _allowed(policy["spec"])):
             continue
         selector = LabelSelector.from_manifest(policy["spec"].get("podSelector") or {})
-        selected = [one for one in read if one.namespace == namespace and any(map(selector.matches, labels[one.name]))]
+        selected = [
+            one
+            for one in read
+            if one.namespace == namespace and any(map(selector.matches, labels[namespace, one.name]))
+        ]
         if not selected:
             continue
         names = [one.name for one in selected]
@@ -96,13 +100,14 @@ def _allowed(spec: Manifest) -> list[str]:
     return [kind for kind in ("ingress", "egress") if kind.capitalize() in types and spec.get(kind)]
 
 
-def _pod_labels(found: AgentObjects, limited: Sequence[Identity]) -> Mapping[str, list[Mapping[str, str]]]:
+def _pod_labels(found: AgentObjects, limited: Sequence[Identity]) -> Mapping[tuple[str, str], list[Mapping[str, str]]]:
     """The labels of the pods of each agent: those of the values, and those of the pods that exist."""
-    labels = {one.name: [found.of(one).pod_labels or found.of(one).labels] for one in limited}
+    labels = {(one.namespace, one.name): [found.of(one).pod_labels or found.of(one).labels] for one in limited}
     for pod in found.pods:
-        if (name := account_of(pod)) in labels:
-            own = pod["metadata"].get("labels") or {}
-            labels[name] += [own] if own not in labels[name] else []
+        of_agent = labels.get((pod["metadata"]["namespace"], account_of(pod)))
+        own = pod["metadata"].get("labels") or {}
+        if of_agent is not None and own not in of_agent:
+            of_agent.append(own)
     return labels
 
 
