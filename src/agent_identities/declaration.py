@@ -7,7 +7,7 @@ output of the templates: a comparison of the templates with their own output wou
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, role_name
@@ -85,7 +85,7 @@ class Declaration:
     """The agents that a set of values declares in ``namespace``.
 
     ``deployers`` are further ServiceAccounts, as (namespace, name), that may run pods as agents (guards.deployers).
-    ``accepted`` are the accepted risks of each tier: tier, id of the risk, reason.
+    ``accepted`` are the accepted risks of each tier: tier, id of the risk, reason. ``values`` are the merged values.
     """
 
     namespace: str
@@ -95,6 +95,7 @@ class Declaration:
     tiers: Mapping[str, tuple[PolicyRule, ...]]
     accepted: Mapping[str, Mapping[str, str]]
     deployers: frozenset[tuple[str, str]] = frozenset()
+    values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -180,6 +181,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
             for deployer in (values.get("guards") or {}).get("deployers") or ()
             if deployer["kind"] == "ServiceAccount"
         ),
+        values=values,
     )
 
 

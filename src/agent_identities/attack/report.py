@@ -58,6 +58,7 @@ def build(attack: Attack, *, listing: bool = False) -> Report:
         legend=_LEGEND,
         findings=tuple(findings(attack)),
         notes=(*notes(attack), *attack.inventory.notes),
+        closing=attack.inventory.workloads,
         listing=_listing(attack) if listing else None,
         data=partial(_data, attack),
     )

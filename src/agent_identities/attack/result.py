@@ -8,8 +8,7 @@ from agent_identities.attack.request import AttackRequest
 from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.declaration import Declaration, Identity
-from agent_identities.inventory import EMPTY, Inventory
-from agent_identities.kube.accounts import UndeclaredAccount
+from agent_identities.inventory import EMPTY, Inventory, UndeclaredAccount
 from agent_identities.report.model import Report, Result
 
 

@@ -18,8 +18,7 @@ from agent_identities.attack.tokens import CreatedObjects, Holder, TokenStatus, 
 from agent_identities.attack.verdict import POLICY, Outcome, Verdict, is_unavailable, judge, rights_needed
 from agent_identities.declaration import Declaration, Identity, TokenSettings
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.inventory import EMPTY, Inventory, look
-from agent_identities.kube.accounts import service_accounts, undeclared_accounts
+from agent_identities.inventory import EMPTY, Inventory, look, read_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ReviewStatus, ask_self
@@ -46,9 +45,10 @@ def attack(
     AgentIdentitiesError for a name in ``only`` that the values do not declare.
     """
     started = time.monotonic()
-    declaration, inventory = look(api, declaration, catalogue, concurrency=concurrency)
+    accounts = read_accounts(api, declaration)
+    declaration, inventory = look(api, declaration, catalogue, accounts, concurrency=concurrency)
     chosen = _chosen(declaration, only)
-    undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
+    undeclared = () if only else accounts.undeclared(declaration)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:

@@ -7,6 +7,9 @@ DEFAULT_NAMESPACE = "agent-system"
 AGENT_LABEL = "agent-identities/agent"
 """The label that names the agent on everything the chart makes for it."""
 
+PROXY_LABEL = "agent-identities/proxy"
+"""The label of the proxy's Deployment, pods and NetworkPolicy. The proxy's ServiceAccount does not have it."""
+
 INSTANCE_LABEL = "agent-identities/instance-of"
 """The label with the entry of the values, where the ServiceAccount has another name."""
 

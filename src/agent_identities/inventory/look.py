@@ -1,35 +1,63 @@
 """Look at a cluster: read its state, and compare it with the values."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
+
 from agent_identities.declaration import Declaration
+from agent_identities.inventory.account_fields import changed_accounts
+from agent_identities.inventory.accounts import Accounts
 from agent_identities.inventory.binding_findings import binding_findings
 from agent_identities.inventory.bindings import undeclared_roles
 from agent_identities.inventory.confirm import confirm
+from agent_identities.inventory.credentials import quarantined_accounts, token_secrets
 from agent_identities.inventory.existing_roles import existing_role_findings
 from agent_identities.inventory.model import Inventory
+from agent_identities.inventory.networks import network_findings
+from agent_identities.inventory.objects import AgentObjects, read_objects
+from agent_identities.inventory.pod_tokens import pod_tokens
+from agent_identities.inventory.pods import other_workloads, pod_findings
 from agent_identities.inventory.read import ClusterState, read
 from agent_identities.inventory.unusable import unusable_rules
+from agent_identities.inventory.workloads import AgentPod, agent_pods
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api
+from agent_identities.kube.fanout import fan_out
 from agent_identities.rbac import Catalogue, PolicyRule, RoleRef
+from agent_identities.report.model import Finding
 
 
 def look(
-    api: Api, declaration: Declaration, catalogue: Catalogue, *, concurrency: int = DEFAULT_CONCURRENCY
+    api: Api,
+    declaration: Declaration,
+    catalogue: Catalogue,
+    accounts: Accounts,
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
 ) -> tuple[Declaration, Inventory]:
     """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError.
 
-    The declaration in the result has the rules of the existing roles that tiers refer to.
+    ``accounts`` are the ServiceAccounts in the namespaces of the agents, as `read_accounts` returns them. The
+    declaration in the result has the rules of the existing roles that tiers refer to.
     """
-    state = read(api, declaration, concurrency=concurrency)
+    reads: list[Callable[[], ClusterState | AgentObjects]] = [
+        partial(read, api, declaration, concurrency=concurrency),
+        partial(read_objects, api, declaration, accounts),
+    ]
+    one, other = fan_out(lambda each: each(), reads, abort=api.abort)
+    state, objects = cast("ClusterState", one), cast("AgentObjects", other)
     declaration, absent = _with_existing_roles(api, declaration, state)
     held = undeclared_roles(state, declaration, catalogue)
     answers = confirm(api, held, state.served, concurrency=concurrency)
     unusable = unusable_rules(declaration, state.served)
+    pods = agent_pods(objects)
     found = (
         *binding_findings(held, answers, state.served),
         *existing_role_findings(declaration, catalogue, absent),
+        *_of_objects(objects, pods),
         *unusable.findings,
     )
-    return declaration, Inventory(found, state.not_read, unusable.notes, held, state.served)
+    not_read = (*accounts.not_read, *state.not_read, *objects.not_read)
+    return declaration, Inventory(found, not_read, unusable.notes, other_workloads(objects, pods), held, state.served)
 
 
 def _with_existing_roles(
@@ -45,3 +73,13 @@ def _with_existing_roles(
         return role.rules if role is not None else ()
 
     return declaration.with_existing_roles(rules_of), frozenset(absent)
+
+
+def _of_objects(found: AgentObjects, pods: tuple[AgentPod, ...]) -> Iterator[Finding]:
+    """The findings about objects in the namespaces of the agents."""
+    yield from quarantined_accounts(found)
+    yield from token_secrets(found)
+    yield from changed_accounts(found)
+    yield from pod_findings(found, pods)
+    yield from pod_tokens(found, pods)
+    yield from network_findings(found)

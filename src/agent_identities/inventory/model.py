@@ -41,13 +41,15 @@ class NotRead:
 class Inventory:
     """``found`` are the findings; an error is something that the values do not declare.
 
-    ``undeclared_roles`` are the roles that agents hold and the values do not declare. ``served`` are the resources of
-    the API server.
+    ``notes`` are sentences for the notes of a report, ``workloads`` those about pods that other users run as agents on
+    purpose. ``undeclared_roles`` are the roles that agents hold and the values do not declare. ``served`` are the
+    resources of the API server.
     """
 
     found: tuple[Finding, ...] = ()
     not_read: tuple[NotRead, ...] = ()
     notes: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
     undeclared_roles: "tuple[HeldRole, ...]" = ()
     served: Served = UNKNOWN
 

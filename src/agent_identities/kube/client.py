@@ -38,6 +38,9 @@ from agent_identities.rbac.request import ServiceAccount
 DEFAULT_CONCURRENCY = 16
 """Requests in flight. More is not faster: eight requests in flight occupy one Python process."""
 
+METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+"""Headers of a list that request only the metadata of each item."""
+
 _PAGE = 500  # objects in a page, as in kubectl's --chunk-size
 _HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
 _IMPERSONATE = "impersonate-user"
@@ -114,14 +117,14 @@ class Api:
 
     def get(self, path: str) -> dict[str, Any]:
         """The object at a path such as ``/api/v1/namespaces/agent-system``. Raises ApiError."""
-        return self._request("GET", path, None, repeatable=True)
+        return self._request("GET", path, None, {}, repeatable=True)
 
     def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """The object that the server returns for ``body``. ``repeatable``: the request is idempotent, as a review is.
 
         Raises ApiError.
         """
-        return self._request("POST", path, json.dumps(body), repeatable=repeatable)
+        return self._request("POST", path, json.dumps(body), {}, repeatable=repeatable)
 
     def raw(
         self,
@@ -158,24 +161,30 @@ class Api:
         other._impersonate = ()
         return other
 
-    def list_all(self, path: str) -> list[dict[str, Any]]:
-        """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError."""
-        return self.list_as(path, lambda item: item)
+    def list_all(self, path: str, *, metadata_only: bool = False) -> list[dict[str, Any]]:
+        """All items of a list, page by page. ``path`` may end in a query, such as a label selector. Raises ApiError.
 
-    def list_as(self, path: str, make: Callable[[dict[str, Any]], _Made]) -> list[_Made]:
+        ``metadata_only``: the server sends only the metadata of each item, and no data of a Secret.
+        """
+        return self.list_as(path, lambda item: item, metadata_only=metadata_only)
+
+    def list_as(
+        self, path: str, make: Callable[[dict[str, Any]], _Made], *, metadata_only: bool = False
+    ) -> list[_Made]:
         """``make`` of each item of a list. Only one page of items is in memory at a time. Raises ApiError."""
+        headers = METADATA_ONLY if metadata_only else {}
         try:
-            return [make(item) for item in self._pages(path, limit=_PAGE)]
+            return [make(item) for item in self._pages(path, headers, limit=_PAGE)]
         except ApiError as error:
             if error.status != HTTPStatus.GONE:  # the continue token expired: etcd is compacted every five minutes
                 raise
-            return [make(item) for item in self._pages(path, limit=0)]
+            return [make(item) for item in self._pages(path, headers, limit=0)]
 
-    def _pages(self, path: str, *, limit: int) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, headers: Mapping[str, str], *, limit: int) -> Iterator[dict[str, Any]]:
         after = ""
         while True:
             query = urlencode({"limit": limit, "continue": after})
-            page = self.get(f"{path}{'&' if '?' in path else '?'}{query}")
+            page = self._request("GET", f"{path}{'&' if '?' in path else '?'}{query}", None, headers, repeatable=True)
             items, metadata = page.get("items") or [], page.get("metadata", {})
             is_list = isinstance(items, list) and all(isinstance(item, dict) for item in items)
             if not (is_list and isinstance(metadata, dict)):
@@ -187,8 +196,10 @@ class Api:
             if after == before:
                 raise ApiError(f"{self.server}{path}: the server returns the same page again and again.")
 
-    def _request(self, method: str, path: str, body: str | None, *, repeatable: bool) -> dict[str, Any]:
-        status, answer, data = self._send(method, path, body, {}, repeatable=repeatable)
+    def _request(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str], *, repeatable: bool
+    ) -> dict[str, Any]:
+        status, answer, data = self._send(method, path, body, headers, repeatable=repeatable)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             self._refused(status, _message(answer or {}, data))
         if answer is None:

@@ -23,14 +23,12 @@ from agent_identities.chart.names import (
 )
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.kube.client import Api, ApiError
+from agent_identities.kube.client import METADATA_ONLY, Api, ApiError
 from agent_identities.quarantine.plan import TargetAccounts
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HELM = "meta.helm.sh/release-"  # annotations of all objects that Helm creates (helm.sh/helm/v4 pkg/action/validate.go)
 _MOST_NAMES = 10
-_METADATA_ONLY = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-"""Request only metadata: a release record of Helm can be as large as a megabyte."""
 
 
 class UnknownAgentError(AgentIdentitiesError):
@@ -158,10 +156,11 @@ def _records(namespace: str, release: str) -> str:
 def unfinished(api: Api, namespace: str, release: str) -> str:
     """The status of an unfinished Helm operation on a release, such as "pending-upgrade"; "" if there is none.
 
-    The status is a label of the newest release record. Raises ApiError if the records cannot be read.
+    The status is a label of the newest release record. Only metadata is read: a record can be as large as a megabyte.
+    Raises ApiError if the records cannot be read.
     """
     path = _records(namespace, release)
-    answer = api.raw("GET", path, headers=_METADATA_ONLY, repeatable=True)
+    answer = api.raw("GET", path, headers=METADATA_ONLY, repeatable=True)
     if answer.status != HTTPStatus.OK:
         raise ApiError(answer.message or f"{path}: {answer.status}", status=answer.status)
     every = [each["metadata"].get("labels") or {} for each in answer.body.get("items") or ()]

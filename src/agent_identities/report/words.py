@@ -1,4 +1,4 @@
-"""The wording of requests, and of the bindings that allow them, in the reports of all jobs."""
+"""The wording of requests, of the bindings that allow them, and of names, in the reports of all jobs."""
 
 import re
 import shlex

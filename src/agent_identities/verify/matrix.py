@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from agent_identities.declaration import Declaration, Identity
-from agent_identities.inventory import EMPTY, Inventory
-from agent_identities.kube.accounts import UndeclaredAccount
+from agent_identities.inventory import EMPTY, Inventory, UndeclaredAccount
 from agent_identities.rbac import Request, granted_by
 from agent_identities.report.model import Report, Result
 from agent_identities.verify.questions import Questions

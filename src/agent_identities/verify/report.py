@@ -23,8 +23,8 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
     """The matrix as a report; ``listing`` adds every answer.
 
     JSON has, in addition to the common keys, {"server", "namespace", "seconds", "counts": {...}, "absent": [name],
-    "undeclared": [{namespace, name, release}], "differences": [cell], "cells": [cell]}; a cell is
-    {"agent", "namespace" (the ServiceAccount's), "entry", "permission" (as text),
+    "undeclared": [{namespace, name, release}], "workloads": [sentence], "differences": [cell], "cells": [cell]}; a cell
+    is {"agent", "namespace" (the ServiceAccount's), "entry", "permission" (as text),
     "request": {verb, apiGroup, resource, subresource, name, namespace}, "expected", "allowed", "reason"}.
     """
     return Report(
@@ -36,6 +36,7 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
         legend=_legend(matrix),
         findings=tuple(differences(matrix)),
         notes=matrix.inventory.notes,
+        closing=matrix.inventory.workloads,
         listing=_listing(matrix) if listing else None,
         data=partial(_data, matrix),
     )
@@ -76,6 +77,7 @@ def _data(matrix: Matrix) -> dict[str, object]:
         "undeclared": [
             {"namespace": one.namespace, "name": one.name, "release": one.release} for one in matrix.undeclared
         ],
+        "workloads": list(matrix.inventory.workloads),
         "differences": [_json_cell(each) for each in matrix.differences],
         "cells": [_json_cell(each) for each in matrix.cells],
     }

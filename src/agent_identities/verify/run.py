@@ -9,8 +9,7 @@ from functools import partial
 
 from agent_identities import bundled
 from agent_identities.declaration import Declaration
-from agent_identities.inventory import look
-from agent_identities.kube.accounts import service_accounts, undeclared_accounts
+from agent_identities.inventory import look, read_accounts
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api, ApiError
 from agent_identities.kube.fanout import Progress, fan_out, no_progress
 from agent_identities.kube.reviews import ask
@@ -35,10 +34,10 @@ def verify(
     again after a second, because API servers observe new bindings with a delay.
     """
     started = time.monotonic()
-    accounts = service_accounts(api, declaration)
+    accounts = read_accounts(api, declaration)
     catalogue = catalogue or Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
-    declaration, inventory = look(api, declaration, catalogue, concurrency=concurrency)
-    present = [one for one in declaration.identities if one.quarantined or (one.namespace, one.name) in accounts]
+    declaration, inventory = look(api, declaration, catalogue, accounts, concurrency=concurrency)
+    present = [one for one in declaration.identities if one.quarantined or accounts.of(one) is not None]
     asked = questions(declaration, inventory.served)
     cells = [
         AccessCell(identity, request, expected(identity, request), allowed=False)
@@ -65,8 +64,8 @@ def verify(
         declaration,
         asked,
         tuple(cells),
-        absent=tuple(one for one in active if (one.namespace, one.name) not in accounts),
-        undeclared=undeclared_accounts(accounts, declaration),
+        absent=tuple(one for one in active if accounts.of(one) is None),
+        undeclared=accounts.undeclared(declaration),
         inventory=inventory,
         seconds=time.monotonic() - started,
     )

@@ -13,7 +13,7 @@ from agent_identities.attack.tokens import Holder, TokenStatus
 from agent_identities.attack.verdict import Outcome, Verdict
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
-from agent_identities.kube.accounts import UndeclaredAccount
+from agent_identities.inventory import UndeclaredAccount
 from agent_identities.report.formats.text import show
 
 QUICKSTART = Path(__file__).parents[3] / "values" / "quickstart.yaml"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, Identity, declare
-from agent_identities.kube.accounts import UndeclaredAccount
+from agent_identities.inventory import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
 from agent_identities.report.words import abbreviate, label
