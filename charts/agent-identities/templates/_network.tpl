@@ -141,7 +141,6 @@ spec:
 {{- include "agent-identities.validateAgentNetwork" (list $problems $network "proxy.network" $root.Values.proxy.network) }}
 {{- if dig "apiServer" true ($root.Values.proxy.network | default dict) }}{{ $noServer = $root.Values.proxy.name }}{{ end }}
 {{- range $entry, $agent := $root.Values.agents }}
-  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
   {{- if $agent.network }}{{ include "agent-identities.validateAgentNetwork" (list $problems $network (printf "agents.%s.network" $entry) $agent.network) }}{{ end }}
   {{- if not $network.enabled }}{{ continue }}{{ end }}
   {{- if dig "apiServer" (ne ($agent.access | default "direct") "proxied") ($agent.network | default dict) }}{{ $noServer = $entry }}{{ end }}

@@ -47,7 +47,9 @@ metadata:
     {{- $root.identities.labels | nindent 4 }}
     {{- $labels | nindent 4 }}
 spec:
-  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 | int }}
+  {{- if hasKey $workload "replicas" }}
+  replicas: {{ int $workload.replicas }}
+  {{- end }}
   selector:
     matchLabels:
       {{- index (splitList "\n" $labels) 0 | nindent 6 }}
