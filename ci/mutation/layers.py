@@ -225,6 +225,7 @@ EXPECTED: Final[dict[str, frozenset[str]]] = {
         "cluster-admin": "check:binding-resolves rights",
         "binding everywhere": "rights",
         "automount": "accounts",
+        "kept": "check:removable",
         "token secret listed": "check:token-expiry accounts",
         "renamed": "check:unique-identity accounts",
         "labelled as another": "check:unique-identity accounts",

@@ -274,6 +274,10 @@ MUTATORS: Final[dict[str, tuple[tuple[str, ...], Callable[[Json, list[str]], Cha
             ),
         ),
     ),
+    "kept": (
+        ("ServiceAccount", *_ROLES, *_BINDINGS),
+        _set(("metadata", "annotations"), ({"helm.sh/resource-policy": "keep"},)),
+    ),
     "token secret listed": (("ServiceAccount",), _set(("secrets",), ([{"name": "long-lived"}],))),
     "renamed": (("ServiceAccount",), _set(("metadata", "name"), ("renamed-by-hand",))),
     "moved": (("ServiceAccount", "Deployment", "Role", "RoleBinding"), _set(("metadata", "namespace"), ("elsewhere",))),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, role_name
+from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, binding_name, role_name
 from agent_identities.rbac import PolicyRule, RoleRef, User
 from agent_identities.rbac.default_grants import ungranted_namespace
 
@@ -112,6 +112,12 @@ class Declaration:
         of_each = any(AGENT_PLACEHOLDER in name for rule in self.tiers[grant.tier] for name in rule.resource_names)
         return role_name(grant.tier, proxy=self.proxy.name, agent=identity.name if of_each else "")
 
+    def binding_name(self, identity: Identity) -> str:
+        """The name of its binding to `role_name`, with ``bindings: perAgent``."""
+        grant = next((grant for grant in identity.grants if not grant.impersonation), None)
+        kind = grant.existing.kind if grant and grant.existing else ""
+        return binding_name(identity.name, self.role_name(identity), proxy=self.proxy.name, kind=kind)
+
     @property
     def granted_namespaces(self) -> tuple[str, ...]:
         """The namespace of the release, then every other namespace of a grant, including EVERYWHERE."""
@@ -146,18 +152,17 @@ class Declaration:
 
 
 def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1.36.0") -> Declaration:
-    """The declaration of values as the templates of the chart get them (``values.load``).
+    """The declaration of values as the templates of the chart complete them (``values.load``): without null.
 
     ``namespace`` is the namespace of the release. ``kube_version`` is the version of the API server, which determines
     the kind of impersonation by the proxy.
     """
     namespace = values.get("namespaceOverride") or namespace
     tiers = {PROXY_TIER: _Tier(_rules(values["proxy"]["rules"]))}
-    tiers |= {name: _tier(tier) for name, tier in (values.get("tiers") or {}).items() if tier is not None}
+    tiers |= {name: _tier(tier) for name, tier in (values.get("tiers") or {}).items()}
     identities = tuple(
         identity
         for entry, agent in sorted((values.get("agents") or {}).items())
-        if agent is not None
         for identity in _identities(entry, agent, tiers, namespace)
     )
     agents = tuple(identity for identity in identities if not identity.quarantined)
@@ -174,7 +179,6 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
         accepted={
             name: tier.get("acceptRisks") or {}
             for name, tier in {PROXY_TIER: values["proxy"], **(values.get("tiers") or {})}.items()
-            if tier is not None
         },
         deployers=frozenset(
             (deployer["namespace"], deployer["name"])

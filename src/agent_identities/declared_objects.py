@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, PROXY_LABEL
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, PROXY_LABEL, agent_label
 from agent_identities.declaration import DEFAULT_EXPIRATION_SECONDS, Declaration, Identity
 
 INJECTED_SECONDS = 3607
@@ -55,7 +55,7 @@ def declared_objects(declaration: Declaration, identity: Identity) -> DeclaredOb
         agent, labels = values.get("proxy") or {}, {PROXY_LABEL: identity.name}
     else:
         agent = (values.get("agents") or {}).get(identity.entry) or {}
-        labels = {AGENT_LABEL: identity.name}
+        labels = {AGENT_LABEL: agent_label(identity.name, identity.entry)}
         if identity.name != identity.entry:
             labels[INSTANCE_LABEL] = identity.entry
     created = (agent.get("serviceAccount") or {}).get("create", True) is not False

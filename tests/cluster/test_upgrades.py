@@ -1,8 +1,7 @@
 """Upgrades between all sets of values: none fails, no agent gets another identity, and other objects do not change."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from agent_identities.chart.helm import Helm, Release, Renderer, Target
 from agent_identities.chart.objects import Key, Objects, thaw
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
+from support.every_pair import every_pair
 from support.server import RBAC, Json, Server, eventually
 
 MakeRelease = Callable[[Helm], Release]
@@ -39,19 +39,6 @@ STATES: dict[str, Json] = {
     "proxy renamed": {"proxy": {"name": "gateway"}, "agents": {"a": {}, "b": {}}},
     "per tier": {"bindings": "perTier", "tiers": TIERS, "agents": {"a": {"tiers": ["t", "nodes"]}, "b": {}}},
 }
-
-
-def every_pair(names: list[str]) -> Iterator[tuple[str, str]]:
-    """A path with each step between two states exactly once (an Eulerian circuit)."""
-    steps = {name: [other for other in names if other != name] for name in names}
-    path, circuit = [names[0]], []
-    while path:
-        if steps[path[-1]]:
-            path.append(steps[path[-1]].pop())
-        else:
-            circuit.append(path.pop())
-    circuit.reverse()
-    return pairwise(circuit)
 
 
 def on_server(server: Server, namespace: str) -> dict[tuple[str, str], Json]:

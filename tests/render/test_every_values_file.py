@@ -44,12 +44,15 @@ def test_helm_lint_reports_no_failure(file: Path, renderer: Renderer, chart: Pat
 
 
 def test_values_are_merged_as_helm_merges_them(file: Path, renderer: Renderer, chart: Path, tmp_path: Path) -> None:
-    """Compares with Helm: a chart with the same defaults and a template that prints its values."""
+    """Compares with Helm: a chart with the same defaults and a template that completes and prints its values."""
     probe = tmp_path / "agent-identities"
     (probe / "templates").mkdir(parents=True)
     (probe / "Chart.yaml").write_text("{apiVersion: v2, name: agent-identities, version: 0.1.0}")
     (probe / "values.yaml").write_text((chart / "values.yaml").read_text())
+    values_template = chart / "templates" / "_values.tpl"
+    (probe / "templates" / "_values.tpl").write_text(values_template.read_text())
     (probe / "templates" / "v.yaml").write_text(
+        '{{- include "agent-identities.completeValues" . }}'
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: v}\ndata: {{ .Values | toJson }}\n"
     )
     seen = next(iter(Renderer(renderer.helm, probe).render(Values.read([file])).objects.values())).body["data"]

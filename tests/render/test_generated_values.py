@@ -54,7 +54,7 @@ def reordered(value: Any) -> Any:
 
 def changed(given: Json, entry: str, agent: Json | None) -> Json:
     """The values with this agent added or replaced, or (None) removed."""
-    others = {key: one for key, one in given.get("agents", {}).items() if key != entry}
+    others = {key: one for key, one in (given.get("agents") or {}).items() if key != entry}
     return given | {"agents": others | ({} if agent is None else {entry: agent})}
 
 
@@ -65,7 +65,7 @@ def render_all(asked: Sequence[tuple[Renderer, Json]]) -> list[Rendered]:
 OWN_NUMBERS: Final = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["1{agent}"]}
 FOUND: Final[Json] = {
     "tiers": {"own": {"rules": [OWN_NUMBERS]}},
-    "agents": {"3": {"instances": 2.0}, "2": {"tiers": ["own"], "workload": {"image": "x", "replicas": 2_000_000}}},
+    "agents": {"3e3": {"instances": 2.0}, "2e2": {"tiers": ["own"], "workload": {"image": "x", "replicas": 2_000_000}}},
     "proxy": {"annotations": {"a": "\U0001f600"}, "workload": {"image": "x"}, "token": {"mode": "automount"}},
 }
 """Former bugs: names that become numbers, large numbers, text beyond the BMP, a proxy with an automounted token."""
@@ -123,12 +123,12 @@ def assert_a_new_agent_changes_no_other(fewer: Objects, more: Objects, bindings:
 def test_removing_an_agent_removes_only_its_objects(
     data: st.DataObject, given_values: Json, renderer: Renderer
 ) -> None:
-    entries = [entry for entry, agent in given_values.get("agents", {}).items() if agent is not None]
+    entries = [entry for entry, agent in (given_values.get("agents") or {}).items() if agent is not None]
     assume(entries)
     entry = data.draw(st.sampled_from(entries))
     given_values = given_values | {"bindings": "perAgent"}
     smaller = changed(given_values, entry, None)
-    for deployer in smaller.get("guards", {}).get("deployers", ()):  # a deployer can refer to the agent
+    for deployer in (smaller.get("guards") or {}).get("deployers") or ():  # a deployer can refer to the agent
         assume(entry not in deployer.get("agents", ()))
     whole, rest = render_all([(renderer, given_values), (renderer, smaller)])
     names = set(identities_of(given_values, entry))

@@ -3,15 +3,25 @@
 import pytest
 
 from agent_identities.chart.helm import Renderer, Target
-from agent_identities.chart.names import binding_name
 from agent_identities.chart.values import Values, load
 from agent_identities.declaration import declare
 
 NAMESPACE = "agent-system"
 PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 OWN = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent}-state"], "verbs": ["get"]}
-TIERS = {"reader": {"rules": [PODS]}, "notes": {"rules": [OWN]}, "theirs": {"existingRole": {"name": "of-others"}}}
-AGENTS = {"a": {}, "b": {"tiers": ["reader"]}, "c": {"tiers": ["notes"]}, "d": {"tiers": ["theirs"]}}
+TIERS = {
+    "reader": {"rules": [PODS]},
+    "notes": {"rules": [OWN]},
+    "theirs": {"existingRole": {"name": "of-others"}},
+    "view": {"existingRole": {"kind": "ClusterRole", "name": "view"}},
+}
+AGENTS = {
+    "a": {},
+    "b": {"tiers": ["reader"]},
+    "c": {"tiers": ["notes"]},
+    "d": {"tiers": ["theirs"]},
+    "e": {"tiers": ["view"]},
+}
 
 
 @pytest.mark.parametrize("proxy", ["agent-proxy", "central"])
@@ -25,4 +35,4 @@ def test_roles_and_bindings_have_the_names_that_the_package_expects(renderer: Re
     }
     for one in declaration.identities:
         role = declaration.role_name(one)
-        assert bound[binding_name(one.name, role, proxy=proxy)] == (role, one.name)
+        assert bound[declaration.binding_name(one)] == (role, one.name)

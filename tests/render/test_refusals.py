@@ -34,7 +34,7 @@ def test_helm_3_refuses_with_the_problems_of_helm_4(renderer: Renderer, renderer
 
 def test_legacy_impersonation_works_with_an_existing_role(renderer: Renderer) -> None:
     values = agent(access="proxied", tiers=["theirs"]) | {"tiers": THEIRS, "proxy": {"impersonation": "legacy"}}
-    assert renderer.render(Values(overrides=values)).objects.find("RoleBinding", "a:view")
+    assert renderer.render(Values(overrides=values)).objects.find("RoleBinding", "ClusterRole:a:view")
 
 
 def test_one_message_contains_all_problems(renderer: Renderer) -> None:

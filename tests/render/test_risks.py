@@ -24,7 +24,6 @@ from support.risks import (
     asked_of_templates,
     expected,
     near,
-    resource_rules,
 )
 
 
@@ -66,10 +65,10 @@ def risk_templates(
 def test_templates_and_python_find_the_same_risks_in_the_rules_of_the_catalogue_and_similar_rules(
     risk_templates: RiskTemplates,
 ) -> None:
-    lists = [rules for risk in RISKS.values() if resource_rules(risk.bad) for rules in near(risk.bad)]
+    lists = [rules for risk in RISKS.values() for rules in near(risk.bad)]
     asked = [(rules, place) for rules in lists for place in PLACES]
     assert risk_templates.findings(asked) == [expected(rules, place) for rules, place in asked]
-    assert {risk for rules, place in asked for risk, _ in expected(rules, place)} == RISKS.keys() - {"wild-nonresource"}
+    assert {risk for rules, place in asked for risk, _ in expected(rules, place)} == RISKS.keys()
 
 
 def choices(field: str, *more: str) -> st.SearchStrategy[tuple[str, ...]]:
@@ -118,12 +117,12 @@ def renders(renderer: Renderer, values: dict[str, Any]) -> bool:
 
 def test_only_critical_and_high_risks_are_refused(risk_templates: RiskTemplates) -> None:
     severe = {risk.id for risk in RISKS.values() if risk.severity in ("critical", "high")}
-    asked = [(risk.bad, None) for risk in RISKS.values() if resource_rules(risk.bad)]
+    asked = [(risk.bad, None) for risk in RISKS.values()]
     assert risk_templates.refused(asked) == [{risk for risk, _ in expected(*each)} & severe for each in asked]
 
 
 def test_tiers_with_accepted_risks_are_rendered(renderer: Renderer) -> None:
-    bad = [rules for risk in RISKS.values() if resource_rules(rules := risk.bad)]
+    bad = [risk.bad for risk in RISKS.values()]
     tiers = {
         f"t{number}": {
             "scope": "Cluster",
@@ -133,12 +132,48 @@ def test_tiers_with_accepted_risks_are_rendered(renderer: Renderer) -> None:
         for number, rules in enumerate(bad)
         if not any("" in rule.resource_names for rule in rules)
     }
-    assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 75
+    assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 76
 
 
-def test_a_tier_with_non_resource_urls_is_refused(renderer: Renderer) -> None:
-    rule = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
-    assert "nonResourceURLs" in refusal(renderer, tiers={"t": {"scope": "Cluster", "rules": [rule]}})
+def test_urls_that_are_not_public_are_a_risk_only_with_a_wildcard(renderer: Renderer) -> None:
+    def tier(*urls: str, **more: Any) -> dict[str, Any]:
+        rule = {"nonResourceURLs": list(urls), "verbs": ["get"]}
+        return {"tiers": {"t": {"scope": "Cluster", "rules": [rule]} | more}}
+
+    assert renders(renderer, tier("/metrics", "/healthz/*"))
+    assert paths(refusal(renderer, **tier("/metrics", "/debug/*"))) == ["tiers.t.rules[0]"]
+    assert paths(refusal(renderer, **tier("*"))) == ["tiers.t.rules[0]"]
+    assert renders(renderer, tier("/debug/*", acceptRisks={"wild-nonresource": "it profiles the API server"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "risk"),
+    [
+        ("ClusterRole", "cluster-admin", "existing-role-cluster-admin"),
+        ("ClusterRole", "admin", "existing-role-admin"),
+        ("ClusterRole", "edit", "existing-role-edit"),
+        ("ClusterRole", "system:node", "existing-role-system"),
+        ("Role", "system:controller:bootstrap-signer", "existing-role-system"),
+    ],
+)
+@pytest.mark.parametrize("scope", ["Namespace", "Cluster"])
+def test_roles_that_kubernetes_defines_take_a_reason(
+    renderer: Renderer, kind: str, name: str, risk: str, scope: str
+) -> None:
+    if (kind, scope) == ("Role", "Cluster"):
+        return
+    tier: dict[str, Any] = {"scope": scope, "existingRole": {"kind": kind, "name": name}}
+    (problem,) = problems(refusal(renderer, tiers={"t": tier}))
+    assert problem.path == "tiers.t.existingRole"
+    assert risk in problem.text
+    assert any(renders(renderer, given) for given in pasted(problem, {"tiers": {"t": tier}}))
+    other = tier | {"acceptRisks": {"secret-read": "why"}}
+    assert "tiers.t.acceptRisks.secret-read" in paths(refusal(renderer, tiers={"t": other}))
+
+
+@pytest.mark.parametrize("role", [("ClusterRole", "view"), ("Role", "edit"), ("ClusterRole", "team-admin")])
+def test_other_existing_roles_take_no_reason(renderer: Renderer, role: tuple[str, str]) -> None:
+    assert renders(renderer, {"tiers": {"t": {"existingRole": dict(zip(("kind", "name"), role, strict=True))}}})
 
 
 def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(renderer: Renderer) -> None:

@@ -12,7 +12,7 @@ from agent_identities.chart import yaml
 from agent_identities.chart.helm import HelmError, Renderer
 from agent_identities.chart.values import Values
 from support.refusals import is_by_templates
-from support.schema import Leaf, Node, Steps, ValuesSchema
+from support.schema import Leaf, Node, Steps, ValuesSchema, choices
 
 SCHEMA: Final = ValuesSchema(chart_path())
 OURS: Final = dict(SCHEMA.properties())
@@ -73,7 +73,7 @@ def test_values_yaml_or_its_comments_contain_every_property() -> None:
 def test_everything_yaml_sets_every_property() -> None:
     set_there = [f"{leaf.pattern}." for leaf in LEAVES]
     missing = [path for path in OURS if not any(pattern.startswith(f"{path}.") for pattern in set_there)]
-    assert set(missing) == FOR_PARENTS | REFUSED
+    assert set(missing) == FOR_PARENTS | REFUSED | {"proxy.rules.[].nonResourceURLs"}  # a URL is in no namespace
 
 
 def test_every_top_level_value_has_a_default() -> None:
@@ -127,6 +127,7 @@ SHAPES: Final = {
     "roleArn": "arn:aws:iam::111122223333:role/mark{0}x",
     "serviceAccount": "mark{0}x@project.example",
     "clientId": "{0:08d}-1111-1111-1111-111111111111",
+    "nonResourceURLs": "/mark{0}x",
     "tenantId": "{0:08d}-1111-1111-1111-111111111111",
 }
 
@@ -138,10 +139,10 @@ def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
     node = leaf.node
     items = SCHEMA.resolve(node.get("items", {}))
     entries = node.get("additionalProperties")
-    if leaf.pattern.endswith(TIED) or "enum" in node or "enum" in items:
+    if leaf.pattern.endswith(TIED) or choices(node) or "enum" in items:
         return None
     match leaf.value:
-        case bool():
+        case bool() | ["head"]:  # the verbs of URLs are the methods of HTTP
             return None
         case str():
             return text, text
@@ -155,7 +156,7 @@ def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
             mark = {"name": text} if key == "volumes" else {text: text}  # a volume has one type, and no other key
             return [*leaf.value, {**leaf.value[0], **mark}], text
         case dict() if isinstance(entries, dict):
-            number_map = SCHEMA.resolve(entries)["type"] == "integer"
+            number_map = "integer" in SCHEMA.resolve(entries)["type"]
             return dict.fromkeys(leaf.value, figure if number_map else text), str(figure if number_map else text)
         case dict():
             return {**leaf.value, text: text}, text
@@ -166,6 +167,8 @@ def changed(leaf: Leaf) -> Any:
     """Another value that the schema accepts; None to remove the value."""
     items = leaf.node.get("items", {})
     match leaf.value:
+        case ["head"]:
+            return ["get"]
         case bool() if "enum" not in leaf.node:
             return not leaf.value
         case int() if "enum" not in leaf.node:
@@ -174,8 +177,8 @@ def changed(leaf: Leaf) -> Any:
             return [next(choice for choice in SCHEMA.resolve(items)["enum"] if choice not in leaf.value)]
     if leaf.pattern.endswith("ipBlock.cidr"):
         return "10.0.0.0/7"
-    if "enum" in leaf.node:
-        return next((choice for choice in reversed(leaf.node["enum"]) if choice != leaf.value), None)
+    if choices(leaf.node):
+        return next((choice for choice in reversed(choices(leaf.node)) if choice != leaf.value), None)
     return None
 
 
@@ -214,7 +217,7 @@ def test_every_value_that_can_have_a_mark_is_in_the_output(renderer: Renderer) -
         values = with_value(values, leaf.steps, value)
     text = text_of(renderer, values)
     unused = [
-        ".".join(map(str, leaf.steps)) for leaf, (_, mark) in MARKS.items() if not re.search(rf"\b{mark}\b", text)
+        ".".join(map(str, leaf.steps)) for leaf, (_, mark) in MARKS.items() if not re.search(rf"(?<!\w){mark}\b", text)
     ]
     assert unused == []
 

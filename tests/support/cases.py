@@ -139,7 +139,7 @@ def _by_callers(everything: Values) -> list[Case]:
         "parent, whether they run": asking({"agents": ["worker", "suspect", "triage-2"], "parts": ["runs"]}),
     }
     found = [Case(name, given, files=parent, about=PARENT) for name, given in asked.items()]
-    digits = Values(everything.sources, DIGITS | {"global": {"caller": {"agents": [*names, "3"]}}})
+    digits = Values(everything.sources, DIGITS | {"global": {"caller": {"agents": [*names, "3e3"]}}})
     found += [
         Case("parent, digits", digits, DIGITS_TARGET, files=parent, about=PARENT),
         Case("risks", Values(overrides=called_templates.risks_values()), files=risks, about="templates/_risks.tpl"),

@@ -65,6 +65,7 @@ def _rules(resource: str, *verbs: str) -> list[Json]:
     return [{"apiGroups": [""], "resources": [resource], "verbs": list(verbs)}]
 
 
+RBAC: Final = "rbac.authorization.k8s.io"
 NO_SERVER: Final = {"apiServer": False}
 AZURE: Final = {"azure": {"clientId": CLIENT}}
 CLOUDS: Final[Json] = {
@@ -88,15 +89,15 @@ def _from(*peers: Json) -> Json:
 DIGITS: Final[Json] = {
     "namespaceOverride": "",
     "agents": {
-        "3": {
-            "tiers": ["7"],
-            "namespaces": {"8": ["7"]},
+        "3e3": {
+            "tiers": ["7e7"],
+            "namespaces": {"8e8": ["7e7"]},
             "workload": {"image": "1e3"},
             "tokens": {"5": {"audience": "1e9"}, "6": {"audience": "6", "path": "66"}},
         },
-        "4": {"access": "proxied", "tiers": ["reader"], "namespaces": {"9": ["reader"]}},
+        "4e4": {"access": "proxied", "tiers": ["reader"], "namespaces": {"9e9": ["reader"]}},
     },
-    "tiers": {"7": {"existingRole": {"kind": "ClusterRole", "name": "77"}}},
+    "tiers": {"7e7": {"existingRole": {"kind": "ClusterRole", "name": "77"}}},
     "network": {"dns": {"namespace": "53"}},
     "guards": {
         "deployers": [{"kind": "User", "name": "11"}, {"kind": "ServiceAccount", "name": "1", "namespace": "2"}]
@@ -162,6 +163,87 @@ TWO_OF_EACH: Final[Json] = {
 }
 
 _VALID: Final[dict[str, Json]] = {
+    "nobody, and a deployer of nobody": {
+        "agents": {"none": {"instances": 0}, "a": {"enabled": True}, "b": {"enabled": False, "tiers": ["gone"]}},
+        "tiers": {"gone": {"enabled": False, "existingRole": {"name": "x"}}},
+        "guards": {
+            "enabled": True,
+            "deployers": [
+                {"kind": "User", "name": "u", "agents": ["none"]},
+                {"kind": "User", "name": "v", "agents": ["none", "a"], "bindAgents": True},
+            ],
+        },
+    },
+    "null in every agent": {
+        "tiers": {"r": {"rules": RULES, "scope": None, "acceptRisks": None, "existingRole": None}},
+        "agents": {
+            "a": dict.fromkeys(("tiers", "token", "tokens", "workload", "cloud", "network", "serviceAccount")),
+            "b": dict.fromkeys(("access", "instances", "quarantined", "namespaces", "labels", "annotations")),
+            "c": {
+                "labels": {"x": None},
+                "annotations": {"x": None},
+                "token": {"mode": None, "audience": None},
+                "serviceAccount": {"create": None, "name": None},
+                "workload": IMAGE | {"replicas": None, "resources": None, "command": None, "nodeSelector": {"a": None}},
+            },
+        },
+        "proxy": {"token": None, "workload": None, "labels": {"x": None}, "rules": None},
+        "network": None,
+        "x-anchors": {"a": None},
+    },
+    "accounts of others with long names": {
+        "agents": {
+            "old": {
+                "serviceAccount": {"create": False, "name": f"{'x' * 63}.{'y' * 189}"},
+                "tiers": ["own"],
+                "workload": IMAGE,
+            },
+            "dots": {"serviceAccount": {"create": False, "name": "team.bot"}, "quarantined": True},
+            "ours": {"serviceAccount": {"name": "our.bot"}},
+        },
+        "tiers": {"own": {"rules": OWN}},
+        "guards": {"enabled": True, "deployers": [{"kind": "ServiceAccount", "name": "ci.bot", "namespace": "ci"}]},
+    },
+    "rules for URLs": {
+        "tiers": {
+            "urls": {
+                "scope": "Cluster",
+                "rules": [{"nonResourceURLs": ["/metrics", "/healthz/*"], "verbs": ["get", "head"]}],
+            }
+        },
+        "agents": {"a": {"tiers": ["urls"]}, "b": {"access": "proxied", "tiers": ["urls", "proxy"]}},
+    },
+    "rules that look unusual, and allow requests": {
+        "tiers": {
+            "t": {
+                "rules": [
+                    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
+                    {"apiGroups": ["", "metrics.k8s.io"], "resources": ["pods", "nodes", "pod"], "verbs": ["get"]},
+                    {"apiGroups": ["", "apps"], "resources": ["pods", "deployments"], "verbs": ["get"]},
+                    {"apiGroups": [""], "resources": ["futures", "pods/future"], "verbs": ["get", "frobnicate"]},
+                    {
+                        "apiGroups": [""],
+                        "resources": ["configmaps"],
+                        "verbs": ["create", "update"],
+                        "resourceNames": ["x"],
+                    },
+                    {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["create"], "resourceNames": ["x"]},
+                    {"apiGroups": ["security.example.com"], "resources": ["constraints"], "verbs": ["use"]},
+                ]
+            },
+            "binder": {
+                "rules": [
+                    {"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["view"]}
+                ],
+                "acceptRisks": {"rbac-bind": "it binds view"},
+            },
+            "kubelet": {
+                "scope": "Cluster",
+                "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}],
+                "acceptRisks": {"node-subresource": "it reads metrics"},
+            },
+        }
+    },
     "nulls": {
         "tiers": {"gone": None, "r": {"rules": RULES}},
         "agents": {"gone": None, "a": {"tiers": ["r"], "tokens": {"gone": None, "x": {"audience": "x"}}}},

@@ -239,6 +239,280 @@ VALUES = [
 ]
 
 
+# ---- annotations and labels of deployment tools, and names that YAML reads as other types
+
+
+def kept(key: str, value: str, *, field: str = "annotations") -> Invalid:
+    """An annotation or label by which a tool keeps, re-creates or disowns the account of an agent."""
+    return told(
+        agent(**{field: {key: value, "team": "x"}}), f"agents.a.{field}", key, fixed=agent(**{field: {"team": "x"}})
+    )
+
+
+ARGO, FLUX, HELM_CONTROLLER = "argocd.argoproj.io", "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
+LIFECYCLE = [
+    kept("helm.sh/resource-policy", "keep"),
+    kept("helm.sh/hook", "pre-install,pre-upgrade"),
+    kept("helm.sh/hook-weight", "-10"),
+    kept("helm.sh/hook-delete-policy", "before-hook-creation"),
+    kept("meta.helm.sh/release-name", "other"),
+    kept("meta.helm.sh/release-namespace", "other"),
+    kept(f"{ARGO}/hook", "PreSync"),
+    kept(f"{ARGO}/hook-delete-policy", "HookSucceeded"),
+    kept(f"{ARGO}/sync-options", "Prune=false"),
+    kept(f"{ARGO}/sync-options", "ServerSideApply=true, Delete=false"),
+    kept(f"{ARGO}/sync-options", "Prune=confirm"),
+    kept(f"{ARGO}/sync-options", "Force=true,Replace=true"),
+    kept(f"{ARGO}/compare-options", "IgnoreExtraneous"),
+    kept(f"{ARGO}/tracking-id", "app:/ServiceAccount:ns/a"),
+    kept(f"{ARGO}/instance", "other", field="labels"),
+    kept(f"{FLUX}/prune", "disabled"),
+    kept(f"{FLUX}/prune", "disabled", field="labels"),
+    kept(f"{FLUX}/reconcile", "disabled"),
+    kept(f"{FLUX}/ssa", "IfNotPresent"),
+    kept(f"{FLUX}/ssa", "Ignore"),
+    kept(f"{FLUX}/force", "enabled"),
+    kept(f"{FLUX}/name", "other", field="labels"),
+    kept(f"{HELM_CONTROLLER}/driftDetection", "disabled"),
+    kept("kapp.k14s.io/delete-strategy", "orphan"),
+    kept("kapp.k14s.io/update-strategy", "always-replace"),
+    kept("werf.io/ownership", "anyone"),
+    kept("addonmanager.kubernetes.io/mode", "EnsureExists", field="labels"),
+    kept("applyset.kubernetes.io/part-of", "x", field="labels"),
+    kept("cli-utils.sigs.k8s.io/on-remove", "keep"),
+    kept("client.lifecycle.config.k8s.io/deletion", "detach"),
+    kept("config.k8s.io/owning-inventory", "x"),
+    kept("configmanagement.gke.io/managed", "disabled"),
+    kept("objectset.rio.cattle.io/id", "x"),
+    told(
+        {"proxy": {"annotations": {"helm.sh/resource-policy": "keep"}}},
+        "proxy.annotations",
+        "helm.sh/resource-policy",
+        fixed={"proxy": {"annotations": {}}},
+    ),
+    told({"proxy": {"labels": {f"{FLUX}/prune": "disabled"}}}, "proxy.labels", f"{FLUX}/prune", fixed={"proxy": {}}),
+    told({"extraLabels": {f"{FLUX}/prune": "disabled"}}, "extraLabels", f"{FLUX}/prune", fixed={}),
+    told(
+        agent(quarantined=True, annotations={"helm.sh/hook": "x"}),
+        "agents.a.annotations",
+        "helm.sh/hook",
+        fixed=agent(),
+    ),
+]
+NAMES = [
+    told({"agents": {"false": {}}}, "agents.false", '"false"', "no", fixed={"agents": {"no": {}}}),
+    told({"agents": {"true": {"tiers": []}}}, "agents.true", '"true"', "yes", fixed={"agents": {"yes": {}}}),
+    told({"agents": {"null": {}}}, "agents.null", '"null"', fixed={"agents": {"none": {}}}),
+    told({"agents": {"7": {}}}, "agents.7", '"7"', fixed={"agents": {"n-7": {}}}),
+    told({"agents": {"1000": {"instances": 2}}}, "agents.1000", '"1000"', fixed={"agents": {"1e3": {"instances": 2}}}),
+    told({"tiers": {"true": {"rules": RULES}}}, "tiers.true", '"true"', fixed={"tiers": {"yes": {"rules": RULES}}}),
+    told({"tiers": {"16": {"rules": RULES}}}, "tiers.16", '"16"', fixed={"tiers": {"0x10": {"rules": RULES}}}),
+    told(
+        agent(namespaces={"false": ["proxy"]}),
+        "agents.a.namespaces.false",
+        '"false"',
+        fixed=agent(namespaces={"no": ["proxy"]}),
+    ),
+    told(
+        agent(namespaces={"5": ["proxy"]}),
+        "agents.a.namespaces.5",
+        '"5"',
+        fixed=agent(namespaces={"n-5": ["proxy"]}),
+    ),
+    told(
+        {
+            "agents": {
+                "a": {"serviceAccount": {"create": False, "name": f"{'x' * 60}.bot"}},
+                "b": {"serviceAccount": {"name": "a"}},
+            }
+        },
+        "agents.b",
+        '"a"',
+        "agents.a",
+        fixed={"agents": {"a": {"serviceAccount": {"create": False, "name": f"{'x' * 60}.bot"}}, "b": {}}},
+    ),
+    told(
+        {
+            "agents": {
+                "b": {"serviceAccount": {"create": False, "name": f"{'x' * 60}.bot"}},
+                "a": {"serviceAccount": {"name": "b"}},
+            }
+        },
+        "agents.b",
+        '"b"',
+        "agents.a",
+        fixed={"agents": {"b": {"serviceAccount": {"create": False, "name": f"{'x' * 60}.bot"}}, "a": {}}},
+    ),
+    told(
+        agent(serviceAccount={"name": f"{'x' * 60}.bot"}),
+        "agents.a",
+        "64",
+        "63",
+        fixed=agent(serviceAccount={"name": f"{'x' * 59}.bot"}),
+    ),
+    by_schema(agent(enabled="false"), "/agents/a/enabled"),
+    by_schema(agent(instances=-1), "/agents/a/instances", "minimum"),
+    by_schema(agent(serviceAccount={"name": "a..b"}), "/agents/a/serviceAccount/name"),
+    by_schema(agent(serviceAccount={"name": "A"}), "/agents/a/serviceAccount/name"),
+]
+
+
+# ---- rules that no request can use
+
+
+def rule(groups: list[str] | None, resources: list[str] | None, verbs: list[str], **more: Any) -> Json:
+    fields = {"apiGroups": groups, "resources": resources, "verbs": verbs}
+    return {key: value for key, value in fields.items() if value is not None} | more
+
+
+def unusable(field: str, given: Json, *names: str, **more: Any) -> Invalid:
+    """A tier with one rule, which the message rewrites."""
+    return pasted(tier(rules=[given], **more), f"tiers.t.rules[0]{field}", *names)
+
+
+READ = ["get", "list", "watch"]
+URLS = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+UNUSABLE = [
+    *(
+        unusable(".apiGroups", rule([given], [resource], READ), f'"{given}"', right)
+        for given, resource, right in (
+            ("apps/v1", "deployments", '"apps"'),
+            ("batch/v1beta1", "cronjobs", '"batch"'),
+            ("core", "events", '""'),
+            ("v1", "services", '""'),
+            ("/v1", "services", '""'),
+            ("core/v1", "services", '""'),
+            ("rbac", "roles", '"rbac.authorization.k8s.io"'),
+            ("networking", "ingresses", '"networking.k8s.io"'),
+            ("Apps", "deployments", '"apps"'),
+            ("example.com/v1", "widgets", '"example.com"'),
+            ("Example.com", "widgets", '"example.com"'),
+        )
+    ),
+    *(
+        unusable(".apiGroups", rule(groups, resources, READ), f'"{named}"', right)
+        for groups, resources, named, right in (
+            ([""], ["deployments", "jobs"], "deployments", '["apps","batch"]'),
+            ([""], ["pods", "deployments"], "deployments", '["","apps"]'),
+            (["apps"], ["pods"], "pods", '[""]'),
+            (["apps"], ["ingresses"], "ingresses", '["networking.k8s.io"]'),
+            (["extensions"], ["deployments"], "deployments", '["apps"]'),
+            ([""], ["deployments/scale"], "deployments", '["apps"]'),
+        )
+    ),
+    *(
+        unusable(".resources", rule(groups, [given], ["get"]), f'"{given}"', f'["{right}"]')
+        for groups, given, right in (
+            ([""], "pod", "pods"),
+            ([""], "Pods", "pods"),
+            ([""], "Pod", "pods"),
+            ([""], "po", "pods"),
+            ([""], "cm", "configmaps"),
+            ([""], "svc", "services"),
+            ([""], "pods/logs", "pods/log"),
+            ([""], "pod/log", "pods/log"),
+            ([""], "pods/Log", "pods/log"),
+            ([""], "PersistentVolumeClaim", "persistentvolumeclaims"),
+            (["apps"], "deploy", "deployments"),
+            (["apps"], "StatefulSet", "statefulsets"),
+            (["networking.k8s.io"], "netpol", "networkpolicies"),
+            (["example.com"], "Widgets", "widgets"),
+        )
+    ),
+    *(
+        unusable(".verbs", rule([""], ["pods"], given), f'"{wrong}"', right)
+        for given, wrong, right in (
+            (["Get"], "Get", '["get"]'),
+            (["get", "LIST"], "LIST", '["get","list"]'),
+            (["read"], "read", '["get","list","watch"]'),
+            (["view"], "view", '["get","list","watch"]'),
+            (["head"], "head", '["get"]'),
+            (["Delete-Collection"], "Delete-Collection", '["deletecollection"]'),
+        )
+    ),
+    unusable(".verbs", rule([""], ["configmaps"], ["get", "create"], resourceNames=["a"]), "create", '["get"]'),
+    unusable(
+        ".verbs",
+        rule([""], ["configmaps"], ["create", "update", "deletecollection"], resourceNames=["a"]),
+        "deletecollection",
+    ),
+    told(
+        tier(rules=[rule([""], ["configmaps"], ["create"], resourceNames=["a"])]),
+        "tiers.t.rules[0].verbs",
+        "create",
+        fixed=tier(rules=[rule([""], ["configmaps"], ["create"])]),
+    ),
+    told(
+        tier(rules=[rule([""], ["configmaps"], ["get"], resourceNames=["a-*"])]),
+        "tiers.t.rules[0].resourceNames",
+        '"a-*"',
+        fixed=tier(rules=[rule([""], ["configmaps"], ["get"], resourceNames=["a-1"])]),
+    ),
+    told(
+        tier(rules=[rule([""], ["pods/*"], ["get"])]),
+        "tiers.t.rules[0].resources",
+        '"pods/*"',
+        fixed=tier(rules=[rule([""], ["pods/log"], ["get"])]),
+    ),
+    told(
+        tier(rules=[rule(["*.example.com"], ["widgets"], ["get"])]),
+        "tiers.t.rules[0].apiGroups",
+        '"*.example.com"',
+        fixed=tier(rules=[rule(["a.example.com"], ["widgets"], ["get"])]),
+    ),
+    *(
+        unusable(".resources", rule(groups, [resource], verbs), resource, "scope: Cluster")
+        for groups, resource, verbs in (
+            ([""], "nodes", READ),
+            ([""], "persistentvolumes", ["get"]),
+            ([""], "namespaces", ["list", "watch"]),
+            (["storage.k8s.io"], "storageclasses", ["get"]),
+            (["rbac.authorization.k8s.io"], "clusterroles", ["get", "list"]),
+            (["apiextensions.k8s.io"], "customresourcedefinitions", ["get"]),
+        )
+    ),
+    told(
+        tier(rules=[rule([""], ["pods", "nodes"], ["get"])]),
+        "tiers.t.rules[0].resources",
+        "nodes",
+        "t-cluster",
+        fixed=tier(rules=RULES) | {"tiers": {"t": {"rules": RULES}, **NODES}},
+    ),
+    told(
+        {"proxy": {"rules": [rule([""], ["nodes"], ["get"])]}},
+        "proxy.rules[0].resources",
+        "nodes",
+        fixed={"tiers": NODES},
+    ),
+    pasted({"proxy": {"rules": [rule([""], ["pod"], ["get"])]}}, "proxy.rules[0].resources", '"pod"'),
+    unusable("", rule([""], None, ["get"]), "resources"),
+    unusable("", rule(None, ["deployments"], ["get"]), "apiGroups", '"apps"'),
+    unusable(".nonResourceURLs", URLS, "scope: Cluster"),
+    told(
+        {"proxy": {"rules": [URLS]}},
+        "proxy.rules[0].nonResourceURLs",
+        "scope: Cluster",
+        fixed={"tiers": {"urls": {"scope": "Cluster", "rules": [URLS]}}},
+    ),
+    unusable(".nonResourceURLs", URLS | {"nonResourceURLs": ["metrics"]}, '"metrics"', '"/metrics"', scope="Cluster"),
+    unusable(".nonResourceURLs", URLS | {"nonResourceURLs": ["/a*/b"]}, '"/a*/b"', '"/a"', scope="Cluster"),
+    unusable(".verbs", URLS | {"verbs": ["list", "GET"]}, '"list"', '["get"]', scope="Cluster"),
+    told(
+        tier(rules=[URLS | RULES[0]], scope="Cluster"),
+        "tiers.t.rules[0]",
+        "nonResourceURLs",
+        fixed=tier(rules=[URLS, *RULES], scope="Cluster"),
+    ),
+    pasted(tier(existingRole={"kind": "ClusterRole", "name": "edit"}), "tiers.t.existingRole", "existing-role-edit"),
+    pasted(
+        tier(existingRole={"name": "cluster-admin"}, scope="Cluster"),
+        "tiers.t.existingRole",
+        "existing-role-cluster-admin",
+    ),
+    by_schema(tier(rules=[{"apiGroups": [""], "resources": ["pods"]}]), "/tiers/t/rules/0", "verbs"),
+]
+
+
 # ---- the network
 
 SERVER = {"cidrs": ["10.96.0.1/32", "192.0.2.10/32"], "ports": [443, 6443]}
@@ -462,6 +736,12 @@ GUARDS = [
         fixed=deployers(USER | {"agents": ["a"]}),
     ),
     pasted(deployers({"kind": "ServiceAccount", "name": "u"}), "guards.deployers[0]", "ServiceAccount", "name: u"),
+    told(
+        deployers({"kind": "ServiceAccount", "name": "Ci_Bot", "namespace": "ci"}),
+        "guards.deployers[0].name",
+        '"Ci_Bot"',
+        fixed=deployers({"kind": "ServiceAccount", "name": "ci.bot", "namespace": "ci"}),
+    ),
     told(deployers(USER | {"namespace": "n"}), "guards.deployers[0].namespace", "User", fixed=deployers(USER)),
     told(
         deployers(USER, USER),
@@ -562,7 +842,7 @@ def invalid_values() -> list[Invalid]:
     wide = [
         pasted(open_to(cidr), "network.destinations.d.to[0].ipBlock", cidr) for cidr, refused in WIDE_BLOCKS if refused
     ]
-    return [*VALUES, *NETWORK, *GUARDS, *CLOUD, *wide]
+    return [*VALUES, *LIFECYCLE, *NAMES, *UNUSABLE, *NETWORK, *GUARDS, *CLOUD, *wide]
 
 
 def reachable_blocks() -> dict[str, Json]:

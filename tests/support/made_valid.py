@@ -7,6 +7,9 @@ from agent_identities.chart.values import with_defaults
 from agent_identities.rbac import Catalogue, PolicyRule
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+SPECIAL = frozenset({"use", "bind", "approve"})
+"""Verbs that the API server checks in a namespace, even for cluster-scoped resources."""
+
 Json = dict[str, Any]
 
 
@@ -15,9 +18,11 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     full = with_defaults(values, defaults)
     proxy = full["proxy"]["name"]
     namespace = full.get("namespaceOverride") or release_namespace
-    tiers = values["tiers"] = _tiers(values.get("tiers") or {}, proxy)
+    drawn = values.get("tiers") or {}
+    tiers = _tiers({name: tier for name, tier in drawn.items() if not _removed(tier)}, proxy)
     for rule in values.get("proxy", {}).get("rules", ()):
         rule["resourceNames"] = [name for name in rule.pop("resourceNames", ()) if "{agent}" not in name] or ["x"]
+        _rule(rule, cluster=False)
     extra = values.get("extraLabels", {})
     _without(values.get("proxy", {}), extra)
     scopes = {name: tier.get("scope", "Namespace") for name, tier in tiers.items()} | {"proxy": "Namespace"}
@@ -25,13 +30,15 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
 
     seen = {proxy, "default"}
     for entry, agent in list(values.get("agents", {}).items()):
-        if agent is None:
+        if _removed(agent):
             continue
         agent.pop("namespace", None)  # always refused
         _account(entry, agent)
         _without(agent, extra)
         names = set(names_of(entry, agent))
-        if names & seen or max(map(len, names)) > 63:
+        long = {name for name in names if len(name) > 63}
+        names |= {entry} if long else set()  # a label has the key of the agent
+        if names & seen or (long and agent.get("serviceAccount", {}).get("create") is not False):
             del values["agents"][entry]
             continue
         seen |= names
@@ -52,8 +59,34 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     queuing = full["priorityAndFairness"]["queuing"]
     if queuing["handSize"] > queuing["queues"]:
         values["priorityAndFairness"]["queuing"]["handSize"] = queuing["queues"]  # drawn: the defaults have 64 and 6
+    values["tiers"] = tiers
     _accept(values, catalogue, namespace)
+    values["tiers"] |= {name: tier for name, tier in drawn.items() if _removed(tier) and name not in tiers}
     return values
+
+
+def _removed(entry: Json | None) -> bool:
+    return entry is None or entry.get("enabled") is False
+
+
+def _rule(rule: Json, *, cluster: bool) -> None:
+    """Makes requests exist that the rule allows: its resources are in its groups and in its scope, and have a name."""
+    if "nonResourceURLs" in rule:
+        if not cluster:
+            rule.clear()
+            rule.update(RULES[0])
+        return
+    groups, verbs = rule["apiGroups"], set(rule["verbs"])
+    if "example.com" not in groups:
+        homes = {resource: "apps" if resource == "deployments" else "" for resource in rule["resources"]}
+        rule["resources"] = [
+            resource
+            for resource, home in homes.items()
+            if home in groups and (resource != "nodes" or cluster or verbs & SPECIAL)
+        ] or (["pods"] if "" in groups else ["deployments"])
+    dead = "deletecollection" in verbs or ("create" in verbs and not verbs & {"update", "patch"})
+    if dead and not any("/" in resource for resource in rule["resources"]):
+        rule.pop("resourceNames", None)
 
 
 def names_of(entry: str, agent: Json) -> Iterator[str]:
@@ -64,15 +97,19 @@ def names_of(entry: str, agent: Json) -> Iterator[str]:
 
 
 def _tiers(tiers: Json, proxy: str) -> Json:
-    kept = {name: tier for name, tier in tiers.items() if tier is not None and name not in ("proxy", proxy)}
+    kept = {name: tier for name, tier in tiers.items() if name not in ("proxy", proxy)}
     roles = {f"Namespace/{name}-role" for name in (*kept, proxy)} | {f"Cluster/{name}-role" for name in kept}
     for tier in kept.values():
+        for rule in tier.get("rules", ()):
+            _rule(rule, cluster=tier.get("scope") == "Cluster")
         if "rules" in tier or "existingRole" not in tier:
             tier.pop("existingRole", None)
             tier.setdefault("rules", RULES)
         if tier.get("scope") == "Cluster":
             if "{agent}" in str(tier.get("rules")):
                 del tier["scope"]
+                for rule in tier["rules"]:
+                    _rule(rule, cluster=False)
             elif "existingRole" in tier:
                 tier["existingRole"].pop("kind", None)
         if "existingRole" in tier:
@@ -212,7 +249,9 @@ def _guards(values: Json, full: Json) -> None:
             actions.remove("Warn")
     if guards.get("tokens", {}).get("maxSeconds") == 3607:
         guards["tokens"]["maxSeconds"] = 3600
-    known = {full["proxy"]["name"]} | {entry for entry, agent in values.get("agents", {}).items() if agent is not None}
+    known = {full["proxy"]["name"]} | {
+        entry for entry, agent in values.get("agents", {}).items() if not _removed(agent)
+    }
     unique: dict[tuple[str, ...], Json] = {}
     for deployer in guards.get("deployers", ()):
         if deployer["kind"] == "ServiceAccount":
@@ -234,7 +273,8 @@ def _accept(values: Json, catalogue: Catalogue, namespace: str) -> None:
         places = {namespace} | {
             elsewhere
             for agent in values.get("agents", {}).values()
-            for elsewhere, tiers in ((agent or {}).get("namespaces") or {}).items()
+            if not _removed(agent)
+            for elsewhere, tiers in (agent.get("namespaces") or {}).items()
             if name in tiers
         }
         met = {
@@ -245,3 +285,5 @@ def _accept(values: Json, catalogue: Catalogue, namespace: str) -> None:
         }
         if "rules" in tier:
             tier["acceptRisks"] = dict.fromkeys(sorted(met), "drawn")
+        elif tier.get("existingRole", {}).get("name", "").startswith("system:"):
+            tier["acceptRisks"] = {"existing-role-system": "drawn"}

@@ -56,10 +56,6 @@ def expected(rules: Rules, place: str | None) -> Findings:
     return [(match.risk.id, match.rule_index) for match in found]
 
 
-def resource_rules(rules: Rules) -> bool:
-    return not any(rule.non_resource_urls for rule in rules)
-
-
 def near(rules: Rules) -> list[Rules]:
     """The rules, and all that differs from them in one field of one rule."""
     changes: list[dict[str, tuple[str, ...]]] = [

@@ -1,6 +1,7 @@
 """values.schema.json as tests walk it: by the paths of values, with the references resolved."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,12 @@ class Leaf:
     pattern: str
     node: Node
     value: Any
+
+
+def choices(node: Node) -> list[Any]:
+    """The values of an enum, or of a pattern that lists words: ^(direct|proxied)$ where null is allowed, too."""
+    listed = re.fullmatch(r"\^\(([A-Za-z]+(?:\|[A-Za-z]+)+)\)\$", node.get("pattern", ""))
+    return node.get("enum") or (listed[1].split("|") if listed else [])
 
 
 class ValuesSchema:

@@ -6,7 +6,7 @@ which a schema cannot express. So every draw is used, and shrinks by its own par
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +19,27 @@ from support.schema import Node, ValuesSchema
 
 Strategy = st.SearchStrategy[Any]
 
-ODD = ("y", "on", "no", "1", "2", "e3", "1e3", "0x1f", "null", "true", "2026-01-01", "1-2-3", "07", "a" * 63, "z" * 61)
+ODD = (
+    "y",
+    "on",
+    "no",
+    "1-1",
+    "0-2",
+    "e3",
+    "1e3",
+    "0x1f",
+    "off",
+    "yes",
+    "2026-01-01",
+    "1-2-3",
+    "0o7",
+    "a" * 63,
+    "z" * 61,
+)
 """Names that YAML reads as something else where they are not quoted, and the longest ones."""
 AGENTS = (*ODD, "a", "b", "worker", "triage", "agent-proxy", "gateway")
-TIERS = ("proxy", "t1", "t2", "y", "1", "agent-proxy", "own", "gateway")
-NAMESPACES = ("team-a", "kube-system", "1", "agent-system", "agents-b")
+TIERS = ("proxy", "t1", "t2", "y", "1e1", "agent-proxy", "own", "gateway")
+NAMESPACES = ("team-a", "kube-system", "1e1", "agent-system", "agents-b")
 PEERS = ("model-api", "on", "1")
 NOT_IN_YAML = "".join(map(chr, (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF)))
 CHARACTERS = st.characters(codec="utf-8", exclude_characters=NOT_IN_YAML)
@@ -66,6 +82,12 @@ RULE = st.fixed_dictionaries(
     {"apiGroups": distinct(("", "apps", "example.com")), "resources": distinct(RESOURCES), "verbs": distinct(VERBS)},
     optional={"resourceNames": distinct(NAMES)},
 )
+URL_RULE = st.fixed_dictionaries(
+    {
+        "nonResourceURLs": distinct(("/metrics", "/healthz/*", "/debug/*")),
+        "verbs": distinct(("get", "head", "*"), high=2),
+    }
+)
 PROBE = st.just({"httpGet": {"path": "/", "port": 8080}})
 MOUNTS = st.sampled_from(("/data", "/tmp", "/tmp/", "tmp", "/tmp/x", "/run/secrets/x", "/var/runner")).map(
     lambda path: [{"name": "data", "mountPath": path}]
@@ -96,17 +118,17 @@ OWN: dict[str, Strategy] = {
     "labels": st.dictionaries(LABEL_KEYS, LABEL_VALUES, max_size=2),
     "annotations": st.dictionaries(LABEL_KEYS, TEXTS, max_size=2),
     "acceptRisks": st.just({}),
-    "rules": st.lists(RULE, min_size=1, max_size=2),
+    "rules": st.lists(RULE | URL_RULE, min_size=1, max_size=2),
     "cidrs": st.lists(blocks(), max_size=2, unique=True),
     "peers": st.lists(PEER, min_size=1, max_size=2),
     "destinationPeers": st.lists(PEER | HOST, min_size=1, max_size=3),
     "policyPorts": st.lists(PORT, min_size=1, max_size=2),
     "agents.*.tiers": distinct(TIERS, low=0),
     "agents.*.namespaces": st.dictionaries(st.sampled_from(NAMESPACES), distinct(TIERS), max_size=2),
-    "agents.*.instances": st.integers(1, 4),
+    "agents.*.instances": st.integers(0, 4),
     "agents.*.quarantined": st.booleans() | distinct((1, 2, 3), low=0),
     "agents.*.tokens.*.path": st.sampled_from(("a", "b", "-", "_1", "1e3")),
-    "agents.*.serviceAccount.name": st.sampled_from(AGENTS),
+    "agents.*.serviceAccount.name": st.sampled_from((*AGENTS, "old.bot", f"{'long.' * 40}bot")),
     "agents.*.cloud.awsPodIdentity": st.booleans(),
     "egress": distinct(PEERS, low=0),
     "ingress": distinct(PEERS, low=0),
@@ -175,6 +197,8 @@ class FromSchema:
         if "enum" in node:
             return st.sampled_from(node["enum"])
         kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
+        if not path.endswith(".*"):  # `with_nulls` adds null to other keys
+            kinds = [kind for kind in kinds if kind != "null"]
         return st.one_of([self._kinds[kind](self, node, path) for kind in reversed(kinds)])
 
     def _object(self, node: Node, path: str) -> Strategy:
@@ -231,10 +255,43 @@ def few(draw: st.DrawFn, properties: dict[str, Strategy]) -> dict[str, Any]:
     return {key: draw(properties[key]) for key in keys}
 
 
+NULL_IS_A_VALUE = ("runAsUser", "runAsGroup", "fsGroup")
+
+
+@st.composite
+def with_nulls(
+    draw: st.DrawFn, given: dict[str, Any], schema: ValuesSchema, defaults: dict[str, Any]
+) -> dict[str, Any]:
+    """The values, with null for some keys that they do not have: null means the default."""
+    places = list(_absent(given, schema.document, schema, defaults))
+    for mapping, key in draw(st.lists(st.sampled_from(places), max_size=3, unique_by=id)) if places else ():
+        mapping[key] = None
+    return given
+
+
+def _absent(
+    given: dict[str, Any], node: Node, schema: ValuesSchema, default: Any
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """(mapping, key) of each key that the values do not have and that may be null."""
+    node = schema.resolve(node)
+    entries = next(iter(node.get("patternProperties", {}).values()), None)
+    for key, child in node.get("properties", {}).items():
+        has_default = isinstance(default, dict) and key in default
+        nullable = has_default or "null" in schema.resolve(child).get("type", ())
+        if key not in given and nullable and key not in NULL_IS_A_VALUE:
+            yield given, key
+    for key, below in given.items():
+        child = node.get("properties", {}).get(key, entries)
+        if child is not None and isinstance(below, dict):
+            yield from _absent(below, child, schema, default.get(key) if isinstance(default, dict) else None)
+
+
 def valid_values(chart: Path, release_namespace: str = "agent-system") -> Strategy:
     """Values that break no rule of the schema nor of the templates."""
     defaults = values.read(chart / "values.yaml")
     catalogue = Catalogue.load(chart / "files" / "risk-catalogue.json")
     examples = values.read(chart / "ci" / "everything.yaml")
-    drawn = FromSchema(ValuesSchema(chart), defaults, examples).values()
-    return drawn.map(lambda found: made_valid(copy.deepcopy(found), defaults, catalogue, release_namespace))
+    schema = ValuesSchema(chart)
+    drawn = FromSchema(schema, defaults, examples).values()
+    valid = drawn.map(lambda found: made_valid(copy.deepcopy(found), defaults, catalogue, release_namespace))
+    return valid.flatmap(lambda found: with_nulls(copy.deepcopy(found), schema, defaults))

@@ -24,6 +24,7 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
 */}}
 {{- define "agent-identities.resolve" -}}
 {{- if not (hasKey . "identities") }}
+  {{- include "agent-identities.completeValues" . }}
   {{- $problems := dict }}
   {{- $identities := dict "namespace" (include "agent-identities.namespace" .) "prefix" (include "agent-identities.prefix" .) "labels" (include "agent-identities.labels" .) "bindings" .Values.bindings "groups" dict }}
   {{- $_ := set . "identities" $identities }}
@@ -51,7 +52,6 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
 {{- $tiers := dict "proxy" $central }}
 {{- $clusterTiers := 0 }}
 {{- range $name, $tier := $root.Values.tiers }}
-  {{- if kindIs "invalid" $tier }}{{ continue }}{{ end }}
   {{- if eq $name "proxy" }}
     {{- include "agent-identities.problem" (list $problems "tiers.proxy" "is reserved for the tier of the central role. Move the rules to proxy.rules, or rename the tier.") }}
     {{- continue }}
@@ -77,7 +77,6 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
 {{- $projected := dict "mode" "projected" "expirationSeconds" 3600 }}
 {{- $noCloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
 {{- range $entry, $agent := $root.Values.agents }}
-  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
   {{- $names := list $entry }}
   {{- $create := true }}
   {{- with $agent.serviceAccount }}
@@ -104,6 +103,12 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
     {{- $annotations = merge $cloud.annotations ($agent.annotations | default dict) }}
   {{- end }}
   {{- range $index, $name := $names }}
+    {{- if gt (len $name) 63 }}
+      {{- if hasKey $seen $entry }}
+        {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "labels its objects with %q, because the name of its ServiceAccount is longer than 63 characters, and agents.%s has a ServiceAccount of this name. Rename this agent." $entry (get $seen $entry))) }}
+      {{- end }}
+      {{- $_ := set $seen $entry $entry }}
+    {{- end }}
     {{- if hasKey $seen $name }}
       {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, as agents.%s does. Rename one of the two." $name (get $seen $name))) }}
     {{- end }}

@@ -117,7 +117,7 @@ Call: (list problems path peer provider ports number-of-names-before)
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
 {{- $peer := index . 2 }}
-{{- $provider := index . 3 | default "kubernetes" }}
+{{- $provider := index . 3 }}
 {{- if and (ne $provider "cilium") (eq (int (index . 5)) 0) }}
   {{- include "agent-identities.problem" (list $problems (printf "%s.fqdn" $path) (printf "%q is a host name, and a NetworkPolicy has addresses and pods only. Host names need a policy of the network plugin: Cilium, Calico Enterprise, Antrea, OVN-Kubernetes and GKE Dataplane V2 have one, and the chart writes that of Cilium. On Cilium, write:\n      network: {provider: cilium}\n    On other plugins, run an egress proxy in the cluster that allows the name, and allow its pods: to: [{podSelector: {matchLabels: {app: egress-proxy}}}]; or list the addresses: ipBlock" $peer.fqdn)) }}
 {{- end }}

@@ -312,6 +312,9 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
   {{- if and (eq .kind "ServiceAccount") (not .namespace) }}
     {{- include "agent-identities.problem" (list $problems $path (printf "is a ServiceAccount without a namespace. Write: {kind: ServiceAccount, name: %s, namespace: <namespace>}" .name)) }}
   {{- end }}
+  {{- if and (eq .kind "ServiceAccount") (or (gt (len .name) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .name))) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.name" $path) (printf "%q is not a name of a ServiceAccount: lower-case letters, digits, '-' and '.', at most 253. For another kind, write: kind: User" .name)) }}
+  {{- end }}
   {{- if and (ne .kind "ServiceAccount") .namespace }}
     {{- include "agent-identities.problem" (list $problems (printf "%s.namespace" $path) (printf "a %s has no namespace. Remove this field." .kind)) }}
   {{- end }}

@@ -27,7 +27,8 @@ Call: (list identities tier namespace); the namespace is "" for a tier with scop
       {{- $names = append $names $name }}
     {{- end }}
   {{- end }}
-  {{- $on := dict "apiGroups" .apiGroups "resources" .resources "verbs" $verbs }}
+  {{- $on := dict "verbs" $verbs }}
+  {{- range $field := list "apiGroups" "resources" "nonResourceURLs" }}{{ with get $rule . }}{{ $_ := set $on $field . }}{{ end }}{{ end }}
   {{- if .resourceNames }}{{ $_ := set $on "resourceNames" $names }}{{ end }}
   {{- $rules = append $rules $on }}
 {{- end }}

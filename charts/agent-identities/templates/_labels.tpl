@@ -11,11 +11,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{/*
 Labels that identify the agent of an object. Selectors and network policies use agent-identities/agent: unlike app.kubernetes.io/instance, no
-deployment tool rewrites it. agent-identities.resolve stores them in ownLabels of each agent.
+deployment tool rewrites it. A label value has at most 63 characters: for a longer ServiceAccount, the label has the key of the agent.
+agent-identities.resolve stores them in ownLabels of each agent.
 Call: an agent, as in .identities.agents
 */}}
 {{- define "agent-identities.agentLabels" -}}
-agent-identities/agent: {{ .name | quote }}
+agent-identities/agent: {{ gt (len .name) 63 | ternary .entry .name | quote }}
 {{- if ne .name .entry }}
 agent-identities/instance-of: {{ .entry | quote }}
 {{- end }}

@@ -2,8 +2,8 @@
 Names. Kubernetes allows ":" in the names of Roles and bindings, but not in the names of ServiceAccounts and namespaces, so "agent:role" is
 unambiguous.
 
-The roleRef of a binding is immutable. So the name of a binding contains the Role: a change of tiers creates a new binding, and the upgrade
-does not fail.
+The roleRef of a binding is immutable. So the name of a binding contains the role, and the kind of a role that the chart does not create: a
+change of a tier creates a new binding, and the upgrade does not fail. "Role" and "ClusterRole" are not names of agents, which are in lower case.
 */}}
 
 {{/* Namespace of the agents. */}}
@@ -31,15 +31,19 @@ Call: (list identities tier agent namespace); tier as in .identities.tiers, agen
 {{- end }}
 
 {{/*
-Name of the binding of an agent to a role. It omits the role if the role is agent-proxy-role, the default central role.
-Call: (list identities role agent namespace)
+Name of the binding of a subject (an agent, or the number of a group) to the role of a tier. It determines the roleRef of the binding: without a
+kind, the role is one of the chart; with a kind, an existing role. It omits the role if the role is agent-proxy-role, the default central role.
+Call: (list identities tier role subject namespace)
 */}}
 {{- define "agent-identities.bindingName" -}}
 {{- $identities := index . 0 }}
-{{- $role := index . 1 }}
-{{- if eq $role "agent-proxy-role" -}}
-{{ index . 2 }}-binding
+{{- $tier := index . 1 }}
+{{- $role := index . 2 }}
+{{- if $tier.existingRole -}}
+{{ if ne (index . 4) $identities.namespace }}{{ $identities.prefix }}:{{ end }}{{ $tier.kind }}:{{ index . 3 }}:{{ $role }}
+{{- else if eq $role "agent-proxy-role" -}}
+{{ index . 3 }}-binding
 {{- else -}}
-{{ if and (ne (index . 3) $identities.namespace) (not (hasPrefix $identities.prefix $role)) }}{{ $identities.prefix }}:{{ end }}{{ index . 2 }}:{{ $role }}
+{{ index . 3 }}:{{ $role }}
 {{- end }}
 {{- end }}

@@ -13,7 +13,7 @@ Stores the rules in .identities.network as text, rendered once for all agents. C
   {{- $_ := set $network "dns" (include "agent-identities.dnsRule" $values.dns) }}
   {{- $_ := set $network "apiServer" "" }}
   {{- if $values.apiServer.cidrs }}{{ $_ := set $network "apiServer" (include "agent-identities.addressRule" $values.apiServer) }}{{ end }}
-  {{- if eq ($values.provider | default "kubernetes") "cilium" }}{{ include "agent-identities.resolveCilium" (list $network $values) }}{{ end }}
+  {{- if eq $values.provider "cilium" }}{{ include "agent-identities.resolveCilium" (list $network $values) }}{{ end }}
   {{- range $provider, $endpoint := $values.cloud }}
     {{- if and $endpoint $endpoint.cidrs }}{{ $_ := set $network.cloud $provider (include "agent-identities.addressRule" $endpoint) }}{{ end }}
   {{- end }}
@@ -159,7 +159,6 @@ spec:
 {{- include "agent-identities.validateAgentNetwork" (list $problems $network "proxy.network" $root.Values.proxy.network) }}
 {{- if dig "apiServer" true ($root.Values.proxy.network | default dict) }}{{ $noServer = $root.Values.proxy.name }}{{ end }}
 {{- range $entry, $agent := $root.Values.agents }}
-  {{- if kindIs "invalid" $agent }}{{ continue }}{{ end }}
   {{- if $agent.network }}{{ include "agent-identities.validateAgentNetwork" (list $problems $network (printf "agents.%s.network" $entry) $agent.network) }}{{ end }}
   {{- if not $network.enabled }}{{ continue }}{{ end }}
   {{- if dig "apiServer" (ne ($agent.access | default "direct") "proxied") ($agent.network | default dict) }}{{ $noServer = $entry }}{{ end }}
@@ -171,7 +170,7 @@ spec:
     {{- end }}
   {{- end }}
 {{- end }}
-{{- if and $network.enabled $noServer (not $network.apiServer.cidrs) (ne ($network.provider | default "kubernetes") "cilium") }}
+{{- if and $network.enabled $noServer (not $network.apiServer.cidrs) (ne $network.provider "cilium") }}
   {{- include "agent-identities.problem" (list $problems "network.apiServer.cidrs" (printf "is empty: %s could not reach the API server. The API server is not a pod: list the addresses of its Service and of its endpoints:\n      kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIPs}'\n      kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes\n    Write: cidrs: [10.96.0.1/32, 192.0.2.10/32], with the ports of both; with Cilium: network: {provider: cilium}; or, for an agent that does not use the API server: network: {apiServer: false}" $noServer)) }}
 {{- end }}
 {{- range $place, $endpoint := merge (dict "dns" $network.dns "apiServer" $network.apiServer) $network.cloud }}

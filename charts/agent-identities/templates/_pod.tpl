@@ -27,11 +27,10 @@ imagePullSecrets:
 {{- end }}
 
 {{/*
-Stores workloadDefaults in .identities, and the pod security context of these defaults as text. Helm removes a key that the values set to null: without runAsUser, the chart sets no ID. The values of a
-release of an older chart (helm upgrade --reuse-values) have no workloadDefaults. Call: the root context
+Stores workloadDefaults in .identities, and the pod security context of these defaults as text. Call: the root context
 */}}
 {{- define "agent-identities.resolveWorkloads" -}}
-{{- $_ := set .identities "workloadDefaults" (hasKey .Values "workloadDefaults" | ternary .Values.workloadDefaults (dict "runAsUser" 65532 "tmp" "1Gi")) }}
+{{- $_ := set .identities "workloadDefaults" .Values.workloadDefaults }}
 {{- $_ := set .identities "podSecurity" (include "agent-identities.securityContext" (list .identities.workloadDefaults dict)) }}
 {{- end }}
 
@@ -56,7 +55,9 @@ metadata:
     {{- $root.identities.labels | nindent 4 }}
     {{- $labels | nindent 4 }}
 spec:
-  replicas: {{ hasKey $workload "replicas" | ternary $workload.replicas 1 | int }}
+  {{- if hasKey $workload "replicas" }}
+  replicas: {{ int $workload.replicas }}
+  {{- end }}
   selector:
     matchLabels:
       {{- index (splitList "\n" $labels) 0 | nindent 6 }}

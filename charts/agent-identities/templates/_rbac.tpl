@@ -19,7 +19,7 @@ metadata:
     {{- $identities.labels | nindent 4 }}
     agent-identities/tier: {{ $tier.name | quote }}
     {{- if $tier.perAgent }}
-    agent-identities/agent: {{ $agent | quote }}
+    {{- index (splitList "\n" (get $identities.agents $agent).ownLabels) 0 | nindent 4 }}
     {{- end }}
   {{- if $tier.acceptRisks }}
   annotations:
@@ -81,7 +81,7 @@ Call: (list identities agent tier-name namespace)
 {{- $role = include "agent-identities.roleName" (list $identities $tier $agent.name $namespace) }}
 {{- if not $tier.perAgent }}{{ $_ := set $tier.roleNames $namespace $role }}{{ end }}
 {{- end }}
-{{- $name := include "agent-identities.bindingName" (list $identities $role $agent.name $namespace) }}
+{{- $name := include "agent-identities.bindingName" (list $identities $tier $role $agent.name $namespace) }}
 {{- $labels := printf "%s\nagent-identities/tier: %q" $agent.ownLabels $tier.name }}
 {{- include "agent-identities.binding" (dict "identities" $identities "name" $name "namespace" $namespace "kind" $tier.kind "role" $role "labels" $labels "subjects" (list $agent.name)) }}
 {{- end }}
@@ -94,7 +94,7 @@ Call: (list identities agent tier-name namespace)
 {{- $tier := get $identities.tiers $group.tier }}
 {{- $role := include "agent-identities.roleName" (list $identities $tier "" $group.namespace) }}
 {{- $name := printf "%s:%s" $role $group.bucket }}
-{{- if and $tier.existingRole (ne $group.namespace $identities.namespace) }}{{ $name = printf "%s:%s" $identities.prefix $name }}{{ end }}
+{{- if $tier.existingRole }}{{ $name = include "agent-identities.bindingName" (list $identities $tier $role $group.bucket $group.namespace) }}{{ end }}
 {{- $labels := printf "agent-identities/tier: %q" $tier.name }}
 {{- include "agent-identities.binding" (dict "identities" $identities "name" $name "namespace" $group.namespace "kind" $tier.kind "role" $role "labels" $labels "subjects" $group.subjects) }}
 {{- end }}

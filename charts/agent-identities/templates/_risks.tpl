@@ -2,7 +2,7 @@
 Refuses a tier that matches a critical or high risk of files/risk-catalogue.json, unless the tier accepts the risk with a reason. The field
 `about` of the catalogue defines the patterns; agent_identities.rbac.catalogue evaluates them in Python, and a test compares the results.
 
-Call: (list problems root)
+Call: (list problems root catalogue)
 */}}
 {{- define "agent-identities.validateRisks" -}}
 {{- $problems := index . 0 }}
@@ -11,7 +11,7 @@ Call: (list problems root)
 {{- $named := dict }}
 {{- range $identities.tiers }}{{ range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}{{ end }}
 {{- $index := dict }}
-{{- include "agent-identities.indexRisks" (list ($root.Files.Get "files/risk-catalogue.json" | fromJson) $index $named) }}
+{{- include "agent-identities.indexRisks" (list (index . 2) $index $named) }}
 {{- $grantedIn := dict }}
 {{- range $namespace, $tiers := $identities.elsewhere }}
   {{- range $tier, $_ := $tiers }}
@@ -24,13 +24,27 @@ Call: (list problems root)
   {{- $namespaces := merge (dict $identities.namespace true) (get $grantedIn $name | default dict) }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" $namespaces "met" $met) }}
+  {{- with $tier.existingRole }}{{ include "agent-identities.findExistingRole" (list $index $tier.kind .name $met) }}{{ end }}
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
   {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
   {{- if $accepted }}
     {{- /* A risk of kube-system may stay accepted without a grant there: otherwise, quarantining the agent with the grant would be refused. */}}
     {{- $possible := dict }}
     {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
+    {{- $possible = merge $possible $met }}
     {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Adds the risk of a role that Kubernetes defines to met. Call: (list index kind name met) */}}
+{{- define "agent-identities.findExistingRole" -}}
+{{- range (index . 0).existingRoles }}
+  {{- $risk := . }}
+  {{- if has (index $ 1) .kinds }}
+    {{- range .names }}
+      {{- if or (eq . (index $ 2)) (and (hasSuffix "*" .) (hasPrefix (trimSuffix "*" .) (index $ 2))) }}{{ $_ := set (index $ 3) $risk.id list }}{{ end }}
+    {{- end }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -50,10 +64,12 @@ Call: (list problems root)
 {{- range $number, $risk := $open }}
   {{- $text := printf "%s risk %s: %s." .severity .id .why }}
   {{- if eq (add1 $number) (len $open | int64) }}
-    {{- $text = printf "%s Narrow the rule, or accept the risk in %s:\n      acceptRisks: {%s}" $text $path (join ", " $lines) }}
+    {{- $instead := hasKey . "names" | ternary "Give the tier rules of its own" "Narrow the rule" }}
+    {{- $text = printf "%s %s, or accept the risk in %s:\n      acceptRisks: {%s}" $text $instead $path (join ", " $lines) }}
   {{- end }}
   {{- $rules := list }}
   {{- range get $met .id }}{{ $rules = append $rules (printf "rules[%d]" (int .)) }}{{ end }}
+  {{- if hasKey . "names" }}{{ $rules = list "existingRole" }}{{ end }}
   {{- include "agent-identities.problem" (list $problems (printf "%s.%s" $path (join " and " $rules)) $text) }}
 {{- end }}
 {{- end }}
@@ -82,7 +98,8 @@ Indexes the catalogue by resource, so that a rule is compared only with patterns
 Fills index with
 
   verbs         as in the catalogue
-  risks         as in the catalogue
+  risks         as in the catalogue, with the risks of existing roles
+  existingRoles, publicURLs  as in the catalogue
   unbound       (dict "risk" "part" (number of the pattern, if the risk requires all patterns) "pattern") of each pattern without resources
   byResource    resource -> the same, of each pattern with that resource
   subresources  (dict "item" "resource" "subresource") of each resource/subresource in a pattern
@@ -112,7 +129,9 @@ Call: (list catalogue index named), named: resource -> true, of each resource in
   {{- end }}
 {{- end }}
 {{- $_ := set $index "verbs" (index . 0).verbs }}
-{{- $_ := set $index "risks" (index . 0).risks }}
+{{- $_ := set $index "risks" (concat (index . 0).risks (index . 0).existingRoles) }}
+{{- $_ := set $index "existingRoles" (index . 0).existingRoles }}
+{{- $_ := set $index "publicURLs" (index . 0).publicURLs }}
 {{- $_ := set $index "unbound" $unbound }}
 {{- $_ := set $index "byResource" $byResource }}
 {{- $_ := set $index "subresources" $subresources }}
@@ -152,11 +171,19 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
   {{- $counted := list }}
   {{- range $verb := .verbs }}
     {{- if not (and $everyResource (or (eq . "*") (has . $index.verbs.api))) }}{{ $counted = append $counted . }}{{ end }}
-    {{- $known := or (eq . "*") (has . $index.verbs.api) (has . $index.verbs.special) }}
+    {{- $known := or (eq . "*") (has . (ternary $index.verbs.nonResource (concat $index.verbs.api $index.verbs.special) (hasKey $rule "nonResourceURLs"))) }}
     {{- range $index.verbs.specialPrefixes }}{{ $known = or $known (hasPrefix . $verb) }}{{ end }}
     {{- $unknownVerb = or $unknownVerb (not $known) }}
   {{- end }}
-  {{- $wildcards := dict "apiGroups" (has "*" .apiGroups) "resources" $everyResource "subresources" $everySubresource "verbs" (has "*" .verbs) }}
+  {{- $everyURL := false }}
+  {{- range $url := .nonResourceURLs }}
+    {{- if hasSuffix "*" . }}
+      {{- $public := false }}
+      {{- range $index.publicURLs }}{{ $public = or $public (hasPrefix (trimSuffix "*" .) $url) }}{{ end }}
+      {{- $everyURL = or $everyURL (not $public) }}
+    {{- end }}
+  {{- end }}
+  {{- $wildcards := dict "apiGroups" (has "*" .apiGroups) "resources" $everyResource "subresources" $everySubresource "verbs" (has "*" .verbs) "nonResourceURLs" $everyURL }}
   {{- range $candidate := $candidates }}
     {{- $verbs := eq .risk.category "wildcard" | ternary $rule.verbs $counted }}
     {{- if and (or $clusterWide (eq .risk.scope "any")) (include "agent-identities.patternMet" (list .pattern $rule $verbs $wildcards $unknownVerb $clusterWide $namespaces)) }}

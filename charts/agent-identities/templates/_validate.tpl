@@ -9,13 +9,19 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $values := $root.Values }}
 {{- $identities := $root.identities }}
 
+{{- $catalogue := $root.Files.Get "files/risk-catalogue.json" | fromJson }}
+{{- $_ := set $problems "lifecycle" ($root.Files.Get "files/lifecycle-metadata.json" | fromJson).prefixes }}
 {{- include "agent-identities.validateText" (list $problems "" $values) }}
 {{- include "agent-identities.validateLabels" (list $problems "extraLabels" $values.extraLabels dict) }}
+{{- include "agent-identities.validateLifecycle" (list $problems "extraLabels" $values.extraLabels) }}
 {{- if eq $values.proxy.name "default" }}
   {{- include "agent-identities.problem" (list $problems "proxy.name" "is \"default\", the ServiceAccount of every pod that names no other. Write: name: agent-proxy") }}
 {{- end }}
 {{- include "agent-identities.validateLabels" (list $problems "proxy.labels" $values.proxy.labels $values.extraLabels) }}
 {{- include "agent-identities.validateKeys" (list $problems "proxy.annotations" $values.proxy.annotations) }}
+{{- range $kind := list "labels" "annotations" }}
+  {{- include "agent-identities.validateLifecycle" (list $problems (printf "proxy.%s" $kind) (get $values.proxy $kind)) }}
+{{- end }}
 {{- if contains "{agent}" (toJson $values.proxy.rules) }}
   {{- include "agent-identities.problem" (list $problems "proxy.rules" "has {agent}, but all agents share the central role. Define a tier instead:\n      tiers:\n        own:\n          rules: [{apiGroups: [\"\"], resources: [configmaps], resourceNames: [\"{agent}-state\"], verbs: [get]}]") }}
 {{- end }}
@@ -24,20 +30,24 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- end }}
 {{- include "agent-identities.validateToken" (list $problems "proxy.token" $values.proxy.token) }}
 {{- include "agent-identities.validateWorkload" (list $problems "proxy.workload" $values.proxy.workload $values.proxy.token) }}
+{{- $_ := set $problems "api" ($root.Files.Get "files/api-resources.json" | fromJson) }}
+{{- $_ := set $problems "urlVerbs" $catalogue.verbs.nonResource }}
 {{- $roles := dict }}
 {{- range $name, $tier := $identities.tiers }}
+  {{- include "agent-identities.validateRules" (list $problems (eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name)) $tier) }}
   {{- if ne $name "proxy" }}{{ include "agent-identities.validateTier" (list $problems $identities $tier) }}{{ end }}
   {{- /* Bindings are named after the role: two tiers with the same role would render the same binding. The central role has its own message. */}}
-  {{- $role := printf "%s/%s" $tier.scope (dig "name" $tier.role ($tier.existingRole | default dict)) }}
+  {{- $role := printf "%s/%s/%s" $tier.scope $tier.kind (dig "name" $tier.role ($tier.existingRole | default dict)) }}
   {{- if and (hasKey $roles $role) (or $tier.existingRole (ne $tier.role $identities.tiers.proxy.role)) }}
     {{- include "agent-identities.problem" (list $problems (printf "tiers.%s" $name) (printf "is the role %q, as the tier %q is. Keep one of the two." (base $role) (get $roles $role))) }}
   {{- end }}
   {{- $_ := set $roles $role $name }}
 {{- end }}
-{{- include "agent-identities.validateRisks" (list $problems $root) }}
+{{- include "agent-identities.validateRisks" (list $problems $root $catalogue) }}
 {{- include "agent-identities.validateNetwork" (list $problems $root) }}
 {{- include "agent-identities.validateFairShare" (list $problems $values.priorityAndFairness) }}
 {{- include "agent-identities.validateGuards" (list $problems $root) }}
+{{- range $section := list "agents" "tiers" }}{{ include "agent-identities.validateQuoted" (list $problems $section (get $values $section)) }}{{ end }}
 {{- range $entry, $agent := $values.agents }}
   {{- if not $agent }}{{ continue }}{{ end }}
   {{- include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}
@@ -46,7 +56,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- $everyone := $identities.agents }}
 {{- if $identities.quarantined }}{{ $everyone = merge (dict) $identities.agents $identities.quarantined }}{{ end }}
 {{- range $name, $identity := $everyone }}
-  {{- if or (eq $name "default" $values.proxy.name) (gt (len $name) 63) }}
+  {{- if or (eq $name "default" $values.proxy.name) (and $identity.createAccount (gt (len $name) 63)) }}
     {{- include "agent-identities.validateName" (list $problems (printf "agents.%s" $identity.entry) $name $values.proxy.name) }}
   {{- end }}
 {{- end }}
@@ -98,6 +108,44 @@ without peers would allow all traffic. It renders U+0085 as a space. Call: (list
 {{- range $key, $value := index . 2 }}
   {{- if not (regexMatch "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key) }}
     {{- include "agent-identities.problem" (list (index $ 0) (index $ 1) (printf "%q is not a valid key. A key has letters, digits, '-', '_' and '.', at most 63, after an optional DNS name and '/'. Write: example.com/team" $key)) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses annotations and labels by which a deployment tool keeps, re-creates or disowns an account: its quarantine would not remove the account.
+Call: (list problems path map)
+*/}}
+{{- define "agent-identities.validateLifecycle" -}}
+{{- $problems := index . 0 }}
+{{- $path := index . 1 }}
+{{- range $key, $value := index . 2 }}
+  {{- $parts := splitn "/" 2 $key }}
+  {{- with get $problems.lifecycle $parts._0 }}
+    {{- $found := dict }}
+    {{- range . }}
+      {{- if and (regexMatch .names ($parts._1 | default "")) (regexMatch (.values | default "") $value) }}{{ $found = . }}{{ end }}
+    {{- end }}
+    {{- with $found.why }}
+      {{- include "agent-identities.problem" (list $problems $path (printf "%q: %s. The quarantine of an agent removes accounts and bindings, and must reach them. Remove this line." (printf "%s: %s" $key $value) .)) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses names that unquoted YAML reads as another type: the key no: arrives as "false", 07: as "7", 1e3: as "1000", and an object would get a
+name that the values do not have. A quoted "no" arrives as "no". Call: (list problems path map)
+*/}}
+{{- define "agent-identities.validateQuoted" -}}
+{{- $suspect := regexMatch "(^| )([0-9]+|true|false|null)( |$)" (keys (index . 2) | join " ") }}
+{{- range $key, $value := $suspect | ternary (index . 2) dict }}
+  {{- if regexMatch "^([0-9]+|true|false|null)$" $key }}
+    {{- $text := printf "%q is a number: YAML reads keys such as 07, 0x10 and 1e3 without quotes as numbers. Use a name that is not a number, such as n-%s." $key $key }}
+    {{- if eq $key "true" }}{{ $text = "\"true\" is how YAML reads the keys yes, on, y and true without quotes. Quote the key (\"yes\":), or use another name." }}{{ end }}
+    {{- if eq $key "false" }}{{ $text = "\"false\" is how YAML reads the keys no, off, n and false without quotes. Quote the key (\"no\":), or use another name." }}{{ end }}
+    {{- if eq $key "null" }}{{ $text = "\"null\" without quotes is not a name in YAML. Use another name." }}{{ end }}
+    {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.%s" (index $ 1) $key) $text) }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -191,6 +239,10 @@ Call: (list problems path labels extraLabels)
 {{- if $agent.token }}{{ include "agent-identities.validateToken" (list $problems (printf "%s.token" $path) $agent.token) }}{{ end }}
 {{- if or $agent.cloud $agent.tokens }}{{ include "agent-identities.validateCloud" (list $problems $identities $entry $agent) }}{{ end }}
 {{- if $agent.annotations }}{{ include "agent-identities.validateKeys" (list $problems (printf "%s.annotations" $path) $agent.annotations) }}{{ end }}
+{{- if or $agent.annotations $agent.labels }}
+  {{- range $kind := list "labels" "annotations" }}{{ include "agent-identities.validateLifecycle" (list $problems (printf "%s.%s" $path $kind) (get $agent $kind | default dict)) }}{{ end }}
+{{- end }}
+{{- if $agent.namespaces }}{{ include "agent-identities.validateQuoted" (list $problems (printf "%s.namespaces" $path) $agent.namespaces) }}{{ end }}
 {{- if $agent.workload }}{{ include "agent-identities.validateWorkload" (list $problems (printf "%s.workload" $path) $agent.workload $agent.token) }}{{ end }}
 {{- end }}
 

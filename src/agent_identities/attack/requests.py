@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from agent_identities.attack.request import ABSENT, AttackRequest, TokenKind, request_using, single_rights
-from agent_identities.chart.names import binding_name
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity
 from agent_identities.rbac import Catalogue, PolicyRule, Request
 from agent_identities.rbac.match import ALL
@@ -50,7 +49,7 @@ class Attacker:
 
 def likely_binding(declaration: Declaration, identity: Identity) -> str:
     """The name of a RoleBinding that the chart renders for an identity, or would render if it had a tier."""
-    return binding_name(identity.name, declaration.role_name(identity), proxy=declaration.proxy.name)
+    return declaration.binding_name(identity)
 
 
 # ---- the requests of the file

@@ -10,6 +10,9 @@ AGENT_LABEL = "agent-identities/agent"
 PROXY_LABEL = "agent-identities/proxy"
 """The label of the proxy's Deployment, pods and NetworkPolicy. The proxy's ServiceAccount does not have it."""
 
+LABEL_LIMIT = 63
+"""The maximum length of a label's value."""
+
 INSTANCE_LABEL = "agent-identities/instance-of"
 """The label with the entry of the values, where the ServiceAccount has another name."""
 
@@ -36,6 +39,11 @@ def values_path(entry: str) -> str:
     return entry if entry == PROXY_TIER else f"agents.{entry}"
 
 
+def agent_label(account: str, entry: str) -> str:
+    """The value of AGENT_LABEL: the ServiceAccount, or its key in the values if the name is too long for a label."""
+    return account if len(account) <= LABEL_LIMIT else entry
+
+
 def role_name(tier: str, *, proxy: str, agent: str = "") -> str:
     """The Role that the chart makes of a tier, in the release's namespace.
 
@@ -46,6 +54,11 @@ def role_name(tier: str, *, proxy: str, agent: str = "") -> str:
     return f"{own}{proxy if tier == PROXY_TIER else tier}-role"
 
 
-def binding_name(account: str, role: str, *, proxy: str) -> str:
-    """The RoleBinding of a ServiceAccount to a Role, in the release's namespace with ``bindings: perAgent``."""
+def binding_name(account: str, role: str, *, proxy: str, kind: str = "") -> str:
+    """The RoleBinding of a ServiceAccount to a role, in the release's namespace with ``bindings: perAgent``.
+
+    ``kind`` is the kind of an existing role; "" for a Role of the chart.
+    """
+    if kind:
+        return f"{kind}:{account}:{role}"
     return f"{account}-binding" if account == proxy or role == _CENTRAL_ROLE else f"{account}:{role}"

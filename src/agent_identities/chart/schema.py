@@ -41,11 +41,9 @@ def problems(values: Mapping[str, Any], schema: jsonschema.Draft7Validator) -> I
 
 
 def unknown_tiers(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """The tiers of agents that are not in ``tiers``, which a schema cannot find. The values must satisfy the schema."""
-    known = sorted({"proxy", *(name for name, tier in (values.get("tiers") or {}).items() if tier is not None)})
+    """The tiers of agents that are not in ``tiers``, which a schema cannot find. The values must be completed."""
+    known = sorted({"proxy", *(values.get("tiers") or {})})
     for entry, agent in (values.get("agents") or {}).items():
-        if agent is None:
-            continue
         lists: dict[tuple[str, ...], Sequence[str]] = {("agents", entry, "tiers"): agent.get("tiers") or ()}
         for namespace, granted in (agent.get("namespaces") or {}).items():
             lists["agents", entry, "namespaces", namespace] = granted or ()
@@ -108,7 +106,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 
 
 def _unknown_key(key: str, schema: Mapping[str, Any]) -> str:
-    if schema.get("patternProperties"):
+    if "properties" not in schema:
         return (
             f"{key!r} is not a DNS label. Use lower-case letters, digits and '-', "
             "beginning and ending with a letter or digit, 63 at most."
@@ -116,8 +114,6 @@ def _unknown_key(key: str, schema: Mapping[str, Any]) -> str:
     known = sorted(schema.get("properties", {}))
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
-    if key.startswith("x-") and "global" in known:
-        hint = "Keep what only YAML anchors use under `global`: the chart ignores it there."
     return f"there is no key {key!r} here. {hint}"
 
 
@@ -126,7 +122,8 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
     shown = json.dumps(given)[:80]
     match keyword:
         case "type":
-            wanted = " or ".join(_KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit))
+            kinds = [limit] if isinstance(limit, str) else [kind for kind in limit if kind != "null"]
+            wanted = " or ".join(_KINDS[kind] for kind in kinds)
             return f"is {kind_of(given)} ({shown}) where {wanted} is expected."
         case "minimum":
             return f"is {shown}; the minimum is {limit}."
@@ -137,14 +134,19 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
         case "required":
             return f"lacks {', '.join(key for key in limit if key not in given)}."
         case "enum":
-            return f"is {shown}; use one of {', '.join(map(str, limit))}."
+            return f"is {shown}; use one of {', '.join(str(each) for each in limit if each is not None)}."
         case "uniqueItems":
             return f"names one entry twice: {shown}."
+        case "pattern" if words := _WORDS.fullmatch(limit):
+            return f"is {shown}; use one of {words[1].replace('|', ', ')}."
         case "pattern":
             return f"is {shown}, which does not match {limit}."
         case _:
             return f"{message}."
 
+
+_WORDS = re.compile(r"\^\(([A-Za-z]+(?:\|[A-Za-z]+)+)\)\$")
+"""A pattern that lists words, for keys that allow null, too: Helm shows null in an enum as <nil>."""
 
 _KINDS = {
     "array": "a list",

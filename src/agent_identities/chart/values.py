@@ -111,6 +111,48 @@ def _in_64_bit_floats(value: Any) -> Any:
     return int(float(value)) if type(value) is int and abs(value) > _EXACT else value
 
 
+@dataclass(frozen=True, slots=True)
+class IdleNull:
+    """An entry with null that removes nothing: its ``path`` in the values, and its ``place`` (file:line:column)."""
+
+    path: str
+    place: str
+
+
+_ENTRIES = (
+    ("agents", "*"),
+    ("agents", "*", "tokens", "*"),
+    ("network", "destinations", "*"),
+    ("network", "sources", "*"),
+    ("tiers", "*"),
+)
+"""The mappings whose entries null removes."""
+
+
+def _null_entries(values: Any, patterns: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The paths of null entries in the mappings of ``patterns``."""
+    found: list[tuple[str, ...]] = []
+    for pattern in patterns:
+        level: list[tuple[tuple[str, ...], Any]] = [((), values)]
+        for step in pattern:
+            level = [
+                ((*path, key), below)
+                for path, mapping in level
+                if isinstance(mapping, dict)
+                for key, below in mapping.items()
+                if step in ("*", key)
+            ]
+        found += [path for path, value in level if value is None]
+    return found
+
+
+def _has(values: Any, path: tuple[str, ...]) -> bool:
+    """Whether the values have something else than null at the path."""
+    for step in path:
+        values = values.get(step) if isinstance(values, dict) else None
+    return values is not None
+
+
 @dataclass(frozen=True)
 class Values:
     """What a user gives a chart: values files in order, then ``overrides`` over them all. Nothing is read again."""
@@ -139,20 +181,23 @@ class Values:
         merged: dict[str, Any] = {}
         for source in self.sources:
             merged = overlay(merged, source.content)
-        self._refuse_idle_nulls(merged)
         return overlay(merged, self.overrides)
 
     def merged(self, chart: Path) -> dict[str, Any]:
-        """The values that the chart's templates see, checked against its schema.
+        """The values as the chart's templates complete them (`completed`), checked against its schema.
 
         Raises YamlError, and ValuesError with all that the schema refuses, each with its file, line and path. Then with
         all tiers that agents have and that the values do not define.
         """
         from agent_identities.chart import schema
 
-        values = with_defaults(self.given, read(chart / "values.yaml"))
+        defaults = read(chart / "values.yaml")
+        values = with_defaults(self.given, defaults)
         judge = schema.validator((chart / "values.schema.json").read_text(encoding="utf-8"))
-        problems = set(schema.problems(values, judge)) or set(schema.unknown_tiers(values))
+        problems = set(schema.problems(values, judge))
+        if not problems:
+            values = completed(values, defaults)
+            problems = set(schema.unknown_tiers(values))
         if problems:
             sentences = [text for _, text in sorted(map(self._located, problems))]
             if len(sentences) > 1:
@@ -173,21 +218,25 @@ class Values:
                 return (number, *place), f"{source.name}:{place[0]}:{place[1]}: {problem}"
         return (len(self.sources), 0, 0), str(problem)
 
-    def _refuse_idle_nulls(self, merged: Mapping[str, Any]) -> None:
-        """Refuses `agents: {a: }`: null removes an agent or a tier of an earlier file, and here there is none."""
-        for section in ("agents", "tiers"):
-            for name, value in (merged.get(section) or {}).items() if isinstance(merged.get(section), dict) else ():
-                if value is not None:
-                    continue
-                entries = [source.content.get(section) for source in self.sources]
-                if any(isinstance(each, dict) and each.get(name) is not None for each in entries):
-                    continue
-                for source in reversed(self.sources):
-                    if place := source.positions.find((section, name), key=True):
-                        raise ValuesError(
-                            f"{source.name}:{place[0]}:{place[1]}: {section}.{name}: is empty (null), which removes an "
-                            f"entry of an earlier file, and there is none. Write `{name}: {{}}`, or remove the line."
-                        )
+    @functools.cached_property
+    def idle_nulls(self) -> tuple["IdleNull", ...]:
+        """The entries with null that no earlier file sets: `agents: {a: }` declares no agent, and removes none."""
+        return tuple(
+            found
+            for number, source in enumerate(self.sources)
+            for path in _null_entries(source.content, _ENTRIES)
+            if not any(_has(earlier.content, path) for earlier in self.sources[:number])
+            and (found := self._idle(path)) is not None
+        )
+
+    def _idle(self, path: tuple[str, ...]) -> "IdleNull | None":
+        """None if a later file or an override sets the entry."""
+        if _has(self.given, path):
+            return None
+        for source in reversed(self.sources):
+            if place := source.positions.find(path, key=True):
+                return IdleNull(".".join(path), f"{source.name}:{place[0]}:{place[1]}")
+        return None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -218,3 +267,38 @@ def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
         elif isinstance(values[key], Mapping) and isinstance(default, Mapping):
             merged[key] = with_defaults(values[key], default)
     return merged
+
+
+def completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the chart completes them (templates/_values.tpl), after ``with_defaults``.
+
+    Keys with null are removed, and absent keys have their default: for Helm, a null deletes the default. Agents and
+    tiers with `enabled: false` are removed.
+    """
+    free = {key: value for key, value in values.items() if key == "global" or key.startswith("x-")}
+    full = _filled(_without_null({key: value for key, value in values.items() if key not in free}), defaults)
+    for section in ("agents", "tiers"):
+        full[section] = {name: each for name, each in full.get(section, {}).items() if each.get("enabled", True)}
+    return full | free
+
+
+_MEANT = frozenset({"runAsUser", "runAsGroup", "fsGroup"})
+"""Keys of a workload for which null is a value: the platform chooses the ID."""
+
+
+def _without_null(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_null(each) for key, each in value.items() if each is not None or key in _MEANT}
+
+
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with each default that is absent. `podLabels` is a mapping of the user's own keys: all or none."""
+    full = dict(values)
+    for key, default in defaults.items():
+        below = full.get(key)
+        if below is None:
+            full[key] = default
+        elif isinstance(default, dict) and key != "podLabels":
+            full[key] = _filled(below, default)
+    return full

@@ -35,5 +35,5 @@ def check(agents: "Agents", *, meanwhile: "Callable[[], object] | None" = None) 
         manifest = rendering.result()
         # Most of the time is compression, which runs in parallel to Python code.
         size = background.submit(record_size, agents.chart, manifest, agents.given.given)
-        install = Install(Objects.from_yaml(manifest), declaration, catalogue, size.result())
+        install = Install(Objects.from_yaml(manifest), declaration, catalogue, size.result(), agents.given.idle_nulls)
     return CheckResult(install, run(install, checks))

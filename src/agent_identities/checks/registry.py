@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agent_identities.chart.names import AGENT_LABEL, PROXY_TIER, TIER_LABEL, values_path
+from agent_identities.chart.names import AGENT_LABEL, PROXY_TIER, TIER_LABEL, agent_label, values_path
 from agent_identities.chart.objects import KubeObject, Objects
+from agent_identities.chart.values import IdleNull
 from agent_identities.declaration import Declaration
 from agent_identities.rbac import Authorizer, Catalogue, Policy, ServiceAccount
 from agent_identities.report.model import Finding, Location, Rule, Severity
@@ -21,12 +22,14 @@ class Install:
     """The input of checks: the rendered objects, the declaration of the values, and the risk catalogue.
 
     ``release_bytes`` is the size of Helm's record of the release (``release_record``); 0 without a release.
+    ``idle_nulls`` are the entries of the values files with null that remove nothing.
     """
 
     objects: Objects
     declaration: Declaration
     catalogue: Catalogue
     release_bytes: int = 0
+    idle_nulls: tuple[IdleNull, ...] = ()
 
     def at(self, obj: KubeObject, field: str = "") -> Location:
         """The location of a finding about an object of the install; ``field`` is a path in the object."""
@@ -40,8 +43,14 @@ class Install:
             rule = f".{index[0]}" if index and known is not None and int(index[1]) < len(known) else ""
             return f"{'' if tier == PROXY_TIER else 'tiers.'}{tier}{rule or ('.rules' if index else '')}"
         name = obj.labels.get(AGENT_LABEL)
-        identity = self.declaration.find(obj.key.namespace, name) if name else None
-        return "" if identity is None else values_path(identity.entry)
+        entry = self._entries.get((obj.key.namespace, name)) if name else None
+        return "" if entry is None else values_path(entry)
+
+    @cached_property
+    def _entries(self) -> Mapping[tuple[str, str], str]:
+        """(namespace, value of AGENT_LABEL) -> the key of the agent in the values."""
+        active = (self.declaration.proxy, *self.declaration.agents)
+        return {(one.namespace, agent_label(one.name, one.entry)): one.entry for one in active}
 
     @cached_property
     def policy(self) -> Policy:

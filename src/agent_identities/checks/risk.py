@@ -1,6 +1,7 @@
 """No Role has a rule with a critical risk of the risk catalogue, unless its tier accepts that risk.
 
-Accepted risks and high risks are warnings.
+Accepted risks and high risks are warnings. So are roles that the chart does not create: the values have no rules of
+them.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from agent_identities.chart.names import TIER_LABEL
 from agent_identities.chart.objects import Key
 from agent_identities.checks.registry import Check, Install
 from agent_identities.rbac import Match, Role, covers
-from agent_identities.report.model import Finding, Severity
+from agent_identities.report.model import Finding, Location, Severity
 
 _SEVERITIES = {"critical": Severity.ERROR, "high": Severity.WARNING}
 
@@ -32,6 +33,34 @@ def _run(install: Install) -> Iterator[Finding]:
             if reason := _reason(install, role, match):
                 severity, what, remediation = Severity.WARNING, f"{what} (accepted: {reason})", ()
             yield CHECK.finding(install.at(obj, f"rules[{match.rule_index}]"), what, *remediation, severity=severity)
+
+    yield from _existing_roles(install)
+
+
+def _existing_roles(install: Install) -> Iterator[Finding]:
+    used = {
+        (grant.tier, grant.existing)
+        for identity in install.declaration.agents
+        for grant in identity.grants
+        if grant.existing is not None
+    }
+    for tier, role in sorted(used, key=lambda each: (each[0], each[1].name)):
+        location = Location(values=f"tiers.{tier}.existingRole")
+        named = f"tiers.{tier}.existingRole refers to the {role.kind} {role.name!r}"
+        risk = install.catalogue.of_existing_role(role)
+        if risk is None:
+            message = f"{named}, whose rules are not in the values: they are not judged."
+            advice = "To judge the rules of a cluster, use agent-identities verify."
+            yield Finding(CHECK.id, Severity.WARNING, message, location, remediation=(advice,))
+            continue
+        message = f"{named}, which has the {risk.severity} risk {risk.id}: {risk.why}"
+        if reason := install.declaration.accepted.get(tier, {}).get(risk.id):
+            yield Finding(CHECK.id, Severity.WARNING, f"{message} (accepted: {reason}).", location)
+        else:
+            advice = (
+                f"Give the tier rules, or accept the risk in the tier: acceptRisks: {{{risk.id}: why it is needed}}."
+            )
+            yield Finding(CHECK.id, Severity.ERROR, f"{message}.", location, remediation=(advice,))
 
 
 def _reason(install: Install, role: Role, match: Match) -> str | None:

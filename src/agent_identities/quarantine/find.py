@@ -179,6 +179,7 @@ def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | No
         kept = api.list_all(_records(namespace, release))
         newest = max(kept, key=lambda secret: int(secret["metadata"]["labels"].get("version", 0)))
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest["data"]["release"]))))
-        return values_files.with_defaults(record.get("config") or {}, record["chart"].get("values") or {})
+        defaults = record["chart"].get("values") or {}
+        return values_files.completed(values_files.with_defaults(record.get("config") or {}, defaults), defaults)
     except (ApiError, ValueError, KeyError, TypeError, OSError, EOFError, binascii.Error):
         return None

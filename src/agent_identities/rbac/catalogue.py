@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.rbac.match import ALL
-from agent_identities.rbac.model import PolicyError, PolicyRule
+from agent_identities.rbac.match import ALL, url_covers
+from agent_identities.rbac.model import PolicyError, PolicyRule, RoleRef
 from agent_identities.rbac.risks import (
     SCOPES,
     SEVERITIES,
@@ -22,6 +22,7 @@ from agent_identities.rbac.risks import (
     Pattern,
     Reach,
     Risk,
+    RiskSeverity,
     Vocabulary,
     counted_verbs,
     reach_of,
@@ -59,6 +60,25 @@ class Match:
     rule: PolicyRule
 
 
+@dataclass(frozen=True, slots=True)
+class ExistingRoleRisk:
+    """A role that Kubernetes defines, which a tier refers to only if it accepts the risk.
+
+    A name that ends in `*` stands for every name with this prefix.
+    """
+
+    id: str
+    severity: RiskSeverity
+    kinds: frozenset[str]
+    names: tuple[str, ...]
+    title: str
+    why: str
+
+    def matches(self, role: RoleRef) -> bool:
+        """Whether the role is one of these roles."""
+        return role.kind in self.kinds and any(url_covers(name, role.name) for name in self.names)
+
+
 class _Part(NamedTuple):
     risk: int
     part: int
@@ -68,10 +88,13 @@ class _Part(NamedTuple):
 class Catalogue:
     """The risks, indexed for queries. Immutable. Create it with `load` or `from_manifest`."""
 
-    __slots__ = ("_by_resource", "_subresources", "_unbound", "_vocabulary", "risks")
+    __slots__ = ("_by_resource", "_subresources", "_unbound", "_vocabulary", "existing_roles", "risks")
 
-    def __init__(self, risks: Sequence[Risk], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, risks: Sequence[Risk], vocabulary: Vocabulary, existing_roles: Sequence[ExistingRoleRisk] = ()
+    ) -> None:
         self.risks: tuple[Risk, ...] = tuple(risks)
+        self.existing_roles: tuple[ExistingRoleRisk, ...] = tuple(existing_roles)
         self._vocabulary = vocabulary
         # Patterns by resource, so that a rule is compared only with patterns that can match it.
         self._unbound: list[_Part] = []
@@ -108,7 +131,7 @@ class Catalogue:
     @classmethod
     def from_manifest(cls, content: object) -> Self:
         """Create the catalogue from parsed JSON. Raises CatalogueError, with the entry, for an invalid catalogue."""
-        top = _fields(content, "catalogue", {"about", "verbs", "publicURLs", "risks"})
+        top = _fields(content, "catalogue", {"about", "verbs", "publicURLs", "existingRoles", "risks"})
         verbs = _fields(top["verbs"], "verbs", {"api", "special", "specialPrefixes", "nonResource"})
         vocabulary = Vocabulary(
             api_verbs=frozenset(_strings(verbs["api"], "verbs.api")),
@@ -118,12 +141,20 @@ class Catalogue:
             public_urls=_strings(top["publicURLs"], "publicURLs"),
         )
         risks = [_risk(item, f"risks[{index}]") for index, item in enumerate(_list(top["risks"], "risks"))]
+        roles = [
+            _existing_role(item, f"existingRoles[{index}]")
+            for index, item in enumerate(_list(top["existingRoles"], "existingRoles"))
+        ]
         seen: set[str] = set()
-        for risk in risks:
-            if risk.id in seen:
-                raise CatalogueError(f"risk {risk.id} is defined twice")
-            seen.add(risk.id)
-        return cls(risks, vocabulary)
+        for name in (*(risk.id for risk in risks), *(role.id for role in roles)):
+            if name in seen:
+                raise CatalogueError(f"risk {name} is defined twice")
+            seen.add(name)
+        return cls(risks, vocabulary, roles)
+
+    def of_existing_role(self, role: RoleRef) -> ExistingRoleRisk | None:
+        """The risk of a role that Kubernetes defines; None if the catalogue does not know the role."""
+        return next((risk for risk in self.existing_roles if risk.matches(role)), None)
 
     def findings(self, rules: Sequence[PolicyRule], *, cluster_wide: bool, namespace: str) -> tuple[Match, ...]:
         """The risks of the rules of one subject in one scope, in the order of the catalogue.
@@ -181,6 +212,18 @@ def _risk(item: object, location: str) -> Risk:
         bad=tuple(
             _rule(rule, f"{location}: bad[{index}]") for index, rule in enumerate(_list(fields["bad"], location))
         ),
+    )
+
+
+def _existing_role(item: object, location: str) -> ExistingRoleRisk:
+    fields = _fields(item, location, {"id", "severity", "kinds", "names", "title", "why"})
+    return ExistingRoleRisk(
+        id=_text(fields["id"], f"{location}: id"),
+        severity=_one_of(fields["severity"], SEVERITIES, f"{location}: severity"),
+        kinds=frozenset(_strings(fields["kinds"], f"{location}: kinds")),
+        names=_strings(fields["names"], f"{location}: names"),
+        title=_text(fields["title"], f"{location}: title"),
+        why=_text(fields["why"], f"{location}: why"),
     )
 
 

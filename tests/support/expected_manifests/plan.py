@@ -58,7 +58,7 @@ class Agent:
     def labels(self) -> Json:
         """The labels of all objects of the agent."""
         instance = {"agent-identities/instance-of": self.entry} if self.entry != self.name else {}
-        return {"agent-identities/agent": self.name, **instance}
+        return {"agent-identities/agent": self.name if len(self.name) <= 63 else self.entry, **instance}
 
 
 @dataclass(frozen=True)

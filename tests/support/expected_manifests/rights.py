@@ -48,7 +48,9 @@ def _roles(plan: Plan) -> Iterator[Json]:
                 owner = agent if tier.per_agent else None
                 wanted[grant.namespace, _role_name(plan, tier, owner, grant.namespace)] = tier, owner, grant.rules
     for (namespace, name), (tier, owner, rules) in wanted.items():
-        labels = {"agent-identities/tier": tier.name} | ({"agent-identities/agent": owner.name} if owner else {})
+        labels = {"agent-identities/tier": tier.name} | (
+            {"agent-identities/agent": owner.labels["agent-identities/agent"]} if owner else {}
+        )
         meta = plan.meta(name, namespace=namespace, **labels)
         accepted = sorted(plan.declaration.accepted[tier.name].items())
         if text := "\n".join(f"{risk}: {why}" for risk, why in accepted if why is not None):
@@ -85,14 +87,21 @@ def _bindings(plan: Plan) -> Iterator[Json]:
                 shared.setdefault((grant, (kind, role), bucket), []).append(agent.name)
                 continue
             name = f"{agent.name}-binding" if role == "agent-proxy-role" else f"{agent.name}:{role}"
-            if role != "agent-proxy-role" and grant.namespace != plan.namespace and not role.startswith(plan.prefix):
-                name = f"{plan.prefix}:{name}"
+            if grant.existing:
+                name = _of_existing(plan, grant, agent.name)
             labels = {**agent.labels, "agent-identities/tier": grant.tier}
             yield _binding(plan, name, grant.namespace, (kind, role), [agent.name], **labels)
     for (grant, (kind, role), bucket), names in shared.items():
-        prefix = f"{plan.prefix}:" if grant.existing and grant.namespace != plan.namespace else ""
         labels = {"agent-identities/tier": grant.tier}
-        yield _binding(plan, f"{prefix}{role}:{bucket}", grant.namespace, (kind, role), names, **labels)
+        name = _of_existing(plan, grant, bucket) if grant.existing else f"{role}:{bucket}"
+        yield _binding(plan, name, grant.namespace, (kind, role), names, **labels)
+
+
+def _of_existing(plan: Plan, grant: TierGrant, subject: str) -> str:
+    """The name of a binding to a role that the chart does not create: kind and name of the role are part of it."""
+    assert grant.existing is not None
+    prefix = "" if grant.namespace == plan.namespace else f"{plan.prefix}:"
+    return f"{prefix}{grant.existing.kind}:{subject}:{grant.existing.name}"
 
 
 def _impersonation(plan: Plan) -> Iterator[Json]:
@@ -135,7 +144,8 @@ def _deployers(plan: Plan) -> Iterator[Json]:
         if deployer.get("agents"):
             use["resourceNames"] = sorted({one for entry in deployer["agents"] for one in _accounts_of(plan, entry)})
         bind = {"apiGroups": [RBAC], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
-        rules = [use, *([bind] if deployer.get("bindAgents") else [])]
+        nobody = "resourceNames" in use and not use["resourceNames"]  # an entry without instances
+        rules = [*([] if nobody else [use]), *([bind] if deployer.get("bindAgents") else [])]
         subject = {"kind": deployer["kind"], "name": deployer["name"]}
         subject |= {"namespace": deployer["namespace"]} if deployer["kind"] == "ServiceAccount" else {"apiGroup": RBAC}
         meta = plan.meta(name)
@@ -147,4 +157,4 @@ def _accounts_of(plan: Plan, named: str) -> list[str]:
     """The ServiceAccounts that a name stands for: an entry with all of its instances, one of them, or the proxy."""
     every = [*plan.agents, *plan.quarantined]
     found = [agent.name for agent in every if agent.entry == named]
-    return found or [named]
+    return found if named in plan.values["agents"] else [named]

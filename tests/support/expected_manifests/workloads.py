@@ -124,7 +124,7 @@ def _deployment(
         "kind": "Deployment",
         "metadata": plan.meta(name, **labels),
         "spec": {
-            "replicas": int(workload.get("replicas", 1)),
+            **({"replicas": int(workload["replicas"])} if "replicas" in workload else {}),
             "selector": {"matchLabels": selector},
             "template": template,
         },

@@ -29,8 +29,28 @@ def test_null_removes_an_agent_of_an_earlier_file(tmp_path: Path, chart: Path) -
     assert {name for name, agent in agents.items() if agent is not None} == {"b"}
 
 
-def test_null_removes_a_default_of_the_chart(chart: Path) -> None:
-    assert "global" not in values.load(chart, overrides={"global": None})
+def test_null_for_a_default_of_the_chart_is_the_default(chart: Path) -> None:
+    given = {"global": None, "proxy": {"rules": None}, "guards": None, "network": {"dns": {"ports": None}}}
+    assert values.load(chart, overrides=given) == values.load(chart)
+
+
+def test_null_takes_back_what_an_earlier_file_sets(tmp_path: Path, chart: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("agents: {a: {tiers: [], token: {expirationSeconds: 900}, labels: {x: y}}}\n")
+    second.write_text("agents: {a: {tiers: null, token: null, labels: {x: null}}}\n")
+    assert values.load(chart, [first, second])["agents"] == {"a": {"labels": {}}}
+
+
+def test_a_label_of_the_dns_pods_can_be_removed(chart: Path) -> None:
+    given = {"network": {"dns": {"podLabels": {"k8s-app": None, "app": "dns"}}}}
+    assert values.load(chart, overrides=given)["network"]["dns"]["podLabels"] == {"app": "dns"}
+
+
+@pytest.mark.parametrize("section", ["agents", "tiers"])
+def test_enabled_false_removes_an_entry(chart: Path, section: str) -> None:
+    rules = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]} if section == "tiers" else {}
+    given = {section: {"a": rules | {"enabled": False}, "b": rules | {"enabled": True}, "c": rules | {"enabled": None}}}
+    assert set(values.load(chart, overrides=given)[section]) == {"b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -65,13 +85,13 @@ def test_one_message_lists_all_problems(chart: Path) -> None:
 
 def test_a_problem_names_the_file_and_the_line_that_set_the_value(tmp_path: Path, chart: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    first.write_text("agents:\n  a:\n    instances: 0\n    tiers: [proxy]\n")
+    first.write_text("agents:\n  a:\n    instances: -1\n    tiers: [proxy]\n")
     second.write_text("# more\nagents: {a: {tiers: 5, teirs: []}}\n")
     with pytest.raises(values.ValuesError) as error:
         values.load(chart, [first, second])
     assert str(error.value).splitlines() == [
         f"{first}, {second}: 3 problems in the values:",
-        f"  {first}:3:16: agents.a.instances: is 0; the minimum is 1.",
+        f"  {first}:3:16: agents.a.instances: is -1; the minimum is 0.",
         f"  {second}:2:21: agents.a.tiers: is a number (5) where a list is expected.",
         f"  {second}:2:24: agents.a.teirs: there is no key 'teirs' here. Did you mean 'tiers'?",
     ]
@@ -98,21 +118,34 @@ def test_an_unknown_tier_is_refused_with_its_file_and_line(tmp_path: Path, chart
     )
 
 
-def test_the_error_for_a_key_with_anchors_proposes_another_location(tmp_path: Path, chart: Path) -> None:
-    (tmp_path / "v.yaml").write_text("x-reader: &reader {tiers: [proxy]}\nagents: {one: *reader}\n")
-    with pytest.raises(values.ValuesError, match=r"v\.yaml:1:1: x-reader: there is no key .* under `global`"):
-        values.load(chart, [tmp_path / "v.yaml"])
-    (tmp_path / "v.yaml").write_text("global: {reader: &reader {tiers: [proxy]}}\nagents: {one: *reader}\n")
+def test_keys_for_anchors_are_allowed_at_the_top(tmp_path: Path, chart: Path) -> None:
+    (tmp_path / "v.yaml").write_text("x-reader: &reader {tiers: [proxy], z: null}\nagents: {one: {tiers: [proxy]}}\n")
     assert values.load(chart, [tmp_path / "v.yaml"])["agents"] == {"one": {"tiers": ["proxy"]}}
-
-
-@pytest.mark.parametrize("section", ["agents", "tiers"])
-def test_null_that_removes_nothing_is_refused(tmp_path: Path, chart: Path, section: str) -> None:
-    (tmp_path / "v.yaml").write_text(f"{section}:\n  triage:\n")
-    with pytest.raises(values.ValuesError) as error:
+    (tmp_path / "v.yaml").write_text("agents: {one: {x-reader: 1}}\n")
+    with pytest.raises(values.ValuesError, match=r"v\.yaml:1:16: agents\.one\.x-reader: there is no key"):
         values.load(chart, [tmp_path / "v.yaml"])
-    assert str(error.value).startswith(f"{tmp_path}/v.yaml:2:3: {section}.triage: is empty (null)")
-    assert "Write `triage: {}`" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("agents.triage", "agents:\n  triage:\n"),
+        ("tiers.triage", "tiers:\n  triage:\n"),
+        ("agents.a.tokens.triage", "agents: {a: {tokens: {\n  triage: }}}\n"),
+        ("network.destinations.triage", "network: {destinations: {\n  triage: }}\n"),
+    ],
+)
+def test_null_that_removes_nothing_is_found_with_its_place(tmp_path: Path, path: str, text: str) -> None:
+    (tmp_path / "v.yaml").write_text(text)
+    assert [*values.Values.read([tmp_path / "v.yaml"]).idle_nulls] == [values.IdleNull(path, f"{tmp_path}/v.yaml:2:3")]
+
+
+def test_null_that_removes_an_entry_is_not_idle(tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text("agents: {a: {}}\n")
+    (tmp_path / "second.yaml").write_text("agents: {a: null}\n")
+    assert values.Values.read([tmp_path / "first.yaml", tmp_path / "second.yaml"]).idle_nulls == ()
+    assert values.Values.read([tmp_path / "second.yaml", tmp_path / "first.yaml"]).idle_nulls == ()
+    assert values.Values.read([tmp_path / "second.yaml"], {"agents": {"a": {}}}).idle_nulls == ()
 
 
 @pytest.mark.parametrize(

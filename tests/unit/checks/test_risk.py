@@ -87,3 +87,24 @@ def test_only_proxied_agents_may_be_impersonated(chart: Path, names: Manifest, s
     agents = {"shopper": {"access": "proxied"}, "worker": {}}
     findings = found(chart, [IMPERSONATE | names], tier="none", proxy=proxy, agents=agents)
     assert [found_severity for found_severity, message in findings if "impersonate-sa" in message] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("role_name", "accepted", "severity", "words"),
+    [
+        ("cluster-admin", {}, Severity.ERROR, "critical risk existing-role-cluster-admin"),
+        ("cluster-admin", {"existing-role-cluster-admin": "it operates"}, Severity.WARNING, "(accepted: it operates)"),
+        ("team-admin", {}, Severity.WARNING, "not judged"),
+        ("view", {}, Severity.WARNING, "not judged"),
+    ],
+)
+def test_existing_roles_are_judged_by_their_names(
+    chart: Path, role_name: str, accepted: Manifest, severity: Severity, words: str
+) -> None:
+    tiers = {"theirs": {"existingRole": {"kind": "ClusterRole", "name": role_name}, "acceptRisks": accepted}}
+    agents = {"a": {"tiers": ["theirs"]}, "b": {"tiers": ["theirs"]}}
+    findings = found(chart, RULES, tier="none", tiers=tiers, agents=agents)
+    ((given, message),) = [each for each in findings if "existingRole" in each[1]]
+    assert given is severity
+    assert words in message
+    assert message.startswith("tiers.theirs.existingRole")

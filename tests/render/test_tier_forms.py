@@ -1,0 +1,25 @@
+"""A change of the form of a tier never changes the role of a binding: the API server refuses such an upgrade."""
+
+from agent_identities.chart.helm import Renderer
+from agent_identities.chart.objects import Key, thaw
+from agent_identities.chart.values import Values
+from support.tier_forms import forms
+
+
+def test_the_name_of_a_binding_determines_its_role_in_every_form_of_a_tier(renderer: Renderer) -> None:
+    roles: dict[Key, dict[str, str]] = {}
+    first: dict[Key, str] = {}
+    for name, values in forms().items():
+        for obj in renderer.render(Values(overrides=values)).objects.of_kind("RoleBinding", "ClusterRoleBinding"):
+            role = thaw(obj.body["roleRef"])
+            assert roles.setdefault(obj.key, role) == role, f"{obj.key}: {first[obj.key]} and {name}"
+            first.setdefault(obj.key, name)
+    assert len({(role["kind"], role["name"]) for role in roles.values()}) > 10
+
+
+def test_the_names_of_the_bindings_of_the_seed_do_not_change(renderer: Renderer) -> None:
+    objects = renderer.render(Values(overrides={"agents": {"agent-worker-1": {}}})).objects
+    assert {obj.name: obj.body["roleRef"]["name"] for obj in objects.of_kind("RoleBinding")} == {
+        "agent-proxy-binding": "agent-proxy-role",
+        "agent-worker-1-binding": "agent-proxy-role",
+    }
