@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -79,7 +79,7 @@ def _planned_again(server: Server, step: Step, target: TargetAccounts) -> Step |
         return None
     item = {"kind": step.kind, **found}
     if step.role is None:
-        return Step(step.kind, step.namespace, step.name, item["metadata"]["uid"])
+        return replace(step, uid=item["metadata"]["uid"])
     return next(binding_steps([item], target), None)
 
 
