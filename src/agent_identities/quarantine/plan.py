@@ -84,7 +84,7 @@ class Step:
 def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """A step for each binding with a subject for the target: delete the binding, or remove only these subjects.
 
-    A deleted binding with finalizers stays, and still grants its role: then the subjects are removed, too.
+    A deleted binding with finalizers stays, and still grants its role: such a binding first loses these subjects.
     """
     users = target.users
     for binding in bindings:
@@ -100,6 +100,7 @@ def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Itera
         only_subjects = bool(left or finalizers)
         notes = [f"{sum(mine)} of {len(subjects)} subjects removed"] if only_subjects else []
         notes += ["subject of kind User"] if as_user else []
+        notes += [f"has finalizers: {', '.join(finalizers)}"] if finalizers else []
         yield Step(
             kind=str(binding["kind"]),
             namespace=namespace,

@@ -54,12 +54,10 @@ def _summary(result: Revocation) -> str:
     if result.dry_run:
         return f"{names}: nothing was changed (--dry-run)."
     count = len(result.outlives)
-    see = f" No command ends the {count} item{'s' if count > 1 else ''} above that {'are' if count > 1 else 'is'} left."
+    see = f" See above how to end what goes on ({count} warning{'s' if count > 1 else ''})." if count else ""
     if not result.steps:
-        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of this agent." + (
-            see if count else ""
-        )
-    return f"{names}: quarantined." + (see if count else "")
+        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of this agent.{see}"
+    return f"{names}: quarantined.{see}"
 
 
 def _names(result: Revocation) -> str:
@@ -99,7 +97,8 @@ def _times(result: Revocation) -> Table:
 def _blocks(result: Revocation) -> list[Block]:
     if not result.values_change:
         return []
-    text = yaml.safe_dump(dict(result.values_change), default_flow_style=None)
+    flat = not any(isinstance(value, Mapping) for value in result.values_change.values())
+    text = yaml.safe_dump(dict(result.values_change), default_flow_style=False if flat else None)
     values = Block("yaml", text, f"Add this to the values. Without it, {_restored(result)}:")
     if not result.upgradable:
         return [values]
@@ -113,6 +112,8 @@ def _blocks(result: Revocation) -> list[Block]:
 
 def _restored(result: Revocation) -> str:
     """What an upgrade without the values restores: never a ServiceAccount that the chart does not create."""
+    if not result.upgradable:
+        return f"the next helm install creates {_names(result)} again"
     if set(result.not_created) >= set(result.target.names):
         return f"the next helm upgrade restores the bindings of {_names(result)}"
     return f"the next helm upgrade restores the rights of {_names(result)}"

@@ -93,7 +93,7 @@ class _Run:
     def _result(self) -> Revocation:
         kept = self._kept()
         values = self._found.values if self._found.values is not None else kept.values if kept is not None else None
-        change = lasting_change(self._server, self._found, kept, self._unrecorded(kept.values if kept else values))
+        change = lasting_change(self._server, self._found, kept, self._unrecorded(values, kept))
         left = self._remaining(values)
         return Revocation(
             target=self._target,
@@ -121,11 +121,12 @@ class _Run:
         with self._server.asking():
             return stored(self._server.api, self._found.home, self._found.release)
 
-    def _unrecorded(self, values: read.Manifest | None) -> tuple[str, ...]:
+    def _unrecorded(self, values: read.Manifest | None, kept: Stored | None) -> tuple[str, ...]:
         """The agents that the chart does not know any more; records the others for the chart."""
-        if self._server.gone or self._dry_run or self._found.every:
+        if self._server.gone or self._dry_run or self._found.every or (kept is not None and not kept.reused):
             return ()
-        names = without_other_keys(values, self._found)
+        installed = kept.values if kept is not None and kept.values is not None else values
+        names = without_other_keys(installed, self._found)
         problem = record_removed(self._server, self._found, names) if names else ""
         if not problem:
             return ()
