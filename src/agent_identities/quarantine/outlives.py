@@ -134,7 +134,7 @@ def groups(found: Iterable[tuple[Key, str]]) -> Iterator[Outliving]:
 def controllers(
     pods: Iterable[Manifest], deployments: Iterable[Manifest], target: TargetAccounts
 ) -> Iterator[Outliving]:
-    """Controllers outside the release that ran pods as the target; ``deployments`` are those of the release."""
+    """Controllers that are not of the chart and ran pods as the target; ``deployments`` are those of the chart."""
     ours = {deployment["metadata"]["name"] for deployment in deployments}
     found: dict[str, Manifest] = {}
     for pod in pods:
@@ -146,8 +146,8 @@ def controllers(
             kind, name = "Deployment", name.rpartition("-")[0]
         yield Outliving(
             OutlivingKind.CONTROLLER,
-            f"{owner}, which ran pods as {pod['spec']['serviceAccountName']}. It is not part of the release, and "
-            "creates pods again if the ServiceAccount exists again",
+            f"{owner}, which ran pods as {pod['spec']['serviceAccountName']}. It is not of this chart, and creates "
+            "pods again if the ServiceAccount exists again",
             f"kubectl -n {target.namespace} delete {kind.lower()} {name}",
         )
 
@@ -168,7 +168,7 @@ def impostors(pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Outl
 
 
 def open_traffic(policies: Iterable[Manifest], labels: Sequence[Mapping[str, str]]) -> Iterator[Outliving]:
-    """NetworkPolicies outside the release that allow traffic of pods with one of these sets of labels.
+    """NetworkPolicies that are not of the chart and allow traffic of pods with one of these sets of labels.
 
     Policies add up: the policy of the quarantine, without rules, does not close what another policy opens.
     """
@@ -181,7 +181,7 @@ def open_traffic(policies: Iterable[Manifest], labels: Sequence[Mapping[str, str
             key = key_of(policy)
             yield Outliving(
                 OutlivingKind.TRAFFIC,
-                f"{key}, which is not part of the release and allows traffic of pods with the agent's label. Policies "
+                f"{key}, which is not of this chart and allows traffic of pods with the agent's label. Policies "
                 "add up: the NetworkPolicy of the quarantine does not deny this traffic",
                 f"Exclude {AGENT_LABEL} from its podSelector, or: kubectl -n {key.namespace} delete networkpolicy "
                 f"{key.name}",
