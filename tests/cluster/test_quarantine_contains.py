@@ -1,6 +1,7 @@
 """What a quarantine must withstand: failed upgrades, edited siblings, foreign accounts, and what goes on afterwards."""
 
 import json
+import os
 import shlex
 import socket
 import ssl
@@ -94,7 +95,9 @@ def test_the_record_of_a_release_can_be_a_configmap(
     where = ["--namespace", namespace, "--create-namespace", "--kubeconfig", str(ours.kubeconfig)]
     where += ["--kube-context", ours.context] if ours.context else []
     values = agents(triage={"instances": 2})
-    either_helm.run("install", "agents", str(ours.chart), *where, values=values, env={"HELM_DRIVER": "configmap"})
+    either_helm.run(
+        "install", "agents", str(ours.chart), *where, values=values, env={**os.environ, "HELM_DRIVER": "configmap"}
+    )
     done = quarantine("triage", cluster, namespace=namespace, dry_run=True)
     assert done.values_change == {"agents": {"triage": {"quarantined": True}}}
     with pytest.raises(AgentIdentitiesError, match="Did you mean triage-1"):
