@@ -22,7 +22,7 @@ from agent_identities.audit.job import rightsize, trace
 from agent_identities.checks.job import check
 from agent_identities.cluster import cluster
 from agent_identities.errors import AgentIdentitiesError, ClusterError, ToolchainError
-from agent_identities.quarantine.job import quarantine
+from agent_identities.quarantine.job import quarantine, quarantine_all
 from agent_identities.verify.job import verify
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ __all__ = [
     "cluster",
     "load",
     "quarantine",
+    "quarantine_all",
     "rightsize",
     "trace",
     "verify",

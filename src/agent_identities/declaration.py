@@ -163,7 +163,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
     identities = tuple(
         identity
         for entry, agent in sorted((values.get("agents") or {}).items())
-        for identity in _identities(entry, agent, tiers, namespace)
+        for identity in _identities(entry, agent, tiers, namespace, everyone=values.get("quarantined") is True)
     )
     agents = tuple(identity for identity in identities if not identity.quarantined)
     own = TierGrant(PROXY_TIER, namespace, tiers[PROXY_TIER].rules)
@@ -219,9 +219,12 @@ def _for_agent(rule: PolicyRule, agent: str) -> PolicyRule:
     return replace(rule, resource_names=tuple(name.replace(AGENT_PLACEHOLDER, agent) for name in rule.resource_names))
 
 
-def _identities(entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str) -> Iterator[Identity]:
+def _identities(
+    entry: str, agent: Mapping[str, Any], tiers: Mapping[str, _Tier], namespace: str, *, everyone: bool
+) -> Iterator[Identity]:
+    """The identities of an entry. ``everyone``: all agents are quarantined, whatever the entry says."""
     account = agent.get("serviceAccount") or {}
-    in_quarantine = agent.get("quarantined", False)
+    in_quarantine = everyone or agent.get("quarantined", False)
     access = agent.get("access", "direct")
     for number, name in enumerate(_names(entry, agent), start=1):
         quarantined = number in in_quarantine if isinstance(in_quarantine, list) else in_quarantine

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent_identities import quarantine, quarantine_all
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
@@ -99,3 +100,14 @@ def test_a_quarantine_removes_the_parents_pods_and_does_not_change_siblings(
     closed = server.get(f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/triage-2")["spec"]
     assert not closed.get("egress")
     assert not closed.get("ingress")
+
+
+def test_the_quarantine_prints_the_values_of_the_parent_chart(
+    cluster: Cluster, parent: MakeParent, either_helm: Helm, namespace: str
+) -> None:
+    parent(either_helm).install(values())
+    done = quarantine("triage-2", cluster, namespace=namespace, dry_run=True)
+    assert done.values_change == {"agent-identities": {"agents": {"triage": {"quarantined": [2]}}}}
+    assert "--set 'agent-identities.agents.triage.quarantined={2}'" in done.to_text()
+    every = quarantine_all(cluster, namespace=namespace, dry_run=True)
+    assert every.values_change == {"agent-identities": {"quarantined": True}}

@@ -186,7 +186,7 @@ def test_the_command_succeeds_and_prints_the_removed_objects_and_the_times(scene
 
 
 def test_the_command_prints_the_values_that_make_the_quarantine_permanent(scene: Scene) -> None:
-    snippet = scene.done.stdout.partition("restores the rights of triage-2:\n")[2].partition("With these values")[0]
+    snippet = scene.done.stdout.partition("restores the rights of triage-2:\n")[2].partition("Then upgrade")[0]
     assert yaml.safe_load(snippet) == {"agents": {"triage": {"quarantined": [2]}}}
 
 
@@ -360,13 +360,14 @@ def test_the_rights_of_docs_responder_yaml_are_sufficient(
     finally:
         server.delete(f"{RBAC}/clusterrolebindings/{name}")
         server.delete(f"{RBAC}/clusterroles/{name}")
-    left = [line for line in done.stdout.splitlines() if "Left:" in line]
+    left = [line for line in done.stdout.splitlines() if line.startswith("✗ Left:")]
     if missing:
         assert done.returncode == 1
         assert left[0].endswith("To remove one of several subjects, you need the verb bind on the role")
     else:
         assert (done.returncode, left) == (0, []), done.stdout
         assert "not observed" not in done.stdout
+        assert "Could not" not in done.stdout
 
 
 def test_a_token_for_another_audience_is_refused(server: Server, namespace: str) -> None:
@@ -448,7 +449,7 @@ def test_a_running_upgrade_is_found_in_the_namespace_of_the_release(
     assert done.returncode == 1, done.stdout + done.stderr
     assert "a Helm operation on release fleet is in progress" in done.stdout
     assert f"helm status fleet -n {apart.home}" in done.stdout
-    assert f"helm upgrade fleet CHART -n {apart.home} --reuse-values" in done.stdout
+    assert f"helm upgrade fleet CHART -n {apart.home} --reset-then-reuse-values" in done.stdout
     assert not server.items(f"{RBAC}/namespaces/{apart.agents}/rolebindings?labelSelector=agent-identities/agent=solo")
 
 

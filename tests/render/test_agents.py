@@ -146,3 +146,18 @@ def test_the_role_and_bindings_of_a_renamed_proxy_have_its_name(renderer: Render
     objects = render(renderer, proxy={"name": "gateway"}, agents={"a": {}})
     assert roles_of(objects, "a") == {"gateway-role"}
     assert objects.find("RoleBinding", "a:gateway-role") is not None
+
+
+def test_one_value_quarantines_all_agents_and_the_guards_name_it(renderer: Renderer) -> None:
+    agents = {"a": {"quarantined": False}, "t": {"instances": 2}}
+    objects = render(renderer, quarantined=True, agents=agents, guards={"enabled": True})
+    assert accounts(objects) == set()
+    assert {policy.name for policy in objects.of_kind("NetworkPolicy")} == {"a", "t-1", "t-2"}
+    messages = [
+        rule["messageExpression"]
+        for policy in objects.of_kind("ValidatingAdmissionPolicy")
+        if ".quarantine" in policy.name
+        for rule in policy.body["spec"]["validations"]
+    ]
+    assert len(messages) == 3
+    assert all("To end the quarantine: quarantined: false" in message for message in messages)

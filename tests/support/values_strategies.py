@@ -127,6 +127,7 @@ OWN: dict[str, Strategy] = {
     "agents.*.namespaces": st.dictionaries(st.sampled_from(NAMESPACES), distinct(TIERS), max_size=2),
     "agents.*.instances": st.integers(0, 4),
     "agents.*.quarantined": st.booleans() | distinct((1, 2, 3), low=0),
+    "quarantined": st.integers(0, 9).map(lambda number: number == 9),  # then no agent has objects of its own
     "agents.*.tokens.*.path": st.sampled_from(("a", "b", "-", "_1", "1e3")),
     "agents.*.serviceAccount.name": st.sampled_from((*AGENTS, "old.bot", f"{'long.' * 40}bot")),
     "agents.*.cloud.awsPodIdentity": st.booleans(),

@@ -66,6 +66,16 @@ def test_a_quarantined_agent_holds_nothing() -> None:
     assert [(agent.name, agent.grants) for agent in declaration.quarantined] == [("a", ()), ("t-2", ())]
 
 
+def test_the_value_for_all_agents_quarantines_each_of_them_and_not_the_proxy() -> None:
+    agents = {"a": {"quarantined": False}, "t": {"instances": 2, "quarantined": [2]}}
+    declaration = declare(
+        {"proxy": {"name": "agent-proxy", "rules": [READ]}, "quarantined": True, "agents": agents}, namespace="ns"
+    )
+    assert [agent.name for agent in declaration.quarantined] == ["a", "t-1", "t-2"]
+    assert declaration.agents == ()
+    assert declaration.proxy.grants
+
+
 def test_an_existing_account_is_the_agents_name() -> None:
     agent = only(promise({"a": {"serviceAccount": {"create": False, "name": "theirs"}}}))
     assert (agent.name, agent.entry, agent.created) == ("theirs", "a", False)

@@ -76,6 +76,7 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
 {{- $seen := dict }}
 {{- $projected := dict "mode" "projected" "expirationSeconds" 3600 }}
 {{- $noCloud := dict "annotations" dict "podLabels" dict "tokens" dict "audiences" list }}
+{{- $everyone := eq (toString $root.Values.quarantined) "true" }}
 {{- range $entry, $agent := $root.Values.agents }}
   {{- $names := list $entry }}
   {{- $create := true }}
@@ -113,9 +114,9 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
       {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, as agents.%s does. Rename one of the two." $name (get $seen $name))) }}
     {{- end }}
     {{- $_ := set $seen $name $entry }}
-    {{- $out := false }}
+    {{- $out := $everyone }}
     {{- with $agent.quarantined }}
-      {{- $out = not (kindIs "slice" .) }}
+      {{- $out = or $out (not (kindIs "slice" .)) }}
       {{- if not $out }}{{ range . }}{{ $out = or $out (eq (int .) (int (add1 $index))) }}{{ end }}{{ end }}
     {{- end }}
     {{- $identity := dict "name" $name "entry" $entry "access" $access "tiers" $tiers "namespaces" ($agent.namespaces | default dict) "token" $token "workload" $agent.workload "labels" $agent.labels "annotations" $annotations "createAccount" $create "podLabels" $cloud.podLabels "tokens" $cloud.tokens "audiences" $cloud.audiences "cloud" $agent.cloud "network" ($agent.network | default dict) }}

@@ -53,6 +53,7 @@ proxy.labels: {}
 proxy.annotations: {}
 tiers: {}
 agents: {}
+quarantined: false
 bindings: "perAgent"
 network.enabled: false
 network.provider: "kubernetes"

@@ -25,6 +25,9 @@ RELEASE_LABEL = "app.kubernetes.io/instance"
 CHART_LABEL, CHART_NAME = "app.kubernetes.io/name", "agent-identities"
 """The label that everything the chart makes has. The proxy's ServiceAccount has it, and not AGENT_LABEL."""
 
+REMOVED_ANNOTATION = "agent-identities/removed"
+"""The annotation of the proxy's RoleBinding with the agents that `agent-identities quarantine` removed: "a,b"."""
+
 PROXY_TIER = "proxy"
 """The tier of the central role."""
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,13 @@ def register(app: typer.Typer) -> None:
 
 def quarantine(
     agent: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="AGENT", help="Name of the agent's ServiceAccount, or of an entry of the values: all its instances."
+            metavar="[AGENT]",
+            help="Name of the agent's ServiceAccount, or of an entry of the values: all its instances.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     values: Annotated[
         list[Path] | None,
         typer.Option(
@@ -46,14 +49,18 @@ def quarantine(
     context: options.Context = None,
     output: options.Output = "text",
     *,
+    every: Annotated[bool, typer.Option("--all", help="Quarantine all agents of the release.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
 ) -> None:
     """Remove an agent's rights, its ServiceAccount and its pods, and wait until the API server refuses the agent.
 
     The command first removes every binding that names the agent, in any namespace; then its ServiceAccount, so that its
-    tokens become invalid within about ten seconds; then its Deployment and pods. Its siblings are not changed. Exit
-    status: 0 nothing of the agent is left, 1 something is left, 2 could not run.
+    tokens become invalid within about ten seconds; then its Deployment and pods. Its siblings are not changed. The
+    report also names what the command cannot end, such as watches that are open. Exit status: 0 the API server refuses
+    the agent, 1 something is left that another run can remove, 2 could not run.
     """
+    if (agent is None) is not every:
+        raise typer.BadParameter("name one agent, or --all: agent-identities quarantine triage-2", param_hint="AGENT")
     started = time.monotonic() - time.process_time()  # the start of the Python process
     from rich.console import Console
 
@@ -61,7 +68,8 @@ def quarantine(
     from agent_identities.cli.clusters import naming
     from agent_identities.cluster.choose import choose
     from agent_identities.cluster.provide import provide
-    from agent_identities.quarantine.job import quarantine as run
+    from agent_identities.quarantine.job import quarantine as quarantine_one
+    from agent_identities.quarantine.job import quarantine_all
     from agent_identities.report import write
 
     agents = Agents(tuple(values), namespace=namespace) if values else None
@@ -69,8 +77,8 @@ def quarantine(
         _ = agents.values  # invalid files are errors before anything is removed
     choice = choose("kubeconfig", kubeconfig=kubeconfig, context=context)
     with naming(choice), Console(stderr=True).status("searching") as status, provide(choice) as cluster:
+        run = quarantine_all if agent is None else partial(quarantine_one, agent)
         result = run(
-            agent,
             cluster,
             agents=agents,
             namespace=namespace,

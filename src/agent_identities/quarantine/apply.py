@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -54,6 +54,8 @@ def _do(server: Server, step: Step, target: TargetAccounts) -> str:
         with server.asking():
             for _ in range(_TRIES):
                 answer = _send(server.api, step)
+                if answer.status == HTTPStatus.OK and step.subjects == ():  # then it can wait for its finalizers
+                    answer = _send(server.api, replace(step, subjects=None, version="", applied=None))
                 if answer.status != HTTPStatus.CONFLICT:
                     break
                 again = _planned_again(server, step, target)
@@ -79,7 +81,7 @@ def _planned_again(server: Server, step: Step, target: TargetAccounts) -> Step |
         return None
     item = {"kind": step.kind, **found}
     if step.role is None:
-        return Step(step.kind, step.namespace, step.name, item["metadata"]["uid"])
+        return replace(step, uid=item["metadata"]["uid"])
     return next(binding_steps([item], target), None)
 
 

@@ -1,17 +1,12 @@
 """Find an agent by name: the name of its ServiceAccount, or of an entry of the values with all of its instances."""
 
-import base64
-import binascii
 import difflib
-import gzip
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from agent_identities.chart import values as values_files
 from agent_identities.chart.names import (
     AGENT_LABEL,
     CHART_LABEL,
@@ -23,8 +18,9 @@ from agent_identities.chart.names import (
 )
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
-from agent_identities.kube.client import METADATA_ONLY, Api, ApiError
+from agent_identities.kube.client import Api, ApiError
 from agent_identities.quarantine.plan import TargetAccounts
+from agent_identities.quarantine.release import Stored, stored
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HELM = "meta.helm.sh/release-"  # annotations of all objects that Helm creates (helm.sh/helm/v4 pkg/action/validate.go)
@@ -35,13 +31,18 @@ class UnknownAgentError(AgentIdentitiesError):
     """Neither the cluster nor the values have an agent of that name."""
 
 
+class AmbiguousReleaseError(AgentIdentitiesError):
+    """The namespace has agents of several releases."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundAgent:
-    """The target, its existing ServiceAccounts, and the values of the release (None if they are unknown).
+    """The target, its existing ServiceAccounts, and the caller's values (None without values files).
 
     ``entry`` is the entry of the values if the name is that of an entry, else "". ``release`` is the name of the
     release. ``home`` is the namespace of the release, where Helm stores its records; it can differ from the agents'
-    namespace.
+    namespace. ``stored`` are the values in Helm's records if they were read. ``every``: the target are all agents of
+    the release.
     """
 
     target: TargetAccounts
@@ -50,6 +51,8 @@ class FoundAgent:
     release: str = DEFAULT_RELEASE
     home: str = DEFAULT_NAMESPACE
     values: Mapping[str, Any] | None = field(default=None, repr=False)
+    stored: Stored | None = None
+    every: bool = False
 
     @property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
@@ -77,9 +80,8 @@ def find(
     if accounts and values is None:
         target = TargetAccounts(agents_namespace, names)
         return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home)
-    if values is None:
-        values = stored_values(api, home, name)
-    declaration = declare(values, namespace=namespace) if values is not None else None
+    kept = stored(api, home, name) if values is None else None
+    declaration = _declaration(values, kept, namespace)
     declared = _declared(declaration, agent)
     if not names and not declared:
         raise UnknownAgentError(_unknown(api, agent, agents_namespace, declaration))
@@ -88,7 +90,50 @@ def find(
         accounts = tuple(item for each in names if (item := _account(api, agents_namespace, each)) is not None)
         name, home = _made_by(accounts, release, namespace)
     target = TargetAccounts(agents_namespace, names)
-    return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home, values)
+    return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home, values, kept)
+
+
+def find_all(
+    api: Api, namespace: str, *, release: str | None = None, values: Mapping[str, Any] | None = None
+) -> FoundAgent:
+    """All agents of a release: those with the label on the cluster, and those that the values declare.
+
+    The values in Helm's record are used if the caller has none. The proxy is not an agent. Raises UnknownAgentError,
+    AmbiguousReleaseError, ApiError.
+    """
+    agents_namespace = (values or {}).get("namespaceOverride") or namespace
+    accounts = api.list_all(f"/api/v1/namespaces/{agents_namespace}/serviceaccounts")
+    made_by = {
+        each["metadata"]["name"]: _made_by((each,), None, namespace)
+        for each in accounts
+        if AGENT_LABEL in (each["metadata"].get("labels") or {})
+    }
+    releases = sorted({made for made in made_by.values() if release in (None, made[0])})
+    if len(releases) > 1:
+        named = ", ".join(name for name, _ in releases)
+        raise AmbiguousReleaseError(
+            f"namespace {agents_namespace} has agents of several releases ({named}). Name one of them with --release."
+        )
+    name, home = releases[0] if releases else (release or DEFAULT_RELEASE, namespace)
+    kept = stored(api, home, name) if values is None else None
+    declaration = _declaration(values, kept, namespace)
+    names = {account for account, made in made_by.items() if made[0] == name}
+    if declaration is not None and declaration.namespace == agents_namespace:
+        names |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
+    if not names:
+        raise UnknownAgentError(_no_agents(agents_namespace))
+    target = TargetAccounts(agents_namespace, tuple(sorted(names)))
+    existing = tuple(each for each in accounts if each["metadata"]["name"] in names)
+    return FoundAgent(target, "", existing, name, home, values, kept, every=True)
+
+
+def _declaration(values: Mapping[str, Any] | None, kept: Stored | None, namespace: str) -> Declaration | None:
+    values = values if values is not None else kept.values if kept is not None else None
+    return declare(values, namespace=namespace) if values is not None else None
+
+
+def _no_agents(namespace: str) -> str:
+    return f"namespace {namespace} has no agents. Set the namespace of the release with --namespace."
 
 
 def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, namespace: str) -> tuple[str, str]:
@@ -134,7 +179,7 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
     if declaration is not None:
         known |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
     if not known:
-        return f"{agent}: namespace {namespace} has no agents. Set the namespace of the release with --namespace."
+        return f"{agent}: {_no_agents(namespace)}"
     labels = ((_account(api, namespace, agent) or {}).get("metadata") or {}).get("labels") or {}
     if labels.get(CHART_LABEL) == CHART_NAME and AGENT_LABEL not in labels:
         return (
@@ -146,40 +191,3 @@ def _unknown(api: Api, agent: str, namespace: str, declaration: Declaration | No
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     hint = f"Did you mean {' or '.join(close)}?" if close else f"Its agents: {', '.join(names[:_MOST_NAMES])}{more}."
     return f"{agent}: namespace {namespace} has no agent of that name. {hint}"
-
-
-def _records(namespace: str, release: str) -> str:
-    """The path of Helm's records of a release."""
-    return f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{release}"
-
-
-def unfinished(api: Api, namespace: str, release: str) -> str:
-    """The status of an unfinished Helm operation on a release, such as "pending-upgrade"; "" if there is none.
-
-    The status is a label of the newest release record. Only metadata is read: a record can be as large as a megabyte.
-    Raises ApiError if the records cannot be read.
-    """
-    path = _records(namespace, release)
-    answer = api.raw("GET", path, headers=METADATA_ONLY, repeatable=True)
-    if answer.status != HTTPStatus.OK:
-        raise ApiError(answer.message or f"{path}: {answer.status}", status=answer.status)
-    every = [each["metadata"].get("labels") or {} for each in answer.body.get("items") or ()]
-    numbered = [labels for labels in every if str(labels.get("version", "")).isdecimal()]
-    newest: Mapping[str, str] = max(numbered, key=lambda labels: int(labels["version"]), default={})
-    status = str(newest.get("status", ""))
-    return status if status.startswith("pending-") else ""
-
-
-def stored_values(api: Api, namespace: str, release: str) -> dict[str, Any] | None:
-    """The values of the newest revision of a release, merged with the chart's defaults; None if they cannot be read.
-
-    The source is Helm's Secret driver: JSON, compressed, in base64 (helm.sh/helm/v4 pkg/storage/driver/util.go).
-    """
-    try:
-        kept = api.list_all(_records(namespace, release))
-        newest = max(kept, key=lambda secret: int(secret["metadata"]["labels"].get("version", 0)))
-        record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest["data"]["release"]))))
-        defaults = record["chart"].get("values") or {}
-        return values_files.completed(values_files.with_defaults(record.get("config") or {}, defaults), defaults)
-    except (ApiError, ValueError, KeyError, TypeError, OSError, EOFError, binascii.Error):
-        return None

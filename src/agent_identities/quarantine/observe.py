@@ -26,7 +26,9 @@ class Rights:
         self._server = server
         self._granted: dict[tuple[User, Request], None] = {}
         self._samples: list[tuple[User, Request]] = []
+        self._pending: list[tuple[User, Request]] = []
         self._rules: dict[str, tuple[PolicyRule, ...]] = {}
+        self._unknown = False
 
     def learn(self, steps: Iterable[Step]) -> None:
         """Add the rights that bindings grant. Raises ServerGoneError."""
@@ -34,6 +36,7 @@ class Rights:
             granted = [each for each in rights(step, self._rules_of(step)) if each not in self._granted]
             self._granted |= dict.fromkeys(granted)
             self._samples += granted[:1]
+            self._pending += granted[:1]
 
     def _rules_of(self, step: Step) -> tuple[PolicyRule, ...]:
         if step.role is None:
@@ -45,15 +48,32 @@ class Rights:
                     self._rules[path] = role_rules(self._server.api, step.role, step.namespace)
             except ApiError:  # the caller cannot read the role, so there is nothing to review
                 self._rules[path] = ()
+                self._unknown = True
         return self._rules[path]
 
+    @property
+    def known(self) -> tuple[Request, ...] | None:
+        """The requests that the bindings allow; None without a binding, or with a role that could not be read."""
+        return None if self._unknown or not self._rules else tuple(request for _, request in self._granted)
+
     def is_allowed(self) -> bool:
-        """Whether the API server allows one of the samples. Raises ApiError."""
-        return any(ask(self._server.api, user, request).allowed for user, request in list(self._samples))
+        """Whether the API server allows one of the samples. Raises ApiError.
+
+        A denied sample is not reviewed again. The last one is reviewed first, because its binding is removed last.
+        """
+        while self._pending:
+            sample = self._pending[-1]
+            if ask(self._server.api, *sample).allowed:
+                return True
+            self._pending.remove(sample)
+        return False
 
     def still_allowed(self) -> list[tuple[User, Request, ReviewStatus]]:
-        """Every right that the API server still allows. Raises ApiError, ServerGoneError."""
-        asked = list(self._granted)[:_MOST_RIGHTS]
+        """Every right that the API server still allows; of very many, one of each binding.
+
+        Raises ApiError, ServerGoneError.
+        """
+        asked = list(self._granted) if len(self._granted) <= _MOST_RIGHTS else list(self._samples)
         with self._server.asking():
             answers = fan_out(
                 lambda one: ask(self._server.api, *one), asked, concurrency=CONCURRENCY, abort=self._server.api.abort

@@ -4,7 +4,7 @@ First bindings, because authorization ends within milliseconds. Then the Service
 entry in the API server's token cache expires (10 s). Then the Deployment and the pods.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from agent_identities.kube.roles import RBAC
 from agent_identities.rbac import Request, RoleRef, Subject, User, requests_of
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.model import PolicyRule
-from agent_identities.rbac.request import SERVICE_ACCOUNTS_GROUP
+from agent_identities.rbac.request import AUTHENTICATED_GROUP, SERVICE_ACCOUNTS_GROUP
 
 Manifest = Mapping[str, Any]
 
@@ -25,6 +25,8 @@ PREFIXES: Mapping[str, str] = {
     "ServiceAccount": "/api/v1",
     "Deployment": "/apis/apps/v1",
     "Pod": "/api/v1",
+    "Secret": "/api/v1",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1",
 }
 _BOOTSTRAP_LABEL = "kubernetes.io/bootstrapping"
 
@@ -49,6 +51,7 @@ class Step:
 
     ``uid`` and ``version`` are those of the object when the step was planned. ``note`` is a remark for the user.
     ``applied`` is the manifest that the field owner of the subjects applied, if there is an owner; it stays the owner.
+    ``finalizers`` keep a deleted object: a binding with finalizers loses its subjects instead.
     """
 
     kind: str
@@ -61,6 +64,7 @@ class Step:
     users: tuple[str, ...] = ()
     note: str = ""
     applied: Applied | None = None
+    finalizers: tuple[str, ...] = ()
 
     @property
     def collection(self) -> str:
@@ -71,33 +75,39 @@ class Step:
     @property
     def key(self) -> Key:
         """The key of the object."""
-        path = PREFIXES[self.kind].split("/")
-        return Key(path[2] if path[1] == "apis" else "", self.kind, self.namespace, self.name)
+        return _key(self.kind, self.namespace, self.name)
 
     def __str__(self) -> str:
         return str(self.key)
 
 
 def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
-    """A step for each binding with a subject for the target: delete the binding, or remove only these subjects."""
+    """A step for each binding with a subject for the target: delete the binding, or remove only these subjects.
+
+    A deleted binding with finalizers stays, and still grants its role: such a binding first loses these subjects.
+    """
+    users = target.users
     for binding in bindings:
         metadata = binding["metadata"]
         namespace = metadata.get("namespace", "")
         subjects = tuple(binding.get("subjects") or ())
-        mine = [user_of(subject, namespace) in target.users for subject in subjects]
+        mine = [user_of(subject, namespace) in users for subject in subjects]
         if not any(mine):
             continue
         left = tuple(subject for subject, hit in zip(subjects, mine, strict=True) if not hit)
         as_user = [subject for subject, hit in zip(subjects, mine, strict=True) if hit and subject["kind"] == "User"]
-        notes = [f"{sum(mine)} of {len(subjects)} subjects removed"] if left else []
+        finalizers = tuple(metadata.get("finalizers") or ())
+        only_subjects = bool(left or finalizers)
+        notes = [f"{sum(mine)} of {len(subjects)} subjects removed"] if only_subjects else []
         notes += ["subject of kind User"] if as_user else []
+        notes += [f"has finalizers: {', '.join(finalizers)}"] if finalizers else []
         yield Step(
             kind=str(binding["kind"]),
             namespace=namespace,
             name=metadata["name"],
             uid=metadata["uid"],
             version=metadata["resourceVersion"],
-            subjects=left or None,
+            subjects=left if only_subjects else None,
             role=RoleRef(binding["roleRef"]["kind"], binding["roleRef"]["name"]),
             users=tuple(
                 dict.fromkeys(
@@ -105,7 +115,8 @@ def binding_steps(bindings: Iterable[Manifest], target: TargetAccounts) -> Itera
                 )
             ),
             note=", ".join(notes),
-            applied=applied_with(binding, "subjects") if left else None,
+            applied=applied_with(binding, "subjects") if only_subjects else None,
+            finalizers=finalizers,
         )
 
 
@@ -117,52 +128,68 @@ def user_of(subject: Manifest, binding_namespace: str) -> str | None:
     return found[1] if found and found[0] == "User" else None
 
 
-def shared_rights(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[str]:
-    """Bindings to groups of ServiceAccounts with the target. They stay, because its siblings need them."""
-    groups = {SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}"}
+def group_bindings(bindings: Iterable[Manifest], target: TargetAccounts) -> Iterator[tuple[Key, str]]:
+    """(binding, group) of each binding to a group with the target. It stays, because the siblings need it.
+
+    Without the bindings that the API server itself creates.
+    """
+    groups = {SERVICE_ACCOUNTS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}", AUTHENTICATED_GROUP}
     for binding in bindings:
         metadata = binding["metadata"]
         if _BOOTSTRAP_LABEL in (metadata.get("labels") or {}):
             continue
         for subject in binding.get("subjects") or ():
             if subject["kind"] == "Group" and subject["name"] in groups:
-                where = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
-                yield f"{binding['kind']} {where}{metadata['name']} to Group {subject['name']}"
+                yield key_of(binding), subject["name"]
+
+
+def key_of(item: Manifest) -> Key:
+    """The key of an object of one of the kinds in ``PREFIXES``; it must have ``kind``."""
+    return _key(str(item["kind"]), item["metadata"].get("namespace", ""), item["metadata"]["name"])
+
+
+def _key(kind: str, namespace: str, name: str) -> Key:
+    path = PREFIXES[kind].split("/")
+    return Key(path[2] if path[1] == "apis" else "", kind, namespace, name)
 
 
 def account_steps(accounts: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """A step for each existing ServiceAccount of the target that is not being deleted."""
+    names = set(target.names)
     for account in accounts:
-        if account["metadata"]["name"] in target.names and not account["metadata"].get("deletionTimestamp"):
+        if account["metadata"]["name"] in names and not account["metadata"].get("deletionTimestamp"):
             yield _whole("ServiceAccount", account, "")
 
 
 def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """Steps for the target's Deployments (with the label of the agent that they run as), then for all of its pods."""
-    mine = []
+    names, mine = set(target.names), set()
     for deployment in deployments:
         labels = deployment["metadata"].get("labels") or {}
         spec = deployment["spec"]["template"]["spec"]
-        if labels.get(AGENT_LABEL) in target.names and spec.get("serviceAccountName") == labels[AGENT_LABEL]:
-            mine.append(deployment["metadata"]["name"])
+        if labels.get(AGENT_LABEL) in names and spec.get("serviceAccountName") == labels[AGENT_LABEL]:
+            mine.add(deployment["metadata"]["name"])
             yield _whole("Deployment", deployment, "")
     for pod in pods:
-        if pod["spec"].get("serviceAccountName") in target.names:
-            yield _whole("Pod", pod, _made_by(pod, mine))
+        if pod["spec"].get("serviceAccountName") in names:
+            owner = controller_of(pod, mine)
+            note = f"created by {owner}, which stays and cannot create pods without the account" if owner else ""
+            yield _whole("Pod", pod, note)
 
 
-def _made_by(pod: Manifest, deployments: Iterable[str]) -> str:
-    """A note on the controller of the pod, which does not belong to the target's Deployments; "" for none."""
+def controller_of(pod: Manifest, deployments: Container[str]) -> str:
+    """The controller of a pod, such as "ReplicaSet web-5d"; "" for none and for those of these Deployments."""
     for owner in pod["metadata"].get("ownerReferences") or ():
         replica_set_of_ours = owner["kind"] == "ReplicaSet" and owner["name"].rpartition("-")[0] in deployments
         if owner.get("controller") and not replica_set_of_ours:
-            return f"created by {owner['kind']} {owner['name']}, which stays and cannot create pods without the account"
+            return f"{owner['kind']} {owner['name']}"
     return ""
 
 
 def _whole(kind: str, item: Manifest, note: str) -> Step:
     metadata = item["metadata"]
-    return Step(kind, metadata["namespace"], metadata["name"], metadata["uid"], note=note)
+    finalizers = tuple(metadata.get("finalizers") or ())
+    return Step(kind, metadata["namespace"], metadata["name"], metadata["uid"], note=note, finalizers=finalizers)
 
 
 def rights(step: Step, rules: Iterable[PolicyRule]) -> tuple[tuple[User, Request], ...]:

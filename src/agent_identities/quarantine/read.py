@@ -16,6 +16,8 @@ from agent_identities.quarantine.server import Server
 Manifest = Mapping[str, Any]
 
 _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
+_NAMED_ONE_BY_ONE = 20
+"""Up to this number of agents, objects are selected by name: more names are a URL that proxies refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,20 @@ def every_binding(server: Server, target: TargetAccounts) -> Found:
 
 def service_accounts(server: Server, target: TargetAccounts) -> Found:
     """The target's ServiceAccounts that exist."""
+    collection = f"/api/v1/namespaces/{target.namespace}/serviceaccounts"
+    if len(target.names) > _NAMED_ONE_BY_ONE:
+        names = set(target.names)
+        every = _searched(server, "ServiceAccount", [collection])
+        return Found(tuple(each for each in every.items if each["metadata"]["name"] in names), every.failures)
     found: list[Manifest] = []
     failures: list[Failure] = []
     for name in target.names:
         try:
-            account = server.get(f"/api/v1/namespaces/{target.namespace}/serviceaccounts/{name}")
+            account = server.get(f"{collection}/{name}")
         except ApiError as error:
             failures.append(Failure(FailureKind.NOT_SEARCHED, f"could not be read: {error}"))
         else:
-            found += [account] if account is not None else []
+            found += [{"kind": "ServiceAccount", **account}] if account is not None else []
     return Found(tuple(found), tuple(failures))
 
 
@@ -94,8 +101,31 @@ def deployments(server: Server, target: TargetAccounts) -> Found:
 
 def pods(server: Server, target: TargetAccounts) -> Found:
     """The pods that run as the target."""
-    where = f"/api/v1/namespaces/{target.namespace}/pods?fieldSelector=spec.serviceAccountName%3D"
-    return _searched(server, "Pod", [f"{where}{name}" for name in target.names])
+    collection = f"/api/v1/namespaces/{target.namespace}/pods"
+    if len(target.names) > _NAMED_ONE_BY_ONE:
+        names = set(target.names)
+        every = _searched(server, "Pod", [collection])
+        return Found(
+            tuple(each for each in every.items if each["spec"].get("serviceAccountName") in names), every.failures
+        )
+    paths = [f"{collection}?fieldSelector=spec.serviceAccountName%3D{name}" for name in target.names]
+    return _searched(server, "Pod", paths)
+
+
+def labelled_pods(server: Server, target: TargetAccounts) -> list[dict[str, Any]]:
+    """The pods with the label of the target, whatever they run as. Raises ApiError, ServerGoneError."""
+    return server.list("Pod", f"/api/v1/namespaces/{target.namespace}/pods?{_agents(target)}")
+
+
+def network_policies(server: Server, target: TargetAccounts) -> list[dict[str, Any]]:
+    """The NetworkPolicies of the namespace. Raises ApiError, ServerGoneError."""
+    return server.list("NetworkPolicy", f"/apis/networking.k8s.io/v1/namespaces/{target.namespace}/networkpolicies")
+
+
+def token_secrets(server: Server, target: TargetAccounts) -> list[dict[str, Any]]:
+    """The Secrets of the namespace with a token of a ServiceAccount. Raises ApiError, ServerGoneError."""
+    selector = "fieldSelector=type%3Dkubernetes.io/service-account-token"
+    return server.list("Secret", f"/api/v1/namespaces/{target.namespace}/secrets?{selector}")
 
 
 def _searched(server: Server, kind: str, paths: Iterable[str]) -> Found:
@@ -110,4 +140,6 @@ def _searched(server: Server, kind: str, paths: Iterable[str]) -> Found:
 
 
 def _agents(target: TargetAccounts) -> str:
+    if len(target.names) > _NAMED_ONE_BY_ONE:
+        return urlencode({"labelSelector": AGENT_LABEL})
     return urlencode({"labelSelector": f"{AGENT_LABEL} in ({','.join(target.names)})"})

@@ -1,8 +1,11 @@
 """The report of quarantine: removed objects, times, what is left, and the values that make the quarantine permanent."""
 
 import dataclasses
+import re
 import shlex
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import yaml
 
@@ -10,23 +13,24 @@ from agent_identities.quarantine.result import Revocation
 from agent_identities.report.model import Block, Column, Finding, Location, Report, Severity, Style, Table, cell
 
 _SHOWN = ("kind", "namespace", "name", "note")
+_MOST_NAMES = 10
+_MOST_PAIRS = 6
 
 
 def build(result: Revocation) -> Report:
     """The result as a report.
 
     JSON has, in addition to the common keys, {"namespace", "serviceAccounts": [name], "dryRun", "removed": [{kind,
-    namespace, name, note}], "left": [text], "seconds": {"bindings", "account", "pods", "lastAllowed",
-    "lastAuthenticated"}, "values"}. A time is null if it was not observed.
+    namespace, name, note}], "left": [text], "outlives": [{kind, what, remediation}], "seconds": {"bindings", "account",
+    "pods", "lastAllowed", "lastAuthenticated"}, "values", "upgrade": {helm4, helm3}}. A time is null if it was not
+    observed.
     """
     return Report(
         command="quarantine",
         ok=result.ok,
         summary=_summary(result),
         tables=tuple(_tables(result)),
-        findings=tuple(
-            Finding(each.kind, Severity.ERROR, f"Left: {each}", Location(each.object)) for each in result.left
-        ),
+        findings=tuple(_findings(result)),
         notes=result.notes,
         blocks=tuple(_blocks(result)),
         closing=tuple(_closing(result)),
@@ -34,15 +38,32 @@ def build(result: Revocation) -> Report:
     )
 
 
+def _findings(result: Revocation) -> Iterator[Finding]:
+    for failure in result.left:
+        yield Finding(failure.kind, Severity.ERROR, f"Left: {failure}", Location(failure.object))
+    for each in result.outlives:
+        yield Finding(
+            each.kind, Severity.WARNING, f"Left: {each}.", Location(each.object), remediation=(each.remediation,)
+        )
+
+
 def _summary(result: Revocation) -> str:
-    names = ", ".join(result.target.names)
+    names = _names(result)
     if result.left:
         return f"{names}: not fully quarantined. Fix the cause above, then run the same command again."
     if result.dry_run:
         return f"{names}: nothing was changed (--dry-run)."
+    count = len(result.outlives)
+    see = f" See above how to end what goes on ({count} warning{'s' if count > 1 else ''})." if count else ""
     if not result.steps:
-        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of this agent."
-    return f"{names}: quarantined."
+        return f"{names}: already quarantined. The cluster has no binding, ServiceAccount or pod of this agent.{see}"
+    return f"{names}: quarantined.{see}"
+
+
+def _names(result: Revocation) -> str:
+    """The agents; of many, their number."""
+    names = result.target.names
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names):,} agents"
 
 
 def _tables(result: Revocation) -> list[Table]:
@@ -74,31 +95,72 @@ def _times(result: Revocation) -> Table:
 
 
 def _blocks(result: Revocation) -> list[Block]:
-    if not result.values_change["agents"]:
+    if not result.values_change:
         return []
-    names = ", ".join(result.target.names)
-    title = f"Add this to the values. Without it, the next helm upgrade restores the rights of {names}:"
-    return [Block("yaml", yaml.safe_dump(dict(result.values_change), default_flow_style=None), title)]
+    flat = not any(isinstance(value, Mapping) for value in result.values_change.values())
+    text = yaml.safe_dump(dict(result.values_change), default_flow_style=False if flat else None)
+    values = Block("yaml", text, f"Add this to the values. Without it, {_restored(result)}:")
+    if not result.upgradable:
+        return [values]
+    four, three = upgrade_commands(result)
+    title = "Then upgrade the release. CHART is its chart" + (
+        ", quarantine.yaml the values above:" if "-f" in four else ":"
+    )
+    lines = f"{shlex.join(four)}    # Helm 4\n{shlex.join(three)}    # Helm 3"
+    return [values, Block("sh", lines, title)]
+
+
+def _restored(result: Revocation) -> str:
+    """What an upgrade without the values restores: never a ServiceAccount that the chart does not create."""
+    if not result.upgradable:
+        return f"the next helm install creates {_names(result)} again"
+    if set(result.not_created) >= set(result.target.names):
+        return f"the next helm upgrade restores the bindings of {_names(result)}"
+    return f"the next helm upgrade restores the rights of {_names(result)}"
 
 
 def _closing(result: Revocation) -> list[str]:
-    if not result.values_change["agents"]:
-        return ["The values of the release already have the quarantine."]
-    return [f"With these values in quarantine.yaml, for example: {upgrade_command(result)}"]
+    closing = [result.already] if result.already else []
+    if result.not_created:
+        names = ", ".join(result.not_created)
+        closing.append(
+            f"The chart does not create the ServiceAccount {names} (serviceAccount: {{create: false}}): no upgrade "
+            "restores it. Create it again when you end the quarantine, not before."
+        )
+    if result.every:
+        closing.append(
+            "The proxy is not an agent and keeps its own rights. It cannot act as an agent that has no rights."
+        )
+    return closing
 
 
-def upgrade_command(result: Revocation) -> str:
-    """The upgrade that makes the quarantine permanent; CHART is a placeholder, because only the user knows it."""
-    command = [
-        "helm",
-        "upgrade",
-        result.release,
-        "CHART",
-        "-n",
-        result.home or result.target.namespace,
-        "--reuse-values",
-    ]
-    return shlex.join([*command, "-f", "quarantine.yaml"])
+def upgrade_commands(result: Revocation) -> tuple[list[str], list[str]]:
+    """The upgrade that makes the quarantine permanent, for Helm 4 and for Helm 3.
+
+    CHART is a placeholder, because only the user knows it. ``--reset-then-reuse-values`` also works with a newer chart,
+    whose values have new keys. Helm 4 refuses an upgrade if another client changed a field of any object of the
+    release, such as a scaled Deployment, unless it may take the field over; this requires server-side apply, which is
+    not the default for a release that Helm 3 created.
+    """
+    command = ["helm", "upgrade", result.release, "CHART", "-n", result.home or result.target.namespace]
+    command.append("--reset-then-reuse-values")
+    pairs = list(_pairs(result.values_change))
+    given = [word for pair in pairs for word in ("--set", pair)]
+    if len(pairs) > _MOST_PAIRS:
+        given = ["-f", "quarantine.yaml"]
+    return [*command, "--server-side=true", "--force-conflicts", *given], [*command, *given]
+
+
+def _pairs(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The values as arguments of --set. A dot or a comma in a key is escaped."""
+    for key, value in values.items():
+        where = path + re.sub(r"([.,=\[\]{}\\])", r"\\\1", key)
+        if isinstance(value, Mapping):
+            yield from _pairs(value, f"{where}.")
+        elif isinstance(value, list):
+            yield f"{where}={{{','.join(map(str, value))}}}"
+        else:
+            yield f"{where}={str(value).lower() if isinstance(value, bool) else value}"
 
 
 def _data(result: Revocation) -> dict[str, object]:
@@ -115,5 +177,11 @@ def _data(result: Revocation) -> dict[str, object]:
             "lastAllowed": result.last_allowed,
             "lastAuthenticated": result.last_authenticated,
         },
+        "outlives": [
+            {"kind": str(each.kind), "what": each.what, "remediation": each.remediation} for each in result.outlives
+        ],
         "values": result.values_change,
+        "upgrade": dict(zip(("helm4", "helm3"), map(shlex.join, upgrade_commands(result)), strict=True))
+        if result.values_change and result.upgradable
+        else None,
     }

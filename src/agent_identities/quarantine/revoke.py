@@ -12,17 +12,26 @@ from typing import Any
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.quarantine import read
 from agent_identities.quarantine.apply import apply_steps
-from agent_identities.quarantine.find import FoundAgent, unfinished
+from agent_identities.quarantine.find import FoundAgent
 from agent_identities.quarantine.lasting import lasting_change
 from agent_identities.quarantine.observe import Rights, is_authenticated, request_token
-from agent_identities.quarantine.plan import Step, account_steps, binding_steps, shared_rights, workload_steps
+from agent_identities.quarantine.plan import Step, account_steps, binding_steps, group_bindings, workload_steps
+from agent_identities.quarantine.release import Stored, revisions, stored
+from agent_identities.quarantine.remaining import Remaining, Seen, remaining
+from agent_identities.quarantine.removed import record_removed, without_other_keys
 from agent_identities.quarantine.result import Failure, FailureKind, Revocation
 from agent_identities.quarantine.server import Server, ServerGoneError
 from agent_identities.quarantine.watch import Watch
 
 _LONGEST_WAIT_SECONDS = 30.0
+_TERMINATING_SECONDS = 90.0
+"""A ServiceAccount with finalizers: its tokens are valid for 60 s after its deletion, then 10 s in the cache.
+
+k8s.io/kubernetes pkg/serviceaccount/claims.go.
+"""
 _FIRST_ANSWER_SECONDS = 0.2  # the longest wait for the first observation, before anything is removed
-_CLOUD_ANNOTATIONS = ("eks.amazonaws.com/", "iam.gke.io/", "azure.workload.identity/")
+_MOST_TOKENS = 16
+"""Tokens to observe; of many agents, those whose ServiceAccounts are removed last."""
 _KINDS = {
     "bindings": ("RoleBinding", "ClusterRoleBinding"),
     "account": ("ServiceAccount",),
@@ -54,6 +63,7 @@ class _Run:
         self._server, self._found, self._target = server, found, found.target
         self._started, self._on_step, self._dry_run = started, on_step, dry_run
         self._rights = Rights(server)
+        self._seen = Seen()
         self._steps: list[Step] = []
         self._left: list[Failure] = []
         self._notes: list[str] = []
@@ -75,11 +85,16 @@ class _Run:
                 f"run the same command; if the ServiceAccount is already removed, add --release {self._found.release} "
                 "and your values (-f).",
             )
-        self._notes += filter(None, map(_cloud_note, self._found.accounts))
         try:
-            change = lasting_change(self._server, self._found)
+            return self._result()
         except ServerGoneError:  # now without requests
-            change = lasting_change(self._server, self._found)
+            return self._result()
+
+    def _result(self) -> Revocation:
+        kept = self._kept()
+        values = self._found.values if self._found.values is not None else kept.values if kept is not None else None
+        change = lasting_change(self._server, self._found, kept, self._unrecorded(values, kept))
+        left = self._remaining(values)
         return Revocation(
             target=self._target,
             release=self._found.release,
@@ -87,12 +102,45 @@ class _Run:
             dry_run=self._dry_run,
             steps=tuple(self._steps),
             left=tuple(self._left),
-            notes=(*self._notes, *change.notes),
+            notes=(*self._notes, *left.notes, *change.notes),
             done_after=self._done_after,
             last_allowed=self._last.get("allowed"),
             last_authenticated=self._last.get("authenticated"),
+            outlives=left.outlives,
             values_change=change.values,
+            already=change.already,
+            every=self._found.every,
+            upgradable=change.upgradable,
+            not_created=change.not_created,
         )
+
+    def _kept(self) -> Stored | None:
+        """The values in Helm's records; read at the end, because they can be a megabyte."""
+        if self._found.stored is not None or self._server.gone:
+            return self._found.stored
+        with self._server.asking():
+            return stored(self._server.api, self._found.home, self._found.release)
+
+    def _unrecorded(self, values: read.Manifest | None, kept: Stored | None) -> tuple[str, ...]:
+        """The agents that the chart does not know any more; records the others for the chart."""
+        if self._server.gone or self._dry_run or self._found.every or (kept is not None and not kept.reused):
+            return ()
+        installed = kept.values if kept is not None and kept.values is not None else values
+        names = without_other_keys(installed, self._found)
+        problem = record_removed(self._server, self._found, names) if names else ""
+        if not problem:
+            return ()
+        self._notes.append(
+            f"Could not record for the chart that {', '.join(names)} was an agent: {problem}. The chart refuses "
+            "`quarantined: true` without another key in the entry."
+        )
+        return names if values is not None else ()
+
+    def _remaining(self, values: read.Manifest | None) -> Remaining:
+        if self._server.gone:
+            return Remaining((), ())
+        self._seen.rights = self._rights.known
+        return remaining(self._server, self._found, self._seen, self._steps, values)
 
     def _run_watched(self) -> None:
         self._on_step("removing bindings")
@@ -127,7 +175,9 @@ class _Run:
         self._on_step("waiting for the last request that is allowed")
         self._wait_for_the_end(allowed, "allowed", _LONGEST_WAIT_SECONDS if not before else 0)
         self._on_step("waiting for the last request that is authenticated (up to 10 s)")
-        self._wait_for_the_end(authenticated, "authenticated", _LONGEST_WAIT_SECONDS if gone else 0)
+        held = any(step.finalizers for step in self._steps if step.kind == "ServiceAccount")
+        longest = _TERMINATING_SECONDS if held else _LONGEST_WAIT_SECONDS
+        self._wait_for_the_end(authenticated, "authenticated", longest if gone else 0)
 
     # Results
 
@@ -163,15 +213,15 @@ class _Run:
 
     def _every_binding(self) -> tuple[read.Manifest, ...]:
         bindings = self._items(read.every_binding(self._server, self._target))
-        self._notes += [
-            f"{binding} stays, because it also grants rights to siblings. The target loses them with its tokens."
-            for binding in dict.fromkeys(shared_rights(bindings, self._target))
-        ]
+        self._seen.groups += group_bindings(bindings, self._target)
         return bindings
 
     def _remove_bindings(self, bindings: Iterable[read.Manifest]) -> None:
+        bindings = tuple(bindings)
         known = {(step.kind, step.uid) for step in self._steps}
         steps = [step for step in binding_steps(bindings, self._target) if (step.kind, step.uid) not in known]
+        planned = {step.uid for step in steps}
+        self._seen.bindings += [each for each in bindings if each["metadata"]["uid"] in planned]
         if not self._dry_run:
             self._rights.learn(steps)
         self._apply(steps)
@@ -179,16 +229,12 @@ class _Run:
     def _remove_account(self) -> None:
         accounts = self._items(read.service_accounts(self._server, self._target))
         self._apply(list(account_steps(accounts, self._target)))
-        self._notes += [
-            f"ServiceAccount {account['metadata']['name']} has finalizers: its tokens are valid until the finalizers "
-            "are removed."
-            for account in accounts
-            if account["metadata"].get("finalizers")
-        ]
+        self._seen.accounts = accounts
 
     def _remove_workloads(self) -> None:
         deployments = self._items(read.deployments(self._server, self._target))
         pods = self._items(read.pods(self._server, self._target))
+        self._seen.deployments, self._seen.pods = deployments, pods
         steps = list(workload_steps(deployments, pods, self._target))
         self._apply([step for step in steps if step.kind == "Deployment"])
         self._apply([step for step in steps if step.kind == "Pod"])
@@ -196,9 +242,9 @@ class _Run:
     # Observing
 
     def _tokens(self) -> list[str]:
-        """A token of each account that exists."""
+        """A token of each account that exists; of many accounts, of the last ones."""
         tokens: list[str] = []
-        for account in self._found.accounts:
+        for account in self._found.accounts[-_MOST_TOKENS:]:
             try:
                 name = account["metadata"]["name"]
                 tokens.append(request_token(self._server, self._target.namespace, name))
@@ -220,17 +266,19 @@ class _Run:
         release, namespace = self._found.release, self._found.home
         try:
             with self._server.asking():
-                begun = unfinished(self._server.api, namespace, release)
+                every = revisions(self._server.api, namespace, release)
         except ApiError as error:
             message = f"could not read whether a Helm operation on release {release} is in progress: {error}"
             self._not_verified(error, message)
             return
-        if begun:
+        newest = max(every, key=lambda each: each.number, default=None)
+        if newest is not None and newest.is_pending:
             self._fail(
                 FailureKind.UPGRADE,
-                f"a Helm operation on release {release} is in progress or was interrupted ({begun}). A running upgrade "
-                f"restores the objects that it has not processed yet. When `helm status {release} -n {namespace}` does "
-                "not print a pending status any more, run the same command again.",
+                f"a Helm operation on release {release} is in progress or was interrupted ({newest.status}). A running "
+                "upgrade restores the objects that it has not processed yet. When "
+                f"`helm status {release} -n {namespace}` does not print a pending status any more, run the same "
+                "command again.",
             )
 
     def _check_rights(self) -> None:
@@ -269,14 +317,3 @@ class _Run:
             for step in restored
             if step.key not in not_removed
         ]
-
-
-def _cloud_note(account: read.Manifest) -> str:
-    """A warning about the cloud identity of a ServiceAccount, "" for none."""
-    metadata = account["metadata"]
-    if not any(key.startswith(_CLOUD_ANNOTATIONS) for key in metadata.get("annotations") or {}):
-        return ""
-    return (
-        f"ServiceAccount {metadata['name']} also has a cloud identity, and its cloud credentials stay valid. Disable "
-        "the identity in the cloud, too."
-    )

@@ -9,8 +9,8 @@ from agent_identities.quarantine.plan import (
     TargetAccounts,
     account_steps,
     binding_steps,
+    group_bindings,
     rights,
-    shared_rights,
     values_change,
     workload_steps,
 )
@@ -93,9 +93,16 @@ def test_bindings_to_groups_of_accounts_are_reported_except_those_of_kubernetes(
     everyone = {"kind": "Group", "name": "system:serviceaccounts"}
     others = {"kind": "Group", "name": "system:serviceaccounts:other"}
     own = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-    assert list(shared_rights([binding(group), binding(others), binding(everyone, namespace="", **own)], TARGET)) == [
-        "RoleBinding agents/b to Group system:serviceaccounts:agents"
-    ]
+    found = group_bindings([binding(group), binding(others), binding(everyone, namespace="", **own)], TARGET)
+    assert [(str(key), name) for key, name in found] == [("RoleBinding agents/b", "system:serviceaccounts:agents")]
+
+
+def test_a_binding_with_finalizers_loses_its_subjects_because_it_would_grant_its_role_after_its_deletion() -> None:
+    kept = binding(WORKER)
+    kept["metadata"]["finalizers"] = ["example.com/hold"]
+    (step,) = binding_steps([kept], TARGET)
+    assert (step.subjects, step.finalizers) == ((), ("example.com/hold",))
+    assert next(binding_steps([binding(WORKER)], TARGET)).subjects is None
 
 
 def test_the_account_is_deleted_unless_it_is_being_deleted() -> None:
