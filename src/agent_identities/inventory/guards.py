@@ -101,11 +101,13 @@ class Guards:
     """The guards of the release in one namespace. ``in_force``: by the end of the policy's name.
 
     ``policies`` and ``bindings`` are the names of the policies and of their bindings, also of those not in force.
+    ``idle``: the keys in the values of guards that are installed, and refuse nothing.
     """
 
     in_force: Mapping[str, InForce]
     policies: frozenset[str] = frozenset()
     bindings: frozenset[str] = frozenset()
+    idle: frozenset[str] = frozenset()
 
     def closure(self, way: str, request: Request) -> tuple[Closure, InForce] | None:
         """The guard in force that refuses the request, and the data about it."""
@@ -133,7 +135,9 @@ def guards_in(namespace: str, policies: Iterable[Manifest], bindings: Iterable[M
         for name, (end, policy) in ours.items()
         if name in denying and _unlimited(policy.get("spec") or {}, namespace)
     }
-    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)))
+    ends = {end for end, _ in ours.values()}
+    idle = {closure.guard for closure in CLOSURES if closure.policy in ends - in_force.keys()}
+    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle))
 
 
 def _denies(spec: Manifest) -> bool:

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent_identities.report.model import Finding, Severity
+
+if TYPE_CHECKING:
+    from agent_identities.inventory.ways_in import Entrants
 
 NOT_READ = "not-read"
 """The rule of the warnings about objects that could not be read."""
@@ -34,10 +38,14 @@ class NotRead:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """``found`` are the findings; an error is something that the values do not declare."""
+    """``found`` are the findings; an error is something that the values do not declare.
+
+    ``entrants`` are the subjects that can become an agent, also those that are not findings.
+    """
 
     found: tuple[Finding, ...] = ()
     not_read: tuple[NotRead, ...] = ()
+    entrants: "Entrants | None" = None
 
     @property
     def errors(self) -> int:

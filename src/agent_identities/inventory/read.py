@@ -52,7 +52,7 @@ def list_everywhere(
     """
     plural = f"{kind.lower()}s"
     try:
-        return _of_kind(kind, api.list_all(f"{group}/{plural}")), []
+        return _of_kind(group, kind, api.list_all(f"{group}/{plural}")), []
     except ApiError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise
@@ -62,7 +62,7 @@ def list_everywhere(
     not_read: list[NotRead] = []
     for namespace in namespaces:
         try:
-            found += _of_kind(kind, api.list_all(f"{group}/namespaces/{namespace}/{plural}"))
+            found += _of_kind(group, kind, api.list_all(f"{group}/namespaces/{namespace}/{plural}"))
             read.append(namespace)
         except ApiError as error:
             if error.status != HTTPStatus.FORBIDDEN:
@@ -72,5 +72,6 @@ def list_everywhere(
     return found, not_read
 
 
-def _of_kind(kind: str, items: Iterable[Manifest]) -> list[Manifest]:
-    return [{**item, "kind": kind} for item in items]
+def _of_kind(group: str, kind: str, items: Iterable[Manifest]) -> list[Manifest]:
+    """The items with their kind and API version, which the items of a list do not have."""
+    return [{**item, "kind": kind, "apiVersion": group.removeprefix("/apis/")} for item in items]

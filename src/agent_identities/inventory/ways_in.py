@@ -16,7 +16,7 @@ from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.match import resource_matches, verb_matches
 from agent_identities.rbac.request import AUTHENTICATED_GROUP, SERVICE_ACCOUNTS_GROUP
 from agent_identities.rbac.ways import WAYS, Ask, Name, Objects, Way
-from agent_identities.rbac.ways_in import Accounts, Opening, SubjectWays, Target, ways_in
+from agent_identities.rbac.ways_in import Accounts, Opening, SubjectWays, Target, union, ways_in
 
 _ROOT_CA = "kube-root-ca.crt"
 _RECORD = "sh.helm.release.v1."
@@ -246,10 +246,9 @@ class _Judge:
             elif itself is not None and all(_declared(itself, step.request) for step in opening.steps):
                 yield Judged(opening, accounts, Verdict.DECLARED, "tiers of the agent")
             else:
-                deploys = frozenset().union(*(self._deploys(each, opening, accounts) for each in deployers))
-                if deploys:
+                if deploys := union(self._deploys(each, opening, accounts) for each in deployers):
                     yield Judged(opening, deploys, Verdict.DECLARED, "guards.deployers")
-                if left := accounts - deploys:
+                if left := _without(accounts, deploys):
                     yield from self._guarded(ways, opening, left, None if unguarded else exempt)
 
     def _deploys(self, deployer: Trusted, opening: Opening, accounts: Accounts) -> Accounts:
@@ -277,8 +276,12 @@ class _Judge:
                 refused = exempt.without(closure, refused, self._target.namespace)
         if refused and closed is not None:
             yield Judged(opening, refused, Verdict.REFUSED, closed[0].guard)
-        if left := accounts - refused:
+        if left := _without(accounts, refused):
             yield Judged(opening, left, Verdict.OPEN)
+
+
+def _without(accounts: Accounts, others: Accounts) -> Accounts:
+    return accounts - others if others else accounts
 
 
 def _declared(identity: Identity, request: Request) -> bool:

@@ -134,7 +134,7 @@ WAYS: tuple[Way, ...] = (
     IMPERSONATE,
     Way(
         "impersonate-others",
-        "impersonate users or groups that can become it",
+        "impersonate others who can become it",
         (
             *_impersonated("impersonate", "", ""),
             *_impersonated("impersonate:user-info", "impersonate-on:user-info:", _AUTHENTICATION),
@@ -143,7 +143,7 @@ WAYS: tuple[Way, ...] = (
     Way("tokens", "request its tokens", ((_named(("create",), "serviceaccounts/token", Objects.ACCOUNTS),),)),
     Way(
         "token-secrets",
-        "get a token of it that never expires, from a Secret",
+        "get its token from a Secret",
         (
             (_named(("get", "list", "watch", *_CHANGE), "secrets", Objects.TOKEN_SECRETS),),
             (*_create("secrets"), Ask(("get", "list", "watch", *_CHANGE), "secrets")),
@@ -167,7 +167,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "exec",
-        "run commands in its pods, or connect to them",
+        "exec into its pods",
         (
             *((_named(_CONNECT, f"pods/{each}", Objects.PODS),) for each in ("exec", "attach", "portforward")),
             (_named(_CHANGE, "pods/ephemeralcontainers", Objects.PODS),),
@@ -198,7 +198,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "escalate",
-        "give itself any right, and so become it",
+        "give itself its rights",
         (
             *(
                 (
@@ -219,7 +219,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "bindings",
-        "give it rights that the subject holds itself",
+        "give it more rights",
         (
             (Ask(_WRITE, "rolebindings", API_GROUP),),
             (Ask(_WRITE, "clusterrolebindings", API_GROUP, where=Where.CLUSTER),),
@@ -227,7 +227,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "account",
-        "change the ServiceAccount",
+        "change its ServiceAccount",
         (
             (_named(_CHANGE, "serviceaccounts", Objects.ACCOUNTS),),
             (_named(("delete",), "serviceaccounts", Objects.ACCOUNTS), *_create("serviceaccounts")),
@@ -245,7 +245,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "admission",
-        "change requests or read Secrets by admission",
+        "change requests by admission",
         (
             *(
                 (Ask(_WRITE, each, _ADMISSION, where=Where.CLUSTER),)
@@ -274,7 +274,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "certificates",
-        "get a client certificate with its user name",
+        "get a client certificate as it",
         (
             (
                 Ask(

@@ -136,6 +136,7 @@ class _Search:
         self._judged: dict[tuple[tuple[int, ...], int], tuple[Opening, ...]] = {}
         self._held: dict[_Key, list[tuple[Bound, _Hits]]] = {}
         self._administrators: dict[_Key, list[Bound]] = {}
+        self._chains = False
         self._privileged: dict[Objects | None, set[str]] = {
             Objects.USERS: set(),
             Objects.GROUPS: {MASTERS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}"},
@@ -167,12 +168,13 @@ class _Search:
         found: dict[_Key, SubjectWays] = {
             key: SubjectWays(*key, tuple(bound), administrator=True) for key, bound in self._administrators.items()
         }
-        before = -1
-        while len(found) > before:
+        before, self._chains = -1, True
+        while self._chains and len(found) > before:
             before = len(found)
             for kind, name in found:
                 self._privileged[Objects.GROUPS if kind == "Group" else Objects.USERS].add(name)
             self._judged.clear()
+            self._chains = False
             for key in self._held.keys() - self._administrators.keys():
                 if (ways := self._subject(key)).openings:
                     found[key] = ways
@@ -203,7 +205,9 @@ class _Search:
         for hit in hits.get(ask, {}).values():
             if hit.names is None or ask.objects not in self._privileged:
                 yield hit
-            elif reached := sorted(hit.names & self._privileged[ask.objects]):
+                continue
+            self._chains = True
+            if reached := sorted(hit.names & self._privileged[ask.objects]):
                 yield hit._replace(request=hit.request._replace(name=reached[0]))
 
     def _allowed(self, role: Role, namespace: str) -> _Hits:
@@ -226,7 +230,7 @@ class _Search:
                 for verb in _verbs(rule, ask):
                     reached = list(self._reached(rule, item, ask, verb, namespace))
                     for hit in reached:
-                        _merge(found.setdefault(ask, {}), hit)
+                        _merge(found.setdefault(ask, {}), hit, ask)
                     if reached:
                         break
 
@@ -240,7 +244,7 @@ class _Search:
         asked = (self._hit(ask, verb, where, names) for where in self._index.namespaces(ask, namespace))
         hits = [each for each in asked if each is not None]
         if names is None and hits:
-            yield hits[0]._replace(accounts=_union(hit.accounts for hit in hits))
+            yield hits[0]._replace(accounts=union(hit.accounts for hit in hits))
         else:
             yield from hits
 
@@ -252,10 +256,10 @@ class _Search:
         if known is None or (names is None and ask.objects is Objects.PODS):
             accounts = self._target.accounts
         elif names is None or ask.name is not Name.OBJECT:
-            accounts = _union(known.values())
+            accounts = union(known.values())
         else:
             reached = names & known.keys()
-            accounts = _union(known[name] for name in reached)
+            accounts = union(known[name] for name in reached)
         if not accounts or reached == NOBODY:
             return None
         if reached:
@@ -289,7 +293,7 @@ def _opened(way: Way, steps: tuple[Ask, ...], found: list[list[tuple[int, _Hit]]
         if all(number >= own for number, _ in combination):
             continue  # a way of the group itself
         if _for_the_same_object(steps, [hit for _, hit in combination]):
-            accounts = _union(hit.accounts for _, hit in found[0])
+            accounts = union(hit.accounts for _, hit in found[0])
             yield Opening(way, accounts, tuple(Step(hit.request, number) for number, hit in combination))
             return
 
@@ -400,21 +404,30 @@ def _anywhere(rule: PolicyRule, item: str, ask: Ask, verb: str, namespace: str) 
     return _Hit(Request(verb, group, resource, subresource, name, namespace), frozenset(("",)), None)
 
 
-def _merge(hits: dict[str, _Hit], hit: _Hit) -> None:
-    """Add what a further rule of the same role allows. A rule without names contains the others."""
+def _merge(hits: dict[str, _Hit], hit: _Hit, ask: Ask) -> None:
+    """Add what a further rule of the same role allows. A rule without names contains the others.
+
+    Of two requests, the one with the more direct verb is kept.
+    """
     namespace = hit.request.namespace
     known = hits.get(namespace)
     if known is None:
         hits[namespace] = hit
     elif known.names is None or hit.names is None:
-        broad = known if known.names is None else hit
-        hits[namespace] = broad._replace(accounts=known.accounts | hit.accounts)
+        broad = min((each for each in (known, hit) if each.names is None), key=lambda each: _directness(each, ask))
+        hits[namespace] = broad._replace(accounts=union((known.accounts, hit.accounts)))
     else:
-        hits[namespace] = known._replace(accounts=known.accounts | hit.accounts, names=known.names | hit.names)
+        hits[namespace] = known._replace(accounts=union((known.accounts, hit.accounts)), names=known.names | hit.names)
 
 
-def _union(sets: Iterable[Accounts]) -> Accounts:
-    return NOBODY.union(*sets)
+def _directness(hit: _Hit, ask: Ask) -> int:
+    return ask.verbs.index(hit.request.verb) if hit.request.verb in ask.verbs else len(ask.verbs)
+
+
+def union(sets: Iterable[Accounts]) -> Accounts:
+    """The union; the set itself if there is only one, since sets of thousands of accounts are shared."""
+    distinct = {id(each): each for each in sets}
+    return next(iter(distinct.values())) if len(distinct) == 1 else NOBODY.union(*distinct.values())
 
 
 def _groups(key: _Key) -> Iterator[_Key]:
