@@ -212,7 +212,7 @@ def _namespaces(ask: Ask, target: Target, name: str) -> tuple[str, ...]:
             return ("",)
         case Where.ROLES:
             if ask.objects is None:
-                return (HOME, OTHER_NAMESPACE)
+                return tuple(target.role_namespaces)
             return tuple(where for where, names in target.objects[ask.objects].items() if name in names)
         case _:
-            return ("", HOME, OTHER_NAMESPACE, "n3")
+            return ("", target.namespace, OTHER_NAMESPACE, "n3")

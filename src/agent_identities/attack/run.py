@@ -49,7 +49,7 @@ def attack(
     declaration = declaration.with_existing_roles(partial(role_rules, api))
     chosen = _chosen(declaration, only)
     undeclared = () if only else undeclared_accounts(service_accounts(api, declaration), declaration)
-    inventory = EMPTY if only else look(api, declaration)
+    inventory = EMPTY if only else look(api, declaration, becoming=False)
     created = CreatedObjects(api)
     leftovers: tuple[str, ...] = ()
     try:

@@ -9,9 +9,14 @@ from agent_identities.inventory.ways_in import entrants
 from agent_identities.kube.client import Api
 
 
-def look(api: Api, declaration: Declaration) -> Inventory:
-    """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError."""
+def look(api: Api, declaration: Declaration, *, becoming: bool = True) -> Inventory:
+    """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError.
+
+    ``becoming``: also look for subjects that can become an agent.
+    """
     state = read(api, declaration)
+    if not becoming:
+        return Inventory((), state.not_read)
     around, missing = read_surroundings(api, sorted({one.namespace for one in declaration.identities}))
-    becoming = entrants(declaration, state.policy, around)
-    return Inventory(tuple(ways_report.findings(becoming)), (*state.not_read, *missing), becoming)
+    found = entrants(declaration, state.policy, around)
+    return Inventory(tuple(ways_report.findings(found)), (*state.not_read, *missing), found)

@@ -87,7 +87,7 @@ def entrants(declaration: Declaration, policy: Policy, around: Surroundings) -> 
     guards: dict[str, Guards] = {}
     for namespace, identities in by_namespace.items():
         guards[namespace] = guards_in(namespace, around.policies, around.policy_bindings)
-        target = _target(namespace, identities, declaration, policy, around, guards[namespace])
+        target = target_of(namespace, identities, declaration, policy, around, guards[namespace])
         judge = _Judge(declaration, policy, target, guards[namespace])
         found += judge.entrants(ways_in(policy, target, (*WAYS, _record(declaration))))
     accounts = {name: frozenset(one.name for one in each) for name, each in by_namespace.items()}
@@ -107,7 +107,7 @@ def _record(declaration: Declaration) -> Way:
     )
 
 
-def _target(
+def target_of(
     namespace: str,
     identities: Iterable[Identity],
     declaration: Declaration,
@@ -115,6 +115,7 @@ def _target(
     around: Surroundings,
     guards: Guards,
 ) -> Target:
+    """The ServiceAccounts of the identities, which are all in this namespace, with what belongs to them."""
     accounts = frozenset(one.name for one in identities)
     read: dict[tuple[str, str], set[str]] = {("ConfigMap", _ROOT_CA): set(accounts)}
     for account, names in declaration.configuration.items():

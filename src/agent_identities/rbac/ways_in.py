@@ -172,7 +172,10 @@ class _Search:
         while self._chains and len(found) > before:
             before = len(found)
             for kind, name in found:
-                self._privileged[Objects.GROUPS if kind == "Group" else Objects.USERS].add(name)
+                if kind == "Group":
+                    self._privileged[Objects.GROUPS].add(name)
+                elif ServiceAccount.of_user(name) is None:  # such a name is impersonated as ServiceAccount
+                    self._privileged[Objects.USERS].add(name)
             self._judged.clear()
             self._chains = False
             for key in self._held.keys() - self._administrators.keys():

@@ -38,7 +38,7 @@ def test_a_way_is_open_exactly_if_the_authorizer_allows_its_requests(roles: list
     assume(not any(is_administrator(role) for role in roles))
     found = ways_in(policy, TARGET)
     privileged = {
-        Objects.USERS: frozenset(each.name for each in found if each.kind == "User"),
+        Objects.USERS: frozenset(each.name for each in found if each.subject.kind == "User"),
         Objects.GROUPS: frozenset(
             (MASTERS_GROUP, f"system:serviceaccounts:{HOME}", *(each.name for each in found if each.kind == "Group"))
         ),
