@@ -181,7 +181,7 @@ PLANTED: Final[dict[str, tuple[bool, tuple[Json, ...], Act]]] = {
     "roles": (False, (rule("get update patch", "roles", _RBAC_GROUP, "agent-proxy-role"),), changes_a_role),
     "escalate": (
         False,
-        (rule("create", "rolebindings", _RBAC_GROUP), rule("bind", "clusterroles", _RBAC_GROUP, "edit")),
+        (rule("create", "rolebindings", _RBAC_GROUP), rule("bind", "clusterroles", _RBAC_GROUP)),
         binds_itself,
     ),
     "bindings": (False, (rule("create", "rolebindings", _RBAC_GROUP),), binds_the_agent),
@@ -327,7 +327,7 @@ def test_every_answer_of_the_api_server_agrees_for_built_in_and_narrow_roles(sce
             if kind == "Group"
             else User(who, (AUTHENTICATED_GROUP,))
         )
-    narrow = ("impersonate-others", "token-secrets", "roles", "escalate", "configuration", "certificates")
+    narrow = ("impersonate-others", "roles", "escalate", "certificates")
     users |= {way: User(scene.user(way), (AUTHENTICATED_GROUP,)) for way in narrow}
     found, target = _found(scene)
     privileged = {

@@ -120,6 +120,7 @@ RELATIONS: list[tuple[str, Json]] = [
         {"guards": {"deployers": [{"kind": "User", "name": "x", "agents": ["zz-none"]}]}},
     ),
     ("guards.deployers[0]", {"guards": {"deployers": [{"kind": "Group", "name": "system:authenticated"}]}}),
+    ("trustedSubjects[0]", {"trustedSubjects": [{"kind": "ServiceAccount", "name": "x", "reason": "y"}]}),
     ("priorityAndFairness.queuing.handSize", {"priorityAndFairness": {"queuing": {"queues": 1, "handSize": 2}}}),
 ]
 """What only the templates can see: the path, and the values that break valid values."""

@@ -125,6 +125,9 @@ bindings = st.builds(
     subjects=st.lists(subjects, min_size=1, max_size=2).map(tuple),
 )
 
+ANYWHERE: Final = (HOME, OTHER_NAMESPACE, "n3")
+"""All namespaces of drawn policies."""
+
 UNMENTIONED: Final = "sh.helm.release.v1.other"
 """The name of an object that no rule names."""
 
@@ -215,4 +218,4 @@ def _namespaces(ask: Ask, target: Target, name: str) -> tuple[str, ...]:
                 return tuple(target.role_namespaces)
             return tuple(where for where, names in target.objects[ask.objects].items() if name in names)
         case _:
-            return ("", target.namespace, OTHER_NAMESPACE, "n3")
+            return ("", *ANYWHERE) if target.namespace == HOME else ("", target.namespace)
