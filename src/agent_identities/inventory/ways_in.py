@@ -9,9 +9,9 @@ from importlib.resources import files
 
 from agent_identities.chart.pods import configuration
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, Trusted
-from agent_identities.inventory.guards import CLOSURES, Closure, Exemption, Guards, guards_in
+from agent_identities.inventory.guards import Closure, Exemption, Guards, guards_in
 from agent_identities.inventory.surroundings import Surroundings
-from agent_identities.rbac import Authorizer, Policy, Request, ServiceAccount, Subject, User, rule_allows
+from agent_identities.rbac import Authorizer, Policy, Request, Role, ServiceAccount, Subject, User, rule_allows
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.match import resource_matches, verb_matches
 from agent_identities.rbac.request import AUTHENTICATED_GROUP, SERVICE_ACCOUNTS_GROUP
@@ -166,7 +166,7 @@ def _roles(namespace: str, accounts: Accounts, policy: Policy) -> dict[Objects, 
             else:
                 continue
             held.setdefault((binding.role_ref.kind, where, binding.role_ref.name), set()).update(of)
-    roles = {(role.kind, role.namespace, role.name): role for role in policy.roles}
+    roles: dict[tuple[str, str, str], Role] = {(role.kind, role.namespace, role.name): role for role in policy.roles}
     found: dict[Objects, dict[str, dict[str, Accounts]]] = {
         kind: {}
         for kind in (
@@ -339,7 +339,3 @@ class _Exempt:
                     return None
                 names.update(rule.resource_names)
         return frozenset(names)
-
-
-GUARDS = tuple(dict.fromkeys(closure.guard for closure in CLOSURES))
-"""The keys of guards in the values that close a way."""

@@ -141,7 +141,9 @@ class _Search:
             Objects.USERS: set(),
             Objects.GROUPS: {MASTERS_GROUP, f"{SERVICE_ACCOUNTS_GROUP}:{target.namespace}"},
         }
-        roles = {(role.kind, role.namespace, role.name): role for role in policy.roles}
+        roles: dict[tuple[str, str, str], Role] = {
+            (role.kind, role.namespace, role.name): role for role in policy.roles
+        }
         for binding in policy.bindings:
             where = binding.namespace if binding.role_ref.kind == "Role" else ""
             role = roles.get((binding.role_ref.kind, where, binding.role_ref.name))

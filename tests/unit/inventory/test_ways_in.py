@@ -189,6 +189,17 @@ def test_a_controller_of_kubernetes_with_one_right_more_is_a_finding() -> None:
     assert verdicts(more) == {"pods": {Verdict.KNOWN}, "tokens": {Verdict.OPEN}}
 
 
+def test_an_add_on_with_its_published_rights_is_counted_and_not_a_finding() -> None:
+    writes = PolicyRule(("*",), ("",), ("configmaps", "secrets"))
+    published = (PolicyRule(("*",), ("apps",), ("statefulsets",)), writes)
+    operator = (Subject("ServiceAccount", "prometheus-operator", "monitoring"),)
+    made = found(held(*published, subjects=operator, everywhere=True))
+    assert {each for states in verdicts(made).values() for each in states} == {Verdict.KNOWN}
+    assert "1 subject of prometheus-operator" in next(counted(made))
+    namesake = (Subject("ServiceAccount", "prometheus-operator", "team-x"),)
+    assert list(findings(found(held(*published, subjects=namesake, everywhere=True))))
+
+
 def test_what_pods_read_is_taken_from_the_values_and_from_the_cluster() -> None:
     def patch(name: str, resource: str = "configmaps") -> Policy:
         return held(PolicyRule(("patch",), ("",), (resource,), (name,)))
