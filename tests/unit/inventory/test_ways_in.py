@@ -14,7 +14,7 @@ from agent_identities.rbac.ways import WAYS
 
 NAMESPACE = "agent-system"
 EVE = Subject("User", "eve")
-TWO = {"agents": {"a": {}, "b": {}}}
+TWO: dict[str, Any] = {"agents": {"a": {}, "b": {}}}
 TOKENS = PolicyRule(("create",), ("",), ("serviceaccounts/token",))
 PODS = PolicyRule(("create",), ("",), ("pods",))
 USE = PolicyRule(("use",), ("",), ("serviceaccounts",), ("a",))
@@ -213,10 +213,10 @@ def test_what_pods_read_is_taken_from_the_values_and_from_the_cluster() -> None:
     spec = {"serviceAccountName": "b", "containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "live"}}}]}]}
     pod = {"kind": "Pod", "metadata": {"name": "p", "namespace": NAMESPACE}, "spec": spec}
     for name, resource, accounts in (
-        ("settings", "configmaps", {"a"}),
-        ("key", "secrets", {"a"}),
-        ("live", "secrets", {"b"}),
-        ("kube-root-ca.crt", "configmaps", {"a", "b", "agent-proxy"}),
+        ("settings", "configmaps", frozenset({"a"})),
+        ("key", "secrets", frozenset({"a"})),
+        ("live", "secrets", frozenset({"b"})),
+        ("kube-root-ca.crt", "configmaps", frozenset({"a", "b", "agent-proxy"})),
     ):
         ((judged,),) = (one.judged for one in found(patch(name, resource), values, around(pod)).subjects)
         assert (judged.opening.way.id, judged.accounts) == ("configuration", accounts)
@@ -228,7 +228,7 @@ def test_a_secret_with_a_token_is_a_way_for_its_readers() -> None:
     meta = {"name": "old-token", "namespace": NAMESPACE, "annotations": {"kubernetes.io/service-account.name": "a"}}
     secret = {"kind": "Secret", "type": "kubernetes.io/service-account-token", "metadata": meta}
     (one,) = found(read, around=around(secret)).subjects
-    assert [(each.opening.way.id, each.accounts) for each in one.judged] == [("token-secrets", {"a"})]
+    assert [(each.opening.way.id, each.accounts) for each in one.judged] == [("token-secrets", frozenset({"a"}))]
     assert not found(read).subjects
 
 
