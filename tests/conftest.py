@@ -115,13 +115,18 @@ def renderer_3(helm_3: Helm, chart: Path, render_worker: RenderWorker) -> Render
 
 
 class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """A file's tests on one worker, and on a single one all that install guards: these hold in the whole cluster."""
+    """A file's tests on one worker, and on a single one all that change the whole cluster, or look at all of it.
+
+    Guards hold in the whole cluster. Users with rights in the whole cluster can become every agent, which verify finds.
+    """
+
+    _WHOLE_CLUSTER = (
+        "tests/cluster/guards/",
+        *(f"tests/cluster/test_{name}.py" for name in ("lifecycle", "namespaces", "verify", "ways_in")),
+    )
 
     def _split_scope(self, nodeid: str) -> str:
-        guarded = nodeid.startswith(
-            ("tests/cluster/guards/", "tests/cluster/test_lifecycle.py", "tests/cluster/test_namespaces.py")
-        )
-        return "guards" if guarded else nodeid.split("::", 1)[0]
+        return "guards" if nodeid.startswith(self._WHOLE_CLUSTER) else nodeid.split("::", 1)[0]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,6 +24,7 @@ from agent_identities.cluster import cluster
 from agent_identities.errors import AgentIdentitiesError, ClusterError, ToolchainError
 from agent_identities.quarantine.job import quarantine, quarantine_all
 from agent_identities.verify.job import verify
+from agent_identities.ways_in.job import ways_in
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents, load
@@ -56,6 +57,7 @@ __all__ = [
     "rightsize",
     "trace",
     "verify",
+    "ways_in",
 ]
 
 _LAZY = {

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, binding_name, role_name
-from agent_identities.rbac import PolicyRule, RoleRef, User
+from agent_identities.chart.pods import configuration
+from agent_identities.rbac import PolicyRule, RoleRef, Subject, User
 from agent_identities.rbac.default_grants import ungranted_namespace
 
 DEFAULT_EXPIRATION_SECONDS = 3600
@@ -81,10 +82,28 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Trusted:
+    """A subject that may become agents, as the values declare.
+
+    ``accounts`` are the ServiceAccounts that it may become; None: all. A deployer (guards.deployers) may run pods as
+    them; with ``bind_agents`` it may also give them rights. An entry of trustedSubjects may do everything.
+    """
+
+    subject: Subject
+    reason: str = ""
+    accounts: frozenset[str] | None = None
+    deployer: bool = False
+    bind_agents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
     """The agents that a set of values declares in ``namespace``.
 
     ``deployers`` are further ServiceAccounts, as (namespace, name), that may run pods as agents (guards.deployers).
+    ``trusted`` are the subjects that may become agents: all deployers, and trustedSubjects. ``release_namespace`` is
+    where Helm keeps the record of the release. ``configuration``: the ConfigMaps and Secrets, as (kind, name), that the
+    pods of each ServiceAccount read.
     ``accepted`` are the accepted risks of each tier: tier, id of the risk, reason. ``values`` are the merged values.
     """
 
@@ -95,6 +114,9 @@ class Declaration:
     tiers: Mapping[str, tuple[PolicyRule, ...]]
     accepted: Mapping[str, Mapping[str, str]]
     deployers: frozenset[tuple[str, str]] = frozenset()
+    trusted: tuple[Trusted, ...] = ()
+    release_namespace: str = ""
+    configuration: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -157,6 +179,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
     ``namespace`` is the namespace of the release. ``kube_version`` is the version of the API server, which determines
     the kind of impersonation by the proxy.
     """
+    release_namespace = namespace
     namespace = values.get("namespaceOverride") or namespace
     tiers = {PROXY_TIER: _Tier(_rules(values["proxy"]["rules"]))}
     tiers |= {name: _tier(tier) for name, tier in (values.get("tiers") or {}).items()}
@@ -185,8 +208,37 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
             for deployer in (values.get("guards") or {}).get("deployers") or ()
             if deployer["kind"] == "ServiceAccount"
         ),
+        trusted=tuple(_trusted(values, identities)),
+        release_namespace=release_namespace,
+        configuration=_configuration(values.get("agents") or {}, agents),
         values=values,
     )
+
+
+def _trusted(values: Mapping[str, Any], identities: Iterable[Identity]) -> Iterator[Trusted]:
+    for deployer in (values.get("guards") or {}).get("deployers") or ():
+        entries = deployer.get("agents")
+        named = None if entries is None else frozenset(entries)
+        accounts = named and named | {one.name for one in identities if one.entry in named}
+        yield Trusted(
+            _subject(deployer), accounts=accounts, deployer=True, bind_agents=deployer.get("bindAgents", False)
+        )
+    for trusted in values.get("trustedSubjects") or ():
+        yield Trusted(_subject(trusted), trusted["reason"])
+
+
+def _subject(entry: Mapping[str, Any]) -> Subject:
+    return Subject(entry["kind"], entry["name"], entry.get("namespace") or "")
+
+
+def _configuration(agents: Mapping[str, Any], identities: Iterable[Identity]) -> dict[str, frozenset[tuple[str, str]]]:
+    """What the workloads of the values read; a workload has the fields of a container and the volumes of a pod."""
+    read = {
+        entry: frozenset(configuration({**workload, "containers": [workload]}))
+        for entry, agent in agents.items()
+        if agent is not None and (workload := agent.get("workload"))
+    }
+    return {one.name: read[one.entry] for one in identities if one.entry in read}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities import bundled
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.objects import Key
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
-from agent_identities.inventory import Inventory, look, read_accounts
+from agent_identities.inventory import Inventory
 from agent_identities.kube.client import Api
-from agent_identities.rbac import Catalogue
 from agent_identities.report.model import Finding, Severity
 from agent_identities.toolchain import provide
+from support.looked import looked_at
 from support.namespaces import own_namespace
 from support.server import RBAC, Json, Server, eventually
 
@@ -117,16 +116,11 @@ def _owners(item: Json) -> str:
     return " ".join(each["name"] for each in item["metadata"].get("ownerReferences") or ())
 
 
-def looked_at(api: Api, declaration: Declaration) -> Inventory:
-    catalogue = Catalogue.load(bundled.chart_path() / "files" / "risk-catalogue.json")
-    return look(api, declaration, catalogue, read_accounts(api, declaration))[1]
-
-
 @pytest.fixture
 def looking(control_plane: Cluster, declaration: Declaration) -> Callable[[], Inventory]:
     def looked() -> Inventory:
         with Api(control_plane.access) as api:
-            return looked_at(api, declaration)
+            return looked_at(api, declaration, becoming=False)
 
     return looked
 
@@ -650,7 +644,7 @@ def test_the_old_tokens_of_adopted_accounts_are_found(
     release(either_helm).install(values, "--take-ownership")
     declaration = declare(values.merged(chart), namespace=namespace)
     with Api(control_plane.access) as api:
-        (finding,) = looked_at(api, declaration).found
+        (finding,) = looked_at(api, declaration, becoming=False).found
     assert finding.remediation[0] == (
         f"To remove it: kubectl -n {namespace} delete secret billing-bot-token old-bot-token"
     )
@@ -678,7 +672,7 @@ def looking_as(
             eventually(lambda: viewer.request("GET", f"/api/v1/namespaces/{home}/serviceaccounts/helper")[0] == 200)
             with Api(control_plane.access) as api:
                 mine = api.with_token(server.token("default", "viewer"))
-                return looked_at(mine, declaration)
+                return looked_at(mine, declaration, becoming=False)
         finally:
             server.delete("/api/v1/namespaces/default/serviceaccounts/viewer")
             server.delete(f"{where}/rolebindings/viewer")

@@ -25,6 +25,8 @@ LEAVES: Final = list(SCHEMA.leaves(EVERYTHING))
 FOR_PARENTS: Final = {"enabled", "global"}
 REFUSED: Final = {"agents.*.namespace"}
 """Keys that the templates always refuse, with a better message than that of the schema."""
+FOR_VERIFY: Final = "trustedSubjects."
+"""The values that only `agent-identities verify` uses: the chart renders nothing for them."""
 
 
 def test_the_schema_is_draft_07_and_accepts_the_defaults() -> None:
@@ -109,6 +111,7 @@ def test_the_examples_in_the_comments_are_accepted(request: pytest.FixtureReques
         "agents",
         "network",
         "guards",
+        "trustedSubjects",
     ]
     policies = {policy.name for policy in objects.of_kind("NetworkPolicy")}
     assert {"triage-1", "triage-3", "shopper", "legacy-bot", "suspect", "agent-worker-1"} <= policies
@@ -194,8 +197,9 @@ def with_value(values: Any, steps: Steps, value: Any) -> Any:
     return values
 
 
-MARKS: Final = {leaf: mark for number, leaf in enumerate(LEAVES) if (mark := marked(leaf, number))}
-ONE_BY_ONE: Final = [leaf for leaf in LEAVES if leaf not in MARKS]
+RENDERED: Final = [leaf for leaf in LEAVES if not leaf.pattern.startswith(FOR_VERIFY)]
+MARKS: Final = {leaf: mark for number, leaf in enumerate(RENDERED) if (mark := marked(leaf, number))}
+ONE_BY_ONE: Final = [leaf for leaf in RENDERED if leaf not in MARKS]
 
 
 def path_of(leaf: Leaf) -> str:

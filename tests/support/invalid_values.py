@@ -725,6 +725,10 @@ def deployers(*given: Json) -> Json:
     return guards(deployers=list(given))
 
 
+def trusted(given: Json) -> Json:
+    return {"agents": {"a": {}}, "trustedSubjects": [{**given, "reason": "debugs agents"}]}
+
+
 USER = {"kind": "User", "name": "u"}
 GUARDS = [
     pasted(guards(exec={"validationActions": ["Deny", "Warn"]}), "guards.exec.validationActions", "Deny", "Warn"),
@@ -754,6 +758,13 @@ GUARDS = [
         pasted(deployers({"kind": "Group", "name": name}), "guards.deployers[0]", name)
         for name in ("system:authenticated", "system:serviceaccounts", "system:serviceaccounts:agent-system")
     ),
+    pasted(trusted({"kind": "ServiceAccount", "name": "u"}), "trustedSubjects[0]", "ServiceAccount", "name: u"),
+    told(trusted(USER | {"namespace": "n"}), "trustedSubjects[0].namespace", "User", fixed=trusted(USER)),
+    *(
+        pasted(trusted({"kind": "Group", "name": name}), "trustedSubjects[0]", name)
+        for name in ("system:authenticated", "system:unauthenticated", "system:serviceaccounts:agent-system")
+    ),
+    by_schema({"trustedSubjects": [USER]}, "/trustedSubjects/0", "reason"),
     Invalid(
         guards(shortTokens={"enabled": True}),
         Refusal("guards.shortTokens.enabled", ("v1.35.4", "1.36")),

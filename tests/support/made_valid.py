@@ -263,6 +263,11 @@ def _guards(values: Json, full: Json) -> None:
         unique[deployer["kind"], deployer.get("namespace", ""), deployer["name"]] = deployer
     if unique:
         guards["deployers"] = list(unique.values())
+    for trusted in values.get("trustedSubjects", ()):
+        if trusted["kind"] == "ServiceAccount":
+            trusted.setdefault("namespace", "ci")
+        else:
+            trusted.pop("namespace", None)
 
 
 def _accept(values: Json, catalogue: Catalogue, namespace: str) -> None:

@@ -134,8 +134,8 @@ RELATIONS: list[tuple[str, Json]] = [
         "network.destinations.zz.to[0].fqdn",
         {
             "network": {
-                "provider": "kubernetes",
-                "destinations": {"zz": {"to": [{"fqdn": "zz.example.com"}], "ports": [{"port": 1}]}},
+                "provider": "cilium",
+                "destinations": {"zz": {"to": [{"fqdn": "zz.default.svc"}], "ports": [{"port": 1}]}},
             }
         },
     ),
@@ -151,6 +151,7 @@ RELATIONS: list[tuple[str, Json]] = [
         {"guards": {"deployers": [{"kind": "User", "name": "x", "agents": ["zz-none"]}]}},
     ),
     ("guards.deployers[0]", {"guards": {"deployers": [{"kind": "Group", "name": "system:authenticated"}]}}),
+    ("trustedSubjects[0]", {"trustedSubjects": [{"kind": "ServiceAccount", "name": "x", "reason": "y"}]}),
     ("priorityAndFairness.queuing.handSize", {"priorityAndFairness": {"queuing": {"queues": 1, "handSize": 2}}}),
 ]
 """What only the templates can see: the path, and the values that break valid values."""

@@ -139,6 +139,7 @@ OWN: dict[str, Strategy] = {
     "proxy.name": st.sampled_from(("agent-proxy", "gateway", "1", "y", "p" * 58)),
     "guards.deployers.[].name": st.sampled_from(("pipeline", "y", "1e3")),
     "guards.deployers.[].agents": distinct(AGENTS),
+    "trustedSubjects.[].name": st.sampled_from(("on-call", "y", "1e3")),
     "imagePullSecrets.[].name": st.sampled_from(("regcred", "y", "1")),
     "workload.image": st.sampled_from(("registry.example/agent:1", "y", "1e3")),
     "workload.env": st.lists(st.fixed_dictionaries({"name": st.just("A"), "value": TEXTS}), max_size=1),

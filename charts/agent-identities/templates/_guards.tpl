@@ -327,4 +327,16 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
     {{- end }}
   {{- end }}
 {{- end }}
+{{- range $index, $trusted := $root.Values.trustedSubjects }}
+  {{- $path := printf "trustedSubjects[%d]" $index }}
+  {{- if and (eq .kind "ServiceAccount") (not .namespace) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is a ServiceAccount without a namespace. Write: {kind: ServiceAccount, name: %s, namespace: <namespace>, reason: ...}" .name)) }}
+  {{- end }}
+  {{- if and (ne .kind "ServiceAccount") .namespace }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.namespace" $path) (printf "a %s has no namespace. Remove this field." .kind)) }}
+  {{- end }}
+  {{- if and (eq .kind "Group") (has .name (append $everyAgent "system:unauthenticated")) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, which includes every agent or everybody: verify would report nobody. List the users or groups that you trust: {kind: Group, name: on-call, reason: debugs agents}" .name)) }}
+  {{- end }}
+{{- end }}
 {{- end }}

@@ -106,6 +106,7 @@ guards.quarantine.enabled: true
 guards.quarantine.validationActions: ["Deny"]
 guards.shortTokens.enabled: "auto"
 guards.deployers: []
+trustedSubjects: []
 workloadDefaults.runAsUser: 65532
 workloadDefaults.tmp: "1Gi"
 namespaceOverride: ""

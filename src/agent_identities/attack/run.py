@@ -46,7 +46,7 @@ def attack(
     """
     started = time.monotonic()
     accounts = read_accounts(api, declaration)
-    declaration, inventory = look(api, declaration, catalogue, accounts, concurrency=concurrency)
+    declaration, inventory = look(api, declaration, catalogue, accounts, becoming=False, concurrency=concurrency)
     chosen = _chosen(declaration, only)
     undeclared = () if only else accounts.undeclared(declaration)
     created = CreatedObjects(api)

@@ -18,6 +18,7 @@ from agent_identities.cli import (
     trace,
     up,
     verify,
+    ways_in,
 )
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ def _options(
     pass
 
 
-for _module in (check, verify, attack, trace, rightsize, quarantine, up, down, status, toolchain):
+for _module in (check, verify, ways_in, attack, trace, rightsize, quarantine, up, down, status, toolchain):
     _module.register(app)
 
 

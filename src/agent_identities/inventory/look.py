@@ -5,6 +5,7 @@ from functools import partial
 from typing import cast
 
 from agent_identities.declaration import Declaration
+from agent_identities.inventory import ways_report
 from agent_identities.inventory.account_fields import changed_accounts
 from agent_identities.inventory.accounts import Accounts
 from agent_identities.inventory.binding_findings import binding_findings
@@ -12,13 +13,15 @@ from agent_identities.inventory.bindings import undeclared_roles
 from agent_identities.inventory.confirm import confirm
 from agent_identities.inventory.credentials import quarantined_accounts, token_secrets
 from agent_identities.inventory.existing_roles import existing_role_findings
-from agent_identities.inventory.model import Inventory
+from agent_identities.inventory.model import Inventory, NotRead
 from agent_identities.inventory.networks import network_findings
 from agent_identities.inventory.objects import AgentObjects, read_objects
 from agent_identities.inventory.pod_tokens import pod_tokens
 from agent_identities.inventory.pods import other_workloads, pod_findings
 from agent_identities.inventory.read import ClusterState, read
+from agent_identities.inventory.surroundings import Surroundings, read_surroundings
 from agent_identities.inventory.unusable import unusable_rules
+from agent_identities.inventory.ways_in import entrants
 from agent_identities.inventory.workloads import AgentPod, agent_pods
 from agent_identities.kube.client import DEFAULT_CONCURRENCY, Api
 from agent_identities.kube.fanout import fan_out
@@ -32,32 +35,40 @@ def look(
     catalogue: Catalogue,
     accounts: Accounts,
     *,
+    becoming: bool = True,
     concurrency: int = DEFAULT_CONCURRENCY,
 ) -> tuple[Declaration, Inventory]:
     """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError.
 
-    ``accounts`` are the ServiceAccounts in the namespaces of the agents, as `read_accounts` returns them. The
+    ``accounts`` are the ServiceAccounts in the namespaces of the agents, as `read_accounts` returns them. ``becoming``:
+    also look for subjects that can become an agent. The
     declaration in the result has the rules of the existing roles that tiers refer to.
     """
-    reads: list[Callable[[], ClusterState | AgentObjects]] = [
+    namespaces = sorted({one.namespace for one in declaration.identities})
+    reads: list[Callable[[], ClusterState | AgentObjects | tuple[Surroundings, tuple[NotRead, ...]]]] = [
         partial(read, api, declaration, concurrency=concurrency),
         partial(read_objects, api, declaration, accounts),
+        *((partial(read_surroundings, api, namespaces),) if becoming else ()),
     ]
-    one, other = fan_out(lambda each: each(), reads, abort=api.abort)
+    one, other, *around = fan_out(lambda each: each(), reads, abort=api.abort)
     state, objects = cast("ClusterState", one), cast("AgentObjects", other)
     declaration, absent = _with_existing_roles(api, declaration, state)
     held = undeclared_roles(state, declaration, catalogue)
     answers = confirm(api, held, state.served, concurrency=concurrency)
     unusable = unusable_rules(declaration, state.served)
     pods = agent_pods(objects)
+    surroundings, missing = cast("tuple[Surroundings, tuple[NotRead, ...]]", around[0]) if around else (None, ())
+    become = entrants(declaration, state.policy, surroundings) if surroundings is not None else None
     found = (
         *binding_findings(held, answers, state.served),
         *existing_role_findings(declaration, catalogue, absent),
         *_of_objects(objects, pods),
+        *(ways_report.findings(become) if become is not None else ()),
         *unusable.findings,
     )
-    not_read = (*accounts.not_read, *state.not_read, *objects.not_read)
-    return declaration, Inventory(found, not_read, unusable.notes, other_workloads(objects, pods), held, state.served)
+    not_read = (*accounts.not_read, *state.not_read, *objects.not_read, *missing)
+    workloads = other_workloads(objects, pods)
+    return declaration, Inventory(found, not_read, unusable.notes, workloads, held, state.served, become)
 
 
 def _with_existing_roles(

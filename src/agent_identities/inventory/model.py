@@ -9,6 +9,7 @@ from agent_identities.report.model import Finding, Severity
 
 if TYPE_CHECKING:
     from agent_identities.inventory.bindings import HeldRole
+    from agent_identities.inventory.ways_in import Entrants
 
 NOT_READ = "not-read"
 """The rule of the warnings about objects that could not be read."""
@@ -43,7 +44,7 @@ class Inventory:
 
     ``notes`` are sentences for the notes of a report, ``workloads`` those about pods that other users run as agents on
     purpose. ``undeclared_roles`` are the roles that agents hold and the values do not declare. ``served`` are the
-    resources of the API server.
+    resources of the API server. ``entrants`` are the subjects that can become an agent, also those without a finding.
     """
 
     found: tuple[Finding, ...] = ()
@@ -52,6 +53,7 @@ class Inventory:
     workloads: tuple[str, ...] = ()
     undeclared_roles: "tuple[HeldRole, ...]" = ()
     served: Served = UNKNOWN
+    entrants: "Entrants | None" = None
 
     @property
     def errors(self) -> int:

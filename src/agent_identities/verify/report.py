@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from agent_identities.inventory import ways_report
 from agent_identities.report.model import Cell, Column, Report, Span, Style, Table, cell, many
 from agent_identities.report.words import ABBREVIATIONS, ACTING
 from agent_identities.verify.differences import differences
@@ -25,18 +26,20 @@ def build(matrix: Matrix, *, listing: bool = False) -> Report:
     JSON has, in addition to the common keys, {"server", "namespace", "seconds", "counts": {...}, "absent": [name],
     "undeclared": [{namespace, name, release}], "workloads": [sentence], "differences": [cell], "cells": [cell]}; a cell
     is {"agent", "namespace" (the ServiceAccount's), "entry", "permission" (as text),
-    "request": {verb, apiGroup, resource, subresource, name, namespace}, "expected", "allowed", "reason"}.
+    "request": {verb, apiGroup, resource, subresource, name, namespace}, "expected", "allowed", "reason"}. "canBecome"
+    has the subjects that can become an agent: see `inventory.ways_report.data`.
     """
+    becoming = matrix.inventory.entrants
     return Report(
         command="verify",
         ok=matrix.ok,
         summary=summary(matrix),
         about=f"Namespace {matrix.declaration.namespace} on {matrix.server}",
-        tables=(_table(matrix),),
+        tables=(_table(matrix), *((ways_report.table(becoming),) if listing and becoming else ())),
         legend=_legend(matrix),
         findings=tuple(differences(matrix)),
         notes=matrix.inventory.notes,
-        closing=matrix.inventory.workloads,
+        closing=(*matrix.inventory.workloads, *(ways_report.counted(becoming) if becoming else ())),
         listing=_listing(matrix) if listing else None,
         data=partial(_data, matrix),
     )
@@ -80,6 +83,7 @@ def _data(matrix: Matrix) -> dict[str, object]:
         "workloads": list(matrix.inventory.workloads),
         "differences": [_json_cell(each) for each in matrix.differences],
         "cells": [_json_cell(each) for each in matrix.cells],
+        "canBecome": ways_report.data(matrix.inventory.entrants) if matrix.inventory.entrants else [],
     }
 
 
