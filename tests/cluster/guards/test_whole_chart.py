@@ -144,7 +144,7 @@ def test_other_users_and_objects_are_not_affected(hardened: Guarded) -> None:
         (f"{RBAC}/namespaces/default/rolebindings", binding),
         (f"{RBAC}/clusterrolebindings", binding),
         (f"{here}/secrets", {"metadata": {"name": "s"}}),
-        (f"{here}/serviceaccounts", {"metadata": {"name": "operator"}}),
+        (f"{here}/configmaps", {"metadata": {"name": "c"}}),
         ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}),
     )
     eventually(lambda: all(dev.request("POST", f"{path}?dryRun=All", body)[0] == 201 for path, body in requests))
