@@ -1,6 +1,8 @@
 """The admission policies that the chart renders for guards."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,3 +174,24 @@ def test_adding_a_deployer_does_not_change_the_roles_of_other_deployers(renderer
         return {role.key: thaw(role.body) for role in objects.of_kind("Role", "RoleBinding")}
 
     assert roles(first).items() <= roles(second, first).items()
+
+
+def test_the_table_of_guards_has_every_policy_and_its_exemptions(renderer: Renderer, chart: Path) -> None:
+    """files/guards.json says who is exempt: what the expressions of the policies say."""
+    table = json.loads((chart / "files" / "guards.json").read_text())["policies"]
+    objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
+    found = {policy.name.rsplit(".", 1)[1]: thaw(policy.body["spec"]) for policy in objects.of_kind(POLICY)}
+    assert table.keys() == found.keys()
+    for name, spec in found.items():
+        text = " ".join(expressions(spec))
+        verbs = set(re.findall(r"check\('([a-z-]+)'\)", text))
+        assert table[name] == {
+            "guard": next(key for key, suffix in GUARDS.items() if f"{name}-".startswith(f"{suffix}-")),
+            "ways": table[name]["ways"],
+            "verbs": [verb for verb in ("use", "bind-agents", "request-any-token") if verb in verbs],
+            "each": ".name(variables.account).check(" in text,
+            "controllers": any(one["name"] == "not-a-controller" for one in spec.get("matchConditions", ())),
+            "itself": "== 'system:serviceaccount:agent-system:' + variables.account && has(request.userInfo.extra)"
+            in text,
+            "remover": "delete" in verbs,
+        }

@@ -1,0 +1,24 @@
+{{/*
+Refuses to take over a ServiceAccount that this release did not make: somebody can hold a token of it or pods that run as it, and can have bound
+it. Asks the API server for all ServiceAccounts of the namespace at once; without a cluster (helm template) it finds none.
+Call: (list problems root)
+*/}}
+{{- define "agent-identities.validateAdoption" -}}
+{{- $problems := index . 0 }}
+{{- $root := index . 1 }}
+{{- $identities := $root.identities }}
+{{- $adopted := dict }}
+{{- range $root.Values.adoptServiceAccounts }}{{ $_ := set $adopted . true }}{{ end }}
+{{- $paths := dict $root.Values.proxy.name "proxy.name" }}
+{{- range $name, $agent := $identities.agents }}
+  {{- if $agent.createAccount }}{{ $_ := set $paths $name (printf "agents.%s" $agent.entry) }}{{ end }}
+{{- end }}
+{{- range $account := (lookup "v1" "ServiceAccount" $identities.namespace "" | default dict).items }}
+  {{- $name := $account.metadata.name }}
+  {{- $marks := $account.metadata.annotations | default dict }}
+  {{- $release := printf "%s/%s" (get $marks "meta.helm.sh/release-namespace") (get $marks "meta.helm.sh/release-name") }}
+  {{- if and (hasKey $paths $name) (not (hasKey $adopted $name)) (ne $release (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) }}
+    {{- include "agent-identities.problem" (list $problems (get $paths $name) (printf "the ServiceAccount %q exists, and this release did not make it: somebody can hold a token of it. Delete it, choose another name, or take it over. Write: adoptServiceAccounts: [%s]" $name $name)) }}
+  {{- end }}
+{{- end }}
+{{- end }}
