@@ -7,6 +7,7 @@ requests of the same people that change no agent, and everything that has to go 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def record(border: Border) -> Json:
 
 def bindings_of_bot(border: Border) -> str:
     found = border.admin.items(border.path("rolebindings", group=RBAC, keep=True))
-    return next(item["metadata"]["name"] for item in found if "bot:reader" in item["metadata"]["name"])
+    return next(str(item["metadata"]["name"]) for item in found if "bot:reader" in item["metadata"]["name"])
 
 
 Act = Callable[[Border], Answer]
@@ -415,11 +416,11 @@ ATTACKS: dict[str, tuple[str, Act]] = {
 
 
 def replicaset(border: Border) -> str:
-    return border.admin.items(border.path("replicasets", group=APPS, keep=True))[0]["metadata"]["name"]
+    return str(border.admin.items(border.path("replicasets", group=APPS, keep=True))[0]["metadata"]["name"])
 
 
 def quarantine_policy(border: Border) -> str:
-    return border.admin.items(border.path("networkpolicies", group=NETWORK, keep=True))[0]["metadata"]["name"]
+    return str(border.admin.items(border.path("networkpolicies", group=NETWORK, keep=True))[0]["metadata"]["name"])
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -532,11 +533,17 @@ def test_controllers_and_the_garbage_collector_go_on(border: Border) -> None:
         name = border.path("replicasets", one["metadata"]["name"], APPS, keep=True)
         assert runner.request("DELETE", name, {"propagationPolicy": "Foreground"})[0] == 200
     eventually(lambda: admin.items(found) == [])
-    for resource, name in (("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")):
-        one = border.path(resource, name, keep=True)
-        uid = admin.get(one)["metadata"]["uid"]
-        assert border.people["eve"].request("DELETE", one)[0] == 200
-        eventually(lambda one=one, uid=uid: admin.request("GET", one)[1].get("metadata", {}).get("uid", uid) != uid)
+    for resource, object_ in (("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")):
+        at = border.path(resource, object_, keep=True)
+        before = admin.get(at)["metadata"]["uid"]
+        assert border.people["eve"].request("DELETE", at)[0] == 200
+        eventually(partial(comes_again, admin, at, before))
+
+
+def comes_again(admin: Server, path: str, before: str) -> bool:
+    """Whether there is an object again, and not the one with this uid."""
+    status, answer = admin.request("GET", path)
+    return status == 200 and bool(answer["metadata"]["uid"] != before)
 
 
 def orphan_then_adopt(border: Border, adopter: Json) -> Answer:

@@ -2,9 +2,10 @@
 
 from support.guard_probes.model import ELSEWHERE, END, Table, create, patch, remove
 from support.guard_probes.stage import policy
+from support.server import Json
 
 TABLE = Table("networkPolicies", "network-policies")
-_OPEN = {"spec": {"egress": [{}]}}
+_OPEN: Json = {"spec": {"egress": [{}]}}
 for verb, name, request in (
     ("write", "open", create("networkpolicies", policy("open"))),
     ("write", "there", patch("networkpolicies", "there", _OPEN)),
