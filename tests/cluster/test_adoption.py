@@ -10,7 +10,6 @@ from support.server import Json, Server
 
 MakeRelease = Callable[[Helm], Release]
 BOT: Json = {"agents": {"bot": {}}}
-ADOPTED: Json = BOT | {"adoptServiceAccounts": ["bot"]}
 OTHER = {"meta.helm.sh/release-name": "other", "meta.helm.sh/release-namespace": "default"}
 
 
@@ -33,6 +32,10 @@ def test_an_account_that_exists_is_refused_unless_the_values_adopt_it(
     adopted = Values(overrides=BOT | {"adoptServiceAccounts": [name]})
     flags = ("--take-ownership", *(("--force-conflicts",) if ours.helm.version.lstrip("v").startswith("4") else ()))
     ours.install(adopted, *flags, create_namespace=False)
+    found = {
+        one["metadata"]["name"]: one["metadata"].get("annotations", {}) for one in server.items(accounts(namespace))
+    }
+    assert {of for of, annotations in found.items() if "agent-identities/adopted" in annotations} == {name}
     ours.upgrade(Values(overrides=BOT))
     assert server.names(accounts(namespace)) == {"default", "bot", "agent-proxy"}
 

@@ -777,6 +777,12 @@ GUARDS = [
             {"kind": "User", "name": "system:serviceaccount:agent-system:pipeline"},
         )
     ),
+    told(
+        {"agents": {"a": {}}, "adoptServiceAccounts": ["a", "b"]},
+        "adoptServiceAccounts[1]",
+        '"b"',
+        fixed={"agents": {"a": {}}, "adoptServiceAccounts": ["a"]},
+    ),
     *(
         pasted(guards() | {"namespaceOverride": name}, "namespaceOverride", name)
         for name in ("kube-system", "kube-public", "kube-node-lease")

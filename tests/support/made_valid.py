@@ -56,6 +56,8 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     _agent_network(values.get("proxy", {}), network)
     _workload(values.get("proxy", {}).get("workload"), values.get("proxy", {}).get("token"))
     _guards(values, full, namespace)
+    if "adoptServiceAccounts" in values:
+        values["adoptServiceAccounts"] = [name for name in values["adoptServiceAccounts"] if name in seen]
     queuing = full["priorityAndFairness"]["queuing"]
     if queuing["handSize"] > queuing["queues"]:
         values["priorityAndFairness"]["queuing"]["handSize"] = queuing["queues"]  # drawn: the defaults have 64 and 6

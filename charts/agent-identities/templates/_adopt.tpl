@@ -1,14 +1,20 @@
 {{/*
 Refuses to take over a ServiceAccount that this release did not make: somebody can hold a token of it or pods that run as it, and can have bound
 it. Asks the API server for all ServiceAccounts of the namespace at once; without a cluster (helm template) it finds none.
-Call: (list problems root)
+Stores the names of adopted ServiceAccounts in .identities.adopted. Call: (list problems root)
 */}}
 {{- define "agent-identities.validateAdoption" -}}
 {{- $problems := index . 0 }}
 {{- $root := index . 1 }}
 {{- $identities := $root.identities }}
 {{- $adopted := dict }}
-{{- range $root.Values.adoptServiceAccounts }}{{ $_ := set $adopted . true }}{{ end }}
+{{- range $index, $name := $root.Values.adoptServiceAccounts }}
+  {{- $_ := set $adopted $name true }}
+  {{- if not (or (eq $name $root.Values.proxy.name) (hasKey $identities.agents $name) (hasKey $identities.quarantined $name)) }}
+    {{- include "agent-identities.problem" (list $problems (printf "adoptServiceAccounts[%d]" $index) (printf "there is no agent with the ServiceAccount %q. Use the ServiceAccount of a defined agent, or remove this line." $name)) }}
+  {{- end }}
+{{- end }}
+{{- $_ := set $identities "adopted" $adopted }}
 {{- $paths := dict $root.Values.proxy.name "proxy.name" }}
 {{- range $name, $agent := $identities.agents }}
   {{- if $agent.createAccount }}{{ $_ := set $paths $name (printf "agents.%s" $agent.entry) }}{{ end }}
