@@ -37,6 +37,17 @@ for who in ("user of all", "controller"):
     TABLE.admits("a pod with its label", who, run("a", {LABEL: "a"}))
     TABLE.admits("a pod without it", who, run("a", {"app": "x"}))
     TABLE.admits("a pod without labels", who, run("a", {}))
+PROXY = "agent-identities/proxy"
+TABLE.refuses(
+    "the proxy's label", "user of all", run("a", {PROXY: "agent-proxy"}), f'{PROXY} of the pod p to "agent-proxy"'
+)
+TABLE.refuses(
+    "the proxy's label, later",
+    "user of all",
+    patch("pods", "simple", {"metadata": {"labels": {PROXY: "b"}}}),
+    f"{PROXY} of the pod simple",
+)
+TABLE.admits("the label of the proxy, on its pod", "user of all", run("agent-proxy", {PROXY: "agent-proxy"}))
 TABLE.admits("its own label, later", "dev", relabel("simple", "a"))
 TABLE.admits("another label", "dev", relabel("labelled", "a", app="x"))
 TABLE.admits("another label, where this one was wrong before", "dev", relabel("mislabelled", "b", app="x"))

@@ -137,7 +137,8 @@ TABLE.admits("not bound, for a kubelet", "kubelet", request("a", bound=False))
 
 # for whom
 _FOR_ALL = (
-    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; for an audience of the API server: "
+    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; for the sidecar of a service mesh: "
+    "guards: {tokens: {meshes: [istio]}}; for an audience of the API server: "
 )
 _FOR_ALL += "guards: {tokens: {apiAudiences: [<audience>]}}" + END
 _WHOM = "for this audience. To allow the audience: agents: {"
