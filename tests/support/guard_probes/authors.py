@@ -127,6 +127,7 @@ AUTHORS = {
     "cleaner": Author(
         "system:serviceaccount:kube-system:generic-garbage-collector", release=(EVERYTHING,), here=(EVERYTHING,)
     ),
+    "aggregation": Author("system:serviceaccount:kube-system:clusterrole-aggregation-controller"),
     "publisher": Author("system:serviceaccount:kube-system:root-ca-cert-publisher", here=(EVERYTHING,)),
     "controller of accounts": Author(
         "system:serviceaccount:kube-system:service-account-controller", here=(EVERYTHING,)

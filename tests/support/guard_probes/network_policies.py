@@ -20,6 +20,6 @@ for verb, name, request in (
             "the values: network: {destinations: ...}, or allow the request: guards: {deployers: [{kind: User, name: ",
             "bindAgents: true}]}" + END,
         )
-    for who in ("binder", "remover", "cleaner", "administrator"):
+    for who in ("binder", "remover", "cleaner", "controller manager", "administrator"):
         TABLE.admits(f"{verb} {name}", who, request)
 TABLE.admits("elsewhere", "dev", create("networkpolicies", policy("open"), ELSEWHERE))

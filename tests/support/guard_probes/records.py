@@ -1,6 +1,6 @@
 """guards.records: Helm's record of the release, in the namespace of the release."""
 
-from support.guard_probes.model import ELSEWHERE, END, OF_RELEASE, ProbeRequest, Table, create, patch, remove
+from support.guard_probes.model import ELSEWHERE, END, OF_RELEASE, PER_AGENT, ProbeRequest, Table, create, patch, remove
 from support.guard_probes.stage import RECORD
 from support.server import Json
 
@@ -36,6 +36,8 @@ for verb, what, request in (
         )
     for who in ("remover", "cleaner", "administrator"):
         TABLE.admits(f"{verb} {what}", who, request)
+    # where the controllers have no accounts of their own; the garbage collector's account may delete everything
+    TABLE.admits(f"{verb} {what}", "controller manager", request, modes=(PER_AGENT,))
 for name in ("sh.helm.release.v1.$release.v1.v1", "sh.helm.release.v1.other.v1", "sh-helm.release.v1.$release.v1", "s"):
     TABLE.admits(f"the Secret {name}", "dev", record(name))
 for labels in ({"owner": "helm", "name": "other"}, {"owner": "flux", "name": "$release"}, {"name": "$release"}):

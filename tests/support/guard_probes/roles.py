@@ -41,7 +41,7 @@ for title, request in (
     TABLE.admits(title, "binder", request, **_ON)
 TABLE.admits("the name of the existing Role as a ClusterRole", "dev", role("existing-not", ""))
 TABLE.admits("the name of the existing ClusterRole as a Role", "dev", role("$ns-existing", ELSEWHERE))
-TABLE.admits("the rules, by the controller of aggregation", "cleaner", widen("reader-role"))
+TABLE.admits("the rules, by the controller of aggregation", "aggregation", widen(_OURS, ""))
 TABLE.admits("a label of a Role", "dev", widen("reader-role", change={"metadata": {"labels": {"x": "y"}}}))
 TABLE.admits("a Role elsewhere", "dev", role("reader-role", ELSEWHERE))
 TABLE.admits("a ClusterRole", "dev", role("$ns-reader-role", ""))
