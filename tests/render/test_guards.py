@@ -10,6 +10,7 @@ import pytest
 from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.values import Values
+from agent_identities.inventory.guards import CONTROLLERS
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 GUARDS = {
@@ -195,3 +196,12 @@ def test_the_table_of_guards_has_every_policy_and_its_exemptions(renderer: Rende
             in text,
             "remover": "delete" in verbs,
         }
+
+
+def test_the_package_knows_the_controllers_that_the_guards_exempt(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
+    (run_as,) = [policy for policy in objects.of_kind(POLICY) if policy.name.endswith(".run-as")]
+    text = run_as.body["spec"]["matchConditions"][0]["expression"]
+    names = re.findall(r"'([^']+)'", text)
+    prefix = "system:serviceaccount:kube-system:"
+    assert {name if ":" in name else prefix + name for name in names} - {prefix} == CONTROLLERS
