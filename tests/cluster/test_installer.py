@@ -62,6 +62,26 @@ def test_the_installer_role_can_install_upgrade_roll_back_and_uninstall(
     assert server.names(f"/api/v1/namespaces/{namespace}/serviceaccounts") == {"default", "installer"}
 
 
+def test_the_role_in_both_namespaces_installs_a_release_of_another_namespace(
+    server: Server, release: MakeRelease, helm: Helm, namespace: str, installer: Path
+) -> None:
+    agents = f"{namespace}-agents"
+    server.make_namespace(agents)
+    try:
+        roles = f"{RBAC}/namespaces/{namespace}"
+        for kind in ("roles", "rolebindings"):
+            made = server.get(f"{roles}/{kind}/agent-identities-installer")
+            made["metadata"] = {"name": made["metadata"]["name"]}
+            server.create(f"{RBAC}/namespaces/{agents}/{kind}", made)
+        ours = Release(helm, release(helm).chart, "agents", namespace, installer)
+        ours.install(values(namespaceOverride=agents), create_namespace=False)
+        ours.upgrade(values(namespaceOverride=agents, bindings="perTier"))
+        ours.uninstall()
+        assert server.names(f"/api/v1/namespaces/{agents}/serviceaccounts") == {"default"}
+    finally:
+        server.delete(f"/api/v1/namespaces/{agents}")
+
+
 @pytest.mark.parametrize("missing", ["escalate", "bind"])
 def test_without_escalate_or_bind_the_api_server_refuses(
     server: Server, release: MakeRelease, helm: Helm, namespace: str, installer: Path, missing: str

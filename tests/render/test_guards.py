@@ -1,6 +1,8 @@
 """The admission policies that the chart renders for guards."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Objects, thaw
 from agent_identities.chart.values import Values
+from agent_identities.inventory.guards import CONTROLLERS
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 GUARDS = {
@@ -16,11 +19,19 @@ GUARDS = {
     "tokens": "tokens",
     "tokenSecrets": "token-secrets",
     "bindings": "bindings",
+    "roles": "roles",
+    "accounts": "accounts",
+    "labels": "labels",
+    "networkPolicies": "network-policies",
+    "trustAnchor": "trust-anchor",
+    "records": "records",
+    "impersonation": "impersonation",
     "ephemeralContainers": "ephemeral-containers",
     "exec": "exec",
     "quarantine": "quarantine",
     "shortTokens": "short-tokens",
 }
+EXTRA = ("run-as-revisions", "bindings-finalizers", "quarantine-pods", "quarantine-bindings")
 SUSPECT = {"suspect": {"quarantined": True}}
 
 
@@ -46,7 +57,7 @@ def test_no_object_is_cluster_scoped_if_guards_are_disabled(renderer: Renderer) 
 
 def test_each_guard_can_be_disabled(renderer: Renderer) -> None:
     everything = policies(render(renderer, agents=SUSPECT, guards={"enabled": True}))
-    assert everything == {*GUARDS.values(), "run-as-revisions", "quarantine-pods", "quarantine-bindings"}
+    assert everything == {*GUARDS.values(), *EXTRA}
     for key, name in GUARDS.items():
         left = policies(render(renderer, agents=SUSPECT, guards={"enabled": True, key: {"enabled": False}}))
         assert {found for found in everything - left if not found.startswith(f"{name}-")} == {name}
@@ -76,16 +87,16 @@ def test_policy_names_contain_release_and_namespace(renderer: Renderer) -> None:
     assert all(re.fullmatch(r"one\.two\.x\.[a-z-]+", name) for name in names[0])
 
 
-def test_guards_select_the_agents_namespace_and_bindings_in_all_namespaces(renderer: Renderer) -> None:
+def test_guards_select_the_agents_namespace_or_that_of_the_release_or_all(renderer: Renderer) -> None:
     objects = render(renderer, agents=SUSPECT, namespaceOverride="elsewhere", guards={"enabled": True})
-    everywhere = set()
+    found: dict[str, set[str]] = {}
     for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
-        selector = policy.body["spec"]["matchConstraints"].get("namespaceSelector")
-        if selector is None:
-            everywhere.add(policy.name.rsplit(".", 1)[1])
-        else:
-            assert selector["matchLabels"]["kubernetes.io/metadata.name"] == "elsewhere"
-    assert everywhere == {"bindings", "quarantine-bindings"}
+        selector = policy.body["spec"]["matchConstraints"]["namespaceSelector"]
+        where = selector.get("matchLabels", {}).get("kubernetes.io/metadata.name", "")
+        found.setdefault(where, set()).add(policy.name.rsplit(".", 1)[1])
+    assert found[""] == {"bindings", "bindings-finalizers", "quarantine-bindings", "roles", "impersonation"}
+    assert found["agent-system"] == {"records"}
+    assert found["elsewhere"] == policies(objects) - found[""] - found["agent-system"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +138,7 @@ def test_no_expression_exceeds_the_size_limit_of_cel(renderer: Renderer) -> None
     for policy in objects.of_kind(POLICY, "MutatingAdmissionPolicy"):
         found = expressions(thaw(policy.body["spec"]))
         assert max(len(text) for text in found) < 100_000
-        if policy.name.rsplit(".", 1)[1] not in ("default-account", "exec", "run-as-revisions"):
+        if policy.name.rsplit(".", 1)[1] in ("tokens", "short-tokens"):
             text = "".join(found)
             assert all(f"'{name}':" in text for name in names)
 
@@ -146,8 +157,8 @@ def deployer_rules(renderer: Renderer, **deployer: Any) -> list[Any]:
 
 
 def test_a_deployer_can_use_all_agents_or_the_listed_agents(renderer: Renderer) -> None:
-    use = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["use"]}
-    bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
+    use = {"apiGroups": ["agent-identities"], "resources": ["agents/agent-system"], "verbs": ["use"]}
+    bind = {"apiGroups": ["agent-identities"], "resources": ["agents/agent-system"], "verbs": ["bind-agents"]}
     assert deployer_rules(renderer) == [use]
     assert deployer_rules(renderer, bindAgents=True) == [use, bind]
     for agents, names in ((["team"], ["team-1", "team-2"]), (["team-2", "agent-proxy"], ["agent-proxy", "team-2"])):
@@ -164,3 +175,33 @@ def test_adding_a_deployer_does_not_change_the_roles_of_other_deployers(renderer
         return {role.key: thaw(role.body) for role in objects.of_kind("Role", "RoleBinding")}
 
     assert roles(first).items() <= roles(second, first).items()
+
+
+def test_the_table_of_guards_has_every_policy_and_its_exemptions(renderer: Renderer, chart: Path) -> None:
+    """files/guards.json says who is exempt: what the expressions of the policies say."""
+    table = json.loads((chart / "files" / "guards.json").read_text())["policies"]
+    objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
+    found = {policy.name.rsplit(".", 1)[1]: thaw(policy.body["spec"]) for policy in objects.of_kind(POLICY)}
+    assert table.keys() == found.keys()
+    for name, spec in found.items():
+        text = " ".join(expressions(spec))
+        verbs = set(re.findall(r"check\('([a-z-]+)'\)", text))
+        assert table[name] == {
+            "guard": next(key for key, suffix in GUARDS.items() if f"{name}-".startswith(f"{suffix}-")),
+            "ways": table[name]["ways"],
+            "verbs": [verb for verb in ("use", "bind-agents", "request-any-token") if verb in verbs],
+            "each": ".name(variables.account).check(" in text,
+            "controllers": any(one["name"] == "not-a-controller" for one in spec.get("matchConditions", ())),
+            "itself": "== 'system:serviceaccount:agent-system:' + variables.account && has(request.userInfo.extra)"
+            in text,
+            "remover": "delete" in verbs,
+        }
+
+
+def test_the_package_knows_the_controllers_that_the_guards_exempt(renderer: Renderer) -> None:
+    objects = render(renderer, agents={"a": {}}, guards={"enabled": True})
+    (run_as,) = [policy for policy in objects.of_kind(POLICY) if policy.name.endswith(".run-as")]
+    text = run_as.body["spec"]["matchConditions"][0]["expression"]
+    names = re.findall(r"'([^']+)'", text)
+    prefix = "system:serviceaccount:kube-system:"
+    assert {name if ":" in name else prefix + name for name in names} - {prefix} == CONTROLLERS

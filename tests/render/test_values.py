@@ -120,7 +120,18 @@ def test_the_examples_in_the_comments_are_accepted(request: pytest.FixtureReques
 # The chart uses every value. Values that can have a mark are marked at once, and each mark must be in the output. The
 # other values are changed one at a time.
 
-TIED: Final = ("tiers", "egress", "ingress", "instances", "quarantined", "agents", "namespaces.*", "cidr", "except")
+TIED: Final = (
+    "adoptServiceAccounts",
+    "tiers",
+    "egress",
+    "ingress",
+    "instances",
+    "quarantined",
+    "agents",
+    "namespaces.*",
+    "cidr",
+    "except",
+)
 """Keys with values that refer to other values, such as the name of a tier. A mark would break the reference."""
 
 SHAPES: Final = {

@@ -19,10 +19,10 @@ from agent_identities.kube.client import Answer, Api
 from support.guard_probes.authors import AUTHORS, policies
 from support.guard_probes.fleet import ACCOUNTS as FLEET_ACCOUNTS
 from support.guard_probes.model import END, FLEET, Probe, ProbeRequest, collection
-from support.guard_probes.release import RELEASE
+from support.guard_probes.release import RELEASE, namespace_of_release
 from support.guard_probes.stage import ACCOUNTS, elsewhere, here
 from support.guarded import EVERYTHING
-from support.server import RBAC, Json
+from support.server import CREDENTIAL, RBAC, Json
 from support.subjects import BIND_AGENTS, RBAC_GROUP
 
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -155,7 +155,13 @@ class Place:
         self.in_force: int | None = None
         self._standing: list[str] = []
         self._tracers: list[str] = []
-        self._words = {"$ns": namespace, "$e": ground.elsewhere, "$release": RELEASE}
+        self.release_namespace = namespace_of_release(mode, namespace)
+        self._words = {
+            "$ns": namespace,
+            "$e": ground.elsewhere,
+            "$release": RELEASE,
+            "$r": self.release_namespace,
+        }
 
     def say(self, text: str) -> str:
         """A text of the table, for this place."""
@@ -172,7 +178,8 @@ class Place:
     def furnish(self) -> None:
         """The namespace, its accounts, pods and the rest, and the rights of the authors."""
         create, labels = self.ground.create, {"test": self.ground.run}
-        create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+        for namespace in {self.namespace, self.release_namespace}:
+            create("/api/v1/namespaces", {"metadata": {"name": namespace}})
         accounts = self.say(collection("serviceaccounts"))
         for name in (*ACCOUNTS, *(FLEET_ACCOUNTS if self.mode == FLEET else ())):
             create(accounts, {"metadata": {"name": name}})
@@ -184,8 +191,12 @@ class Place:
         self._allow("everything", "", self._people("$"), [EVERYTHING])
         for title, author in AUTHORS.items():
             name = title.replace(" ", "-")
+            inside, release = author.here, author.release
+            if self.release_namespace == self.namespace:
+                inside, release = (*inside, *release), ()
             for rules, namespace in (
-                (author.here, self.namespace),
+                (inside, self.namespace),
+                (release, self.release_namespace),
                 (author.elsewhere, self.ground.elsewhere),
                 (author.cluster, ""),
             ):
@@ -201,7 +212,7 @@ class Place:
         others = [place for place in self.ground.made.values() if place is not self]
         strangers = [user for place in others for user in place._people("$ns")]
         if strangers:
-            self._allow("strangers", self.namespace, strangers, [BIND_AGENTS])
+            self._allow("strangers", self.release_namespace, strangers, [BIND_AGENTS])
             self._allow("strangers", "", strangers, [policies("bindings", "quarantine")])
 
     def _allow(self, name: str, namespace: str, users: Sequence[str], rules: Iterable[Json]) -> None:
@@ -219,7 +230,8 @@ class Place:
         self._withdraw()
         for path in self._tracers:
             self.remove(path)
-        self.remove(f"/api/v1/namespaces/{self.namespace}")
+        for namespace in {self.namespace, self.release_namespace}:
+            self.remove(f"/api/v1/namespaces/{namespace}")
 
     def remove(self, path: str) -> None:
         """Deletes an object, if it exists."""
@@ -308,6 +320,8 @@ class Place:
         """What the server answers to an author."""
         author = AUTHORS[who]
         headers = {"Impersonate-User": self.say(author.user)} if author.user else {}
+        if author.user.startswith("system:serviceaccount:") and not author.impersonated:
+            headers |= CREDENTIAL
         if author.group:
             headers["Impersonate-Group"] = self.say(author.group)
         if request.method == "PATCH":

@@ -1,5 +1,6 @@
 """A guard in force on a real API server, and users with all rights there except the guards' own verbs."""
 
+import json
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,20 @@ GUARDS = (
     "tokens",
     "tokenSecrets",
     "bindings",
+    "roles",
+    "accounts",
+    "labels",
+    "networkPolicies",
+    "trustAnchor",
+    "records",
+    "impersonation",
     "ephemeralContainers",
     "exec",
     "quarantine",
     "shortTokens",
 )
 EVERYTHING: Json = {
-    "apiGroups": ["", "apps", "batch", "rbac.authorization.k8s.io"],
+    "apiGroups": ["", "apps", "batch", "networking.k8s.io", "rbac.authorization.k8s.io"],
     "resources": ["*"],
     "verbs": ["get", "list", "create", "update", "patch", "delete", "bind", "escalate"],
 }
@@ -80,10 +88,10 @@ class Guarded:
         return [f"--kube-as-user=installer@{self.namespace}"]
 
     def account(self, name: str, rule: Json = EVERYTHING, *, namespace: str = "") -> Server:
-        """A ServiceAccount, of the agents' namespace if of no other, which holds this rule in the whole cluster."""
+        """A ServiceAccount that asks by a token and holds this rule in the whole cluster."""
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace or self.namespace}
         self._allow(RBAC, "ClusterRole", subject, rule)
-        return self.server.as_account(subject["namespace"], name)
+        return self.server.as_account(subject["namespace"], name).with_credential()
 
     def _user(self, name: str) -> Json:
         return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"{name}@{self.namespace}"}
@@ -92,7 +100,8 @@ class Guarded:
         meta = {"name": f"{self.namespace}-{uuid.uuid4().hex[:6]}", "labels": {"test": self.namespace}}
         ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": meta["name"]}
         binding = {"metadata": meta, "roleRef": ref, "subjects": [subject]}
-        self.server.create(f"{path}/{kind.lower()}s", {"metadata": meta, "rules": list(rules)})
+        given = json.loads(json.dumps(rules).replace("$ns", self.namespace))
+        self.server.create(f"{path}/{kind.lower()}s", {"metadata": meta, "rules": given})
         self.server.create(f"{path}/{kind.lower()}bindings", binding)
 
     def refuses(self, answer: tuple[int, Json], *parts: str) -> bool:
@@ -104,8 +113,8 @@ class Guarded:
 
 
 def use(*names: str, verb: str = "use") -> Json:
-    """The rule that lets its holder use ServiceAccounts; all of them without names."""
-    rule: Json = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": [verb]}
+    """The rule that lets its holder use agents of the namespace $ns; all of them without names."""
+    rule: Json = {"apiGroups": ["agent-identities"], "resources": ["agents/$ns"], "verbs": [verb]}
     return rule | ({"resourceNames": list(names)} if names else {})
 
 

@@ -765,6 +765,28 @@ GUARDS = [
         for name in ("system:authenticated", "system:unauthenticated", "system:serviceaccounts:agent-system")
     ),
     by_schema({"trustedSubjects": [USER]}, "/trustedSubjects/0", "reason"),
+    *(
+        pasted(deployers({"kind": kind, "name": name}), "guards.deployers[0]", name)
+        for kind, name in (("User", "system:anonymous"), ("Group", "system:unauthenticated"))
+    ),
+    *(
+        pasted(deployers(subject), "guards.deployers[0]", "agent-system")
+        for subject in (
+            {"kind": "ServiceAccount", "name": "pipeline", "namespace": "agent-system"},
+            {"kind": "ServiceAccount", "name": "a", "namespace": "agent-system"},
+            {"kind": "User", "name": "system:serviceaccount:agent-system:pipeline"},
+        )
+    ),
+    told(
+        {"agents": {"a": {}}, "adoptServiceAccounts": ["a", "b"]},
+        "adoptServiceAccounts[1]",
+        '"b"',
+        fixed={"agents": {"a": {}}, "adoptServiceAccounts": ["a"]},
+    ),
+    *(
+        pasted(guards() | {"namespaceOverride": name}, "namespaceOverride", name)
+        for name in ("kube-system", "kube-public", "kube-node-lease")
+    ),
     Invalid(
         guards(shortTokens={"enabled": True}),
         Refusal("guards.shortTokens.enabled", ("v1.35.4", "1.36")),

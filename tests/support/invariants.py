@@ -85,19 +85,20 @@ _GUARDS: Final = {
     "runAs": ("run-as", "run-as-revisions"),
     "tokens": ("tokens",),
     "tokenSecrets": ("token-secrets",),
-    "bindings": ("bindings",),
+    "bindings": ("bindings", "bindings-finalizers"),
+    "roles": ("roles",),
+    "accounts": ("accounts",),
+    "labels": ("labels",),
+    "networkPolicies": ("network-policies",),
+    "trustAnchor": ("trust-anchor",),
+    "records": ("records",),
+    "impersonation": ("impersonation",),
     "ephemeralContainers": ("ephemeral-containers",),
     "exec": ("exec",),
     "quarantine": ("quarantine", "quarantine-pods", "quarantine-bindings"),
 }
-_NAMES_NOBODY: Final = (
-    "default-account",
-    "exec",
-    "run-as-revisions",
-    "quarantine",
-    "quarantine-pods",
-    "quarantine-bindings",
-)
+_NAMES_AGENTS: Final = ("tokens", "short-tokens")
+"""The others cover every ServiceAccount of the namespace; those of quarantine name the quarantined agents."""
 
 
 def _guards(case: Case, objects: Objects) -> Iterator[str]:
@@ -126,7 +127,7 @@ def _pairs(plan: expected_manifests.Plan, objects: Objects, kind: str, names: di
         if policy.body["spec"].get("failurePolicy") != "Fail":
             yield f"{name} lets requests through where it cannot be evaluated"
         text = json.dumps(thaw(policy.body["spec"]))
-        if name.rsplit(".", 1)[1] not in _NAMES_NOBODY:
+        if name.rsplit(".", 1)[1] in _NAMES_AGENTS:
             everyone = [plan.proxy["name"], *(agent.name for agent in (*plan.agents, *plan.quarantined))]
             yield from (f"{name} does not know {one}" for one in everyone if f"'{one}'" not in text)
         if name.rsplit(".", 1)[1].startswith("quarantine"):

@@ -55,7 +55,9 @@ def made_valid(values: Json, defaults: Json, catalogue: Catalogue, release_names
     _token(values.get("proxy", {}).get("token"))
     _agent_network(values.get("proxy", {}), network)
     _workload(values.get("proxy", {}).get("workload"), values.get("proxy", {}).get("token"))
-    _guards(values, full)
+    _guards(values, full, namespace)
+    if "adoptServiceAccounts" in values:
+        values["adoptServiceAccounts"] = [name for name in values["adoptServiceAccounts"] if name in seen]
     queuing = full["priorityAndFairness"]["queuing"]
     if queuing["handSize"] > queuing["queues"]:
         values["priorityAndFairness"]["queuing"]["handSize"] = queuing["queues"]  # drawn: the defaults have 64 and 6
@@ -241,7 +243,7 @@ def _workload(workload: Json | None, token: Json | None) -> None:
             one["mountToken"] = True
 
 
-def _guards(values: Json, full: Json) -> None:
+def _guards(values: Json, full: Json, namespace: str) -> None:
     guards = values.get("guards", {})
     for guard in guards.values():
         actions = guard.get("validationActions", []) if isinstance(guard, dict) else []
@@ -256,6 +258,8 @@ def _guards(values: Json, full: Json) -> None:
     for deployer in guards.get("deployers", ()):
         if deployer["kind"] == "ServiceAccount":
             deployer.setdefault("namespace", "ci")
+            if deployer["namespace"] == namespace:
+                deployer["namespace"] = "ci"
         else:
             deployer.pop("namespace", None)
         if "agents" in deployer:

@@ -9,6 +9,8 @@ import pykube
 Json = dict[str, Any]
 T = TypeVar("T")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+CREDENTIAL = {"Impersonate-Extra-Authentication.kubernetes.io%2Fcredential-id": "JTI=of-a-test"}
+"""By this field the API server tells a bound token of a ServiceAccount from a user who impersonates the account."""
 
 
 class Server:
@@ -26,6 +28,10 @@ class Server:
     def as_account(self, namespace: str, name: str) -> "Server":
         """The same server, asked as a ServiceAccount by impersonation."""
         return self.as_user(f"system:serviceaccount:{namespace}:{name}")
+
+    def with_credential(self) -> "Server":
+        """The same server, with the extra field that a bound token brings: only an administrator may send it."""
+        return Server(self.client, self.headers | CREDENTIAL)
 
     def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """(HTTP status, answer). The path is absolute: /api/v1/namespaces/x."""

@@ -4,7 +4,7 @@ from support.server import Json
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 VIEW = {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": "view"}
-BIND_AGENTS = {"apiGroups": [RBAC_GROUP], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
+BIND_AGENTS = {"apiGroups": ["agent-identities"], "resources": ["agents/$ns"], "verbs": ["bind-agents"]}
 
 
 def user(name: str) -> Json:
@@ -20,11 +20,13 @@ def account(name: str, namespace: str | None = None) -> Json:
 
 
 def agents(namespace: str) -> dict[str, Json]:
-    """Every spelling of an agent, or of all of them."""
+    """Every spelling of a ServiceAccount of the agents' namespace, or of all of them."""
     return {
         "account": account("a", namespace),
         "proxy": account("agent-proxy", namespace),
+        "account that no value names": account("operator", namespace),
         "user": user(f"system:serviceaccount:{namespace}:a"),
+        "user that no value names": user(f"system:serviceaccount:{namespace}:operator"),
         "group of the namespace": group(f"system:serviceaccounts:{namespace}"),
         "all accounts": group("system:serviceaccounts"),
         "all users": group("system:authenticated"),
@@ -35,10 +37,8 @@ def others(namespace: str) -> dict[str, Json]:
     """Subjects that look like an agent, and are not agents."""
     return {
         "account elsewhere": account("a", "default"),
-        "no agent": account("operator", namespace),
         "user elsewhere": user("system:serviceaccount:default:a"),
         "user with the same name": user("a"),
-        "user that is no agent": user(f"system:serviceaccount:{namespace}:operator"),
         "group elsewhere": group("system:serviceaccounts:default"),
         "group with its name": group(f"system:serviceaccount:{namespace}:a"),
     }

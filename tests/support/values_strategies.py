@@ -137,6 +137,7 @@ OWN: dict[str, Strategy] = {
     "tiers.*.existingRole.name": st.sampled_from(("view", "system:x", "t1-role", "agent-proxy-role", "y", "1e3")),
     "namespaceOverride": st.sampled_from(("", "1", "agents-b", "team-a")),
     "proxy.name": st.sampled_from(("agent-proxy", "gateway", "1", "y", "p" * 58)),
+    "adoptServiceAccounts": distinct(AGENTS),
     "guards.deployers.[].name": st.sampled_from(("pipeline", "y", "1e3")),
     "guards.deployers.[].agents": distinct(AGENTS),
     "trustedSubjects.[].name": st.sampled_from(("on-call", "y", "1e3")),

@@ -5,14 +5,19 @@ cluster-scoped, so the name of a guard is <release>.<namespace>.<guard>.
 Helm applies admission policies last: during an upgrade, the guards of the previous revision validate the objects of the new revision. So guards
 contain the names of agents only, never their permissions, and exempt users who can delete the guard: the user who installs the chart can.
 
+The namespace is the border: a guard covers every ServiceAccount, pod and Role of the agents' namespace, also those that no value names, because
+an account of today can be an agent tomorrow. Three guards need names: tokens and shortTokens for what the values allow to an agent, quarantine.
+files/guards.json lists the policies with their exemptions.
+
 A CEL expression has at most 100,000 characters, so names are split into maps of at most a thousand, one variable each. A lookup in a map has
 a constant cost.
 
-Stores once in .identities.guards, each a list of CEL maps:
-  accounts     name -> 0, for all agents and the proxy
+Stores once in .identities.guards, each a list of CEL maps, except for `permissions`:
+  permissions  CEL: an authorizer check of the guards' own API group, to which .check('<verb>') is appended
   seconds      name -> maximum lifetime of a token in seconds; 0 for an agent without tokens
   audiences    name -> audience -> maximum lifetime, for audiences other than the API server
   quarantined  name -> 0, for quarantined agents
+  proxied      name -> 0, for proxied agents
   entries      name -> key in .Values.agents, where the two differ
 */}}
 {{- define "agent-identities.resolveGuards" -}}
@@ -38,7 +43,8 @@ Stores once in .identities.guards, each a list of CEL maps:
   {{- end }}
   {{- $names := keys $seconds | sortAlpha }}
   {{- $guards := dict }}
-  {{- $_ := set $guards "accounts" (include "agent-identities.celSets" $names | fromJsonArray) }}
+  {{- $_ := set $guards "permissions" (printf "authorizer.group('agent-identities').resource('agents').subresource('%s').namespace('%s')" $identities.namespace .Release.Namespace) }}
+  {{- $_ := set $guards "proxied" (include "agent-identities.celSets" $identities.proxied | fromJsonArray) }}
   {{- $_ := set $guards "quarantined" (include "agent-identities.celSets" (keys $identities.quarantined | sortAlpha) | fromJsonArray) }}
   {{- $_ := set $guards "seconds" (include "agent-identities.celMaps" (list $names $seconds) | fromJsonArray) }}
   {{- $_ := set $guards "audiences" (include "agent-identities.celMaps" (list (keys $audiences | sortAlpha) $audiences) | fromJsonArray) }}
@@ -163,11 +169,20 @@ spec:
     {{- toYaml (get $root.Values.guards (index . 1)).validationActions | nindent 4 }}
 {{- end }}
 
-{{/* Selects the agents' namespace. The API server sets this label; users cannot change it. Call: the root context */}}
-{{- define "agent-identities.guardNamespace" -}}
+{{/*
+What a guard applies to: requests in one namespace, or in the whole cluster for "". The API server sets this label; users cannot change it. The
+fields have the API server's defaults, so that GitOps tools see no difference to the live object. Call: the namespace, or ""
+*/}}
+{{- define "agent-identities.guardScope" -}}
+matchPolicy: Equivalent
+{{- if . }}
 namespaceSelector:
   matchLabels:
-    kubernetes.io/metadata.name: {{ .identities.namespace | quote }}
+    kubernetes.io/metadata.name: {{ . | quote }}
+{{- else }}
+namespaceSelector: {}
+{{- end }}
+objectSelector: {}
 {{- end }}
 
 {{/* Pods, and the eight resources with a pod template. */}}
@@ -176,26 +191,47 @@ namespaceSelector:
   apiVersions: [v1]
   operations: [CREATE, UPDATE]
   resources: [pods, podtemplates, replicationcontrollers]
+  scope: "*"
 - apiGroups: [apps]
   apiVersions: [v1]
   operations: [CREATE, UPDATE]
   resources: [deployments, replicasets, statefulsets, daemonsets]
+  scope: "*"
 - apiGroups: [batch]
   apiVersions: [v1]
   operations: [CREATE, UPDATE]
   resources: [jobs, cronjobs]
+  scope: "*"
 {{- end }}
 
-{{/* Controllers create pods from pod templates that were already validated; the author of the template is not the user of their request. */}}
+{{/*
+Controllers of Kubernetes, by name: another account of kube-system is not exempt. They create pods from templates that a guard validated before,
+clean up, and write the objects of a new namespace. The last two are the controller manager without accounts of its own, and OpenShift's
+controller that adds image pull secrets to ServiceAccounts.
+Names: kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go
+*/}}
 {{- define "agent-identities.notAController" -}}
 - name: not-a-controller
   expression: >-
-    !('system:serviceaccounts:kube-system' in request.userInfo.groups) && request.userInfo.username != 'system:kube-controller-manager'
+    !(request.userInfo.username in ['cronjob-controller', 'daemon-set-controller', 'deployment-controller', 'job-controller',
+    'replicaset-controller', 'replication-controller', 'statefulset-controller', 'horizontal-pod-autoscaler', 'generic-garbage-collector',
+    'namespace-controller', 'root-ca-cert-publisher', 'service-account-controller', 'clusterrole-aggregation-controller'
+    ].map(name, 'system:serviceaccount:kube-system:' + name) +
+    ['system:kube-controller-manager', 'system:serviceaccount:openshift-infra:serviceaccount-pull-secrets-controller'])
 {{- end }}
 
-{{/* CEL: true if the user has the verb use on all ServiceAccounts of the namespace. Call: identities */}}
+{{/*
+CEL: true if the user has the verb use on all agents. The guards ask for their own verbs on the resource agents/<namespace> of their own API group:
+a Role with resources: ["*"] of other groups does not include them. They ask in the namespace of the release, so that a Role with wildcards in the
+agents' namespace does not, either, if the release has another namespace. Call: identities
+*/}}
 {{- define "agent-identities.mayUseAll" -}}
-authorizer.group('').resource('serviceaccounts').namespace('{{ .namespace }}').check('use').allowed()
+{{ .guards.permissions }}.check('use').allowed()
+{{- end }}
+
+{{/* CEL: true if the user has the verb bind-agents: may change what agents hold, and how they are known. Call: identities */}}
+{{- define "agent-identities.mayBind" -}}
+{{ .guards.permissions }}.check('bind-agents').allowed()
 {{- end }}
 
 {{/*
@@ -224,14 +260,22 @@ dyn(), because the nine resources have no common type.
 request.resource.resource == 'pods' ? {{ . }} : request.resource.resource == 'podtemplates' ? {{ . }}.template : request.resource.resource == 'cronjobs' ? {{ . }}.spec.jobTemplate.spec.template : {{ . }}.spec.template
 {{- end }}
 
-{{/* CEL: true if the user has a verb on the ServiceAccount variables.account. Call: (list identities verb) */}}
+{{/* CEL: true if the user has a verb on the agent variables.account. Call: (list identities verb) */}}
 {{- define "agent-identities.mayDo" -}}
-authorizer.group('').resource('serviceaccounts').namespace('{{ (index . 0).namespace }}').name(variables.account).check('{{ index . 1 }}').allowed()
+{{ (index . 0).guards.permissions }}.name(variables.account).check('{{ index . 1 }}').allowed()
 {{- end }}
 
-{{/* CEL: true if the user is the ServiceAccount variables.account. Call: identities */}}
+{{/*
+CEL: true if the request has a token of the ServiceAccount variables.account. A user who impersonates the account has its name, but no credential
+id: the API server sets it for bound tokens, and only users with the right to impersonate this extra field can send it. Call: identities
+*/}}
 {{- define "agent-identities.isItself" -}}
-request.userInfo.username == 'system:serviceaccount:{{ .namespace }}:' + variables.account
+(request.userInfo.username == 'system:serviceaccount:{{ .namespace }}:' + variables.account && {{ include "agent-identities.hasCredential" . }})
+{{- end }}
+
+{{/* CEL: true if the request was authenticated by a bound token, not by impersonation or by the token of a Secret. */}}
+{{- define "agent-identities.hasCredential" -}}
+has(request.userInfo.extra) && 'authentication.kubernetes.io/credential-id' in request.userInfo.extra
 {{- end }}
 
 {{/* CEL: true if the user can delete the guard: users who can delete a guard can bypass it. Call: the guard's name */}}
@@ -249,9 +293,20 @@ Call: the guard's name
 {{- end }}
 
 {{/*
-CEL: the subjects that this request adds to a binding and that refer to one of these accounts: a ServiceAccount (by default of the binding's
-namespace), the User name of a ServiceAccount, or a Group of ServiceAccounts.
-Call: (list identities key name groups), groups as a CEL list
+CEL: the subjects of a binding that refer to a ServiceAccount of the agents' namespace: a ServiceAccount (by default of the binding's namespace),
+the User name of a ServiceAccount, or a Group of ServiceAccounts. Call: (list identities object), the binding as CEL
+*/}}
+{{- define "agent-identities.subjectsHere" -}}
+{{- $identities := index . 0 -}}
+!has({{ index . 1 }}.subjects) ? [] : {{ index . 1 }}.subjects.filter(s,
+s.kind == 'ServiceAccount' ? (has(s.namespace) && s.namespace != '' ? s.namespace : request.namespace) == '{{ $identities.namespace }}' :
+s.kind == 'User' ? s.name.startsWith('system:serviceaccount:{{ $identities.namespace }}:') :
+s.kind == 'Group' && s.name in ['system:serviceaccounts:{{ $identities.namespace }}', 'system:serviceaccounts', 'system:authenticated'])
+{{- end }}
+
+{{/*
+CEL: the subjects that this request adds to a binding and that refer to one of these accounts. Call: (list identities key name groups), groups as
+a CEL list
 */}}
 {{- define "agent-identities.boundSubjects" -}}
 {{- $identities := index . 0 }}
@@ -294,6 +349,9 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
     {{- end }}
   {{- end }}
 {{- end }}
+{{- if and $guards.enabled (has $identities.namespace (list "kube-system" "kube-public" "kube-node-lease")) }}
+  {{- include "agent-identities.problem" (list $problems "namespaceOverride" (printf "the namespace of the agents is %s, where the ServiceAccounts of Kubernetes itself are. Install the release in another namespace, or write: namespaceOverride: agent-system" $identities.namespace)) }}
+{{- end }}
 {{- if eq (int $guards.tokens.maxSeconds) 3607 }}
   {{- include "agent-identities.problem" (list $problems "guards.tokens.maxSeconds" "is 3607, the lifetime that the API server extends to a year. Write: maxSeconds: 3600") }}
 {{- end }}
@@ -317,6 +375,12 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
   {{- end }}
   {{- if and (ne .kind "ServiceAccount") .namespace }}
     {{- include "agent-identities.problem" (list $problems (printf "%s.namespace" $path) (printf "a %s has no namespace. Remove this field." .kind)) }}
+  {{- end }}
+  {{- if has .name (list "system:anonymous" "system:unauthenticated") }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is %s, which includes users that nobody authenticated. List the users or groups that deploy agents: {kind: Group, name: platform-team}" .name)) }}
+  {{- end }}
+  {{- if or (and (eq .kind "ServiceAccount") (eq (.namespace | default "") $identities.namespace)) (and (eq .kind "User") (hasPrefix (printf "system:serviceaccount:%s:" $identities.namespace) .name)) }}
+    {{- include "agent-identities.problem" (list $problems $path (printf "is a ServiceAccount of %s: users with the built-in ClusterRole edit there can impersonate it, and its pods are agents. Use a ServiceAccount of another namespace: {kind: ServiceAccount, name: pipeline, namespace: ci}" $identities.namespace)) }}
   {{- end }}
   {{- if and (eq .kind "Group") (has .name $everyAgent) }}
     {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, which includes every agent: each agent could run pods as every other agent. List the users or groups that deploy agents: {kind: Group, name: platform-team}" .name)) }}

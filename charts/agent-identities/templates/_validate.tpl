@@ -49,6 +49,7 @@ Call: (dict "root" $ "problems" (dict)), after agent-identities.resolve has fill
 {{- include "agent-identities.validateGuards" (list $problems $root) }}
 {{- range $section := list "agents" "tiers" }}{{ include "agent-identities.validateQuoted" (list $problems $section (get $values $section)) }}{{ end }}
 {{- include "agent-identities.validateQuarantined" (list $problems $root) }}
+{{- include "agent-identities.validateAdoption" (list $problems $root) }}
 {{- range $entry, $agent := $values.agents }}
   {{- if not $agent }}{{ continue }}{{ end }}
   {{- include "agent-identities.validateAgent" (list $problems $identities $entry $agent) }}

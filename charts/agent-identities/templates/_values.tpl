@@ -94,10 +94,25 @@ guards.tokens.maxSeconds: 3600
 guards.tokens.apiAudiences: ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local"]
 guards.tokens.audiences: {}
 guards.tokens.meshes: []
+guards.tokens.certificates: {}
 guards.tokenSecrets.enabled: true
 guards.tokenSecrets.validationActions: ["Deny"]
 guards.bindings.enabled: true
 guards.bindings.validationActions: ["Deny"]
+guards.roles.enabled: true
+guards.roles.validationActions: ["Deny"]
+guards.accounts.enabled: true
+guards.accounts.validationActions: ["Deny"]
+guards.labels.enabled: true
+guards.labels.validationActions: ["Deny"]
+guards.networkPolicies.enabled: true
+guards.networkPolicies.validationActions: ["Deny"]
+guards.trustAnchor.enabled: true
+guards.trustAnchor.validationActions: ["Deny"]
+guards.records.enabled: true
+guards.records.validationActions: ["Deny"]
+guards.impersonation.enabled: true
+guards.impersonation.validationActions: ["Deny"]
 guards.ephemeralContainers.enabled: true
 guards.ephemeralContainers.validationActions: ["Deny"]
 guards.exec.enabled: true
@@ -109,6 +124,7 @@ guards.deployers: []
 trustedSubjects: []
 workloadDefaults.runAsUser: 65532
 workloadDefaults.tmp: "1Gi"
+adoptServiceAccounts: []
 namespaceOverride: ""
 extraLabels: {}
 imagePullSecrets: []

@@ -14,17 +14,46 @@ from agent_identities.rbac import Request
 Manifest = Mapping[str, Any]
 
 _RBAC = "rbac.authorization.k8s.io"
+GUARDS_GROUP = "agent-identities"
+GUARDS_RESOURCE = "agents"
+CONTROLLERS = frozenset(
+    {
+        *(
+            f"system:serviceaccount:kube-system:{name}"
+            for name in (
+                "cronjob-controller",
+                "daemon-set-controller",
+                "deployment-controller",
+                "job-controller",
+                "replicaset-controller",
+                "replication-controller",
+                "statefulset-controller",
+                "horizontal-pod-autoscaler",
+                "generic-garbage-collector",
+                "namespace-controller",
+                "root-ca-cert-publisher",
+                "service-account-controller",
+                "clusterrole-aggregation-controller",
+            )
+        ),
+        "system:kube-controller-manager",
+        "system:serviceaccount:openshift-infra:serviceaccount-pull-secrets-controller",
+    }
+)
+"""The users that the guards take for controllers (agent-identities.notAController)."""
 _OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
 _CONNECT = ("exec", "attach", "portforward", "proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A right that exempts its holder from a guard: a verb on ``resource``, for the ServiceAccount or for all."""
+    """A verb that exempts its holder from a guard, for one agent or for all.
+
+    The verb is on the resource agents/<namespace of the agents> of the guards' own API group, in the namespace of the
+    release.
+    """
 
     verb: str
-    group: str = ""
-    resource: str = "serviceaccounts"
     each: bool = False
 
 
@@ -33,7 +62,7 @@ class Closure:
     """A guard that closes a way.
 
     ``guard`` is its key in the values, ``policy`` the end of the name of the policy, ``ways`` the ids of the ways.
-    ``controllers``: the ServiceAccounts of kube-system are exempt.
+    ``controllers``: the controllers of Kubernetes are exempt, by name.
     """
 
     guard: str
@@ -45,47 +74,58 @@ class Closure:
 
 _USE = Exemption("use", each=True)
 _USE_ALL = Exemption("use")
+_BIND = Exemption("bind-agents")
 
 CLOSURES: tuple[Closure, ...] = (
     Closure("runAs", "run-as", frozenset({"pods"}), (_USE,), controllers=True),
     Closure("runAs", "run-as-revisions", frozenset({"pods"}), (_USE_ALL,), controllers=True),
     Closure("tokens", "tokens", frozenset({"tokens"}), (_USE, Exemption("request-any-token", each=True))),
     Closure("tokenSecrets", "token-secrets", frozenset({"token-secrets"})),
-    Closure("bindings", "bindings", frozenset({"bindings"}), (Exemption("bind-agents", _RBAC, "rolebindings"),)),
+    Closure("bindings", "bindings", frozenset({"bindings"}), (_BIND,)),
+    Closure("roles", "roles", frozenset({"roles"}), (_BIND,), controllers=True),
+    Closure("accounts", "accounts", frozenset({"account"}), (_BIND,), controllers=True),
     Closure("ephemeralContainers", "ephemeral-containers", frozenset({"exec"}), (_USE,)),
     Closure("exec", "exec", frozenset({"exec"}), (_USE_ALL,)),
 )
 
 _CHART_CONDITIONS = frozenset(
-    {"not-a-controller", "token-of-a-serviceaccount", "names-the-account", "gives-to-somebody"}
+    {
+        "not-a-controller",
+        "earlier-revision",
+        "token-of-a-serviceaccount",
+        "names-the-account",
+        "gives-to-somebody",
+        "role-of-agents",
+        "changes-the-rules",
+        "changes-the-account",
+    }
 )
 """The matchConditions of the chart. Another condition limits the guard."""
 
-_NAMES = re.compile(r"'([^']+)':")
-_ACCOUNTS = re.compile(r"(?:accounts|seconds)\d+\Z")
 _COVERS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "run-as": (
         *(("", each) for each in ("pods", "podtemplates", "replicationcontrollers")),
         *(("apps", each) for each in ("deployments", "replicasets", "statefulsets", "daemonsets")),
         *(("batch", each) for each in ("jobs", "cronjobs")),
     ),
-    "run-as-revisions": (("apps", "controllerrevisions"),),
+    "run-as-revisions": (("apps", "controllerrevisions"), ("apps", "replicasets"), ("apps", "replicasets/scale")),
     "tokens": (("", "serviceaccounts/token"),),
     "token-secrets": (("", "secrets"),),
     "bindings": ((_RBAC, "rolebindings"), (_RBAC, "clusterrolebindings")),
+    "roles": ((_RBAC, "roles"), (_RBAC, "clusterroles")),
+    "accounts": (("", "serviceaccounts"),),
     "ephemeral-containers": (("", "pods/ephemeralcontainers"),),
-    "exec": tuple(("", f"pods/{each}") for each in _CONNECT),
+    "exec": (*(("", f"pods/{each}") for each in _CONNECT), ("", "services/proxy")),
 }
 """The requests that the chart's policies cover, for guards that are not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A guard that refuses requests. ``accounts`` are the agents that its policy names; None: it names none."""
+    """A guard that refuses requests, for every ServiceAccount of the agents' namespace."""
 
     policy: str
     rules: tuple[tuple[frozenset[str], frozenset[str], frozenset[str]], ...]
-    accounts: frozenset[str] | None
 
     def covers(self, request: Request) -> bool:
         """Whether the policy matches the request, by group, resource and operation."""
@@ -101,13 +141,15 @@ class Guards:
     """The guards of the release in one namespace. ``in_force``: by the end of the policy's name.
 
     ``policies`` and ``bindings`` are the names of the policies and of their bindings, also of those not in force.
-    ``idle``: the keys in the values of guards that are installed, and refuse nothing.
+    ``idle``: the keys in the values of guards that are installed, and refuse nothing. ``release_namespace``: where
+    the verbs of exemptions are granted.
     """
 
     in_force: Mapping[str, InForce]
     policies: frozenset[str] = frozenset()
     bindings: frozenset[str] = frozenset()
     idle: frozenset[str] = frozenset()
+    release_namespace: str = ""
 
     def closure(self, way: str, request: Request) -> tuple[Closure, InForce] | None:
         """The guard in force that refuses the request, and the data about it."""
@@ -131,13 +173,19 @@ def guards_in(namespace: str, policies: Iterable[Manifest], bindings: Iterable[M
     theirs = [each for each in bindings if (each.get("spec") or {}).get("policyName") in ours]
     denying = {each["spec"]["policyName"] for each in theirs if _denies(each["spec"])}
     in_force = {
-        end: InForce(name, _rules(policy), _accounts(policy["spec"]))
+        end: InForce(name, _rules(policy))
         for name, (end, policy) in ours.items()
         if name in denying and _unlimited(policy.get("spec") or {}, namespace)
     }
     ends = {end for end, _ in ours.values()}
     idle = {closure.guard for closure in CLOSURES if closure.policy in ends - in_force.keys()}
-    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle))
+    release = next((_release_namespace(policy) for _, policy in ours.values()), "") or namespace
+    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle), release)
+
+
+def _release_namespace(manifest: Manifest) -> str:
+    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get("meta.helm.sh/release-namespace") or "")
 
 
 def _denies(spec: Manifest) -> bool:
@@ -174,12 +222,6 @@ def _rules(policy: Manifest) -> tuple[tuple[frozenset[str], frozenset[str], froz
         for rule in rules
         if not rule.get("resourceNames")
     )
-
-
-def _accounts(spec: Manifest) -> frozenset[str] | None:
-    """The names in the CEL maps of a policy."""
-    maps = [each["expression"] for each in spec.get("variables") or () if _ACCOUNTS.match(each.get("name", ""))]
-    return frozenset(name for each in maps for name in _NAMES.findall(each)) if maps else None
 
 
 def _attributes(request: Request) -> tuple[str, str, str]:

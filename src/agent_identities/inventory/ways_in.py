@@ -9,7 +9,15 @@ from importlib.resources import files
 
 from agent_identities.chart.pods import configuration
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, Trusted
-from agent_identities.inventory.guards import Closure, Exemption, Guards, guards_in
+from agent_identities.inventory.guards import (
+    CONTROLLERS,
+    GUARDS_GROUP,
+    GUARDS_RESOURCE,
+    Closure,
+    Exemption,
+    Guards,
+    guards_in,
+)
 from agent_identities.inventory.surroundings import Surroundings
 from agent_identities.rbac import Authorizer, Policy, Request, Role, ServiceAccount, Subject, User, rule_allows
 from agent_identities.rbac.authorizer import authenticated_as
@@ -20,8 +28,6 @@ from agent_identities.rbac.ways_in import Accounts, Opening, SubjectWays, Target
 
 _ROOT_CA = "kube-root-ca.crt"
 _RECORD = "sh.helm.release.v1."
-_CONTROL_PLANE = "system:kube-controller-manager"
-_CONTROLLERS = "kube-system"
 _DEPLOYING = frozenset({"pods", "tokens"})
 
 
@@ -271,10 +277,9 @@ class _Judge:
         for step in opening.steps if exempt is not None else ():
             closed = closed or self._guards.closure(opening.way.id, step.request)
         if closed is not None and exempt is not None:
-            closure, guard = closed
+            closure, _ = closed
             if not (closure.controllers and _is_controller(ways)):
-                refused = accounts if guard.accounts is None else accounts & guard.accounts
-                refused = exempt.without(closure, refused, self._target.namespace)
+                refused = exempt.without(closure, accounts, self._target.namespace, self._guards.release_namespace)
         if refused and closed is not None:
             yield Judged(opening, refused, Verdict.REFUSED, closed[0].guard)
         if left := _without(accounts, refused):
@@ -292,12 +297,7 @@ def _declared(identity: Identity, request: Request) -> bool:
 
 def _is_controller(ways: SubjectWays) -> bool:
     """Whether the guards take the subject for a controller (agent-identities.notAController)."""
-    account = ServiceAccount.of_user(ways.name) if ways.kind == "User" else None
-    return (
-        ways.name in (_CONTROL_PLANE, f"{SERVICE_ACCOUNTS_GROUP}:{_CONTROLLERS}")
-        if account is None
-        else account.namespace == _CONTROLLERS
-    )
+    return ways.kind == "User" and ways.name in CONTROLLERS
 
 
 class _Exempt:
@@ -313,11 +313,11 @@ class _Exempt:
         self._authorizer = authorizer
         self._known: dict[Exemption, Accounts | None] = {}
 
-    def without(self, closure: Closure, accounts: Accounts, namespace: str) -> Accounts:
+    def without(self, closure: Closure, accounts: Accounts, namespace: str, release: str) -> Accounts:
         """The accounts for which the subject is not exempt from the guard."""
         for exemption in closure.exemptions:
             if exemption not in self._known:
-                self._known[exemption] = self._names(exemption, namespace)
+                self._known[exemption] = self._names(exemption, namespace, release)
             names = self._known[exemption]
             if names is None:
                 return frozenset()
@@ -325,15 +325,15 @@ class _Exempt:
                 accounts -= names
         return accounts
 
-    def _names(self, exemption: Exemption, namespace: str) -> Accounts | None:
+    def _names(self, exemption: Exemption, namespace: str, release: str) -> Accounts | None:
         """The names for which the subject has the exempting verb; None: all."""
         names: set[str] = set()
-        for rule in self._authorizer.rules_for(self._user, namespace):
+        for rule in self._authorizer.rules_for(self._user, release):
             groups = rule.api_groups
             if (
                 verb_matches(rule, exemption.verb)
-                and ("*" in groups or exemption.group in groups)
-                and resource_matches(rule, exemption.resource, "")
+                and ("*" in groups or GUARDS_GROUP in groups)
+                and resource_matches(rule, GUARDS_RESOURCE, namespace)
             ):
                 if not rule.resource_names:
                     return None

@@ -36,8 +36,8 @@ def test_only_users_with_use_can_add_a_container_to_an_agents_pod(guarded: Guard
     assert guarded.refuses(debug(guarded, dev, "b"), "the agent b")
 
 
-def test_other_pods_are_not_affected(guarded: Guarded, dev: Server) -> None:
-    assert debug(guarded, dev, "default")[0] == 200
+def test_a_pod_of_an_account_that_no_value_names_is_guarded(guarded: Guarded, dev: Server) -> None:
+    assert guarded.refuses(debug(guarded, dev, "default"), "the agent default")
 
 
 def test_an_agent_can_add_a_container_only_to_its_own_pod(guarded: Guarded, dev: Server) -> None:

@@ -49,7 +49,7 @@ def test_only_users_with_use_can_run_workloads_as_an_agent(
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_other_accounts_are_not_affected(guarded: Guarded, dev: Server, resource: str) -> None:
+def test_the_account_default_is_left_to_its_own_guard(guarded: Guarded, dev: Server, resource: str) -> None:
     assert create(guarded, dev, resource, "default")[0] == 201
     assert create(guarded, dev, resource, None)[0] == 201
 

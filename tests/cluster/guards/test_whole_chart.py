@@ -1,12 +1,14 @@
 """All guards at once: they do not block the chart itself or the rest of the cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release
+from agent_identities.chart.helm import Helm, Release, Renderer, Target
+from agent_identities.chart.objects import thaw
 from agent_identities.chart.values import Values
+from agent_identities.cluster.provide import Cluster
 from support.guarded import Guarded, pod
 from support.installed import installed
 from support.namespaces import ADMISSION
@@ -117,6 +119,75 @@ def test_the_api_server_reports_no_warning_for_the_expressions(server: Server, h
         assert warnings == [], policy["metadata"]["name"]
 
 
+FILLED_IN = {
+    "Deployment": {
+        f"spec.{field}"
+        for field in (
+            "progressDeadlineSeconds",
+            "revisionHistoryLimit",
+            "strategy",
+            *(
+                f"template.spec.{of_pod}"
+                for of_pod in (
+                    "dnsPolicy",
+                    "restartPolicy",
+                    "schedulerName",
+                    "serviceAccount",
+                    "terminationGracePeriodSeconds",
+                    "containers[].imagePullPolicy",
+                    "containers[].terminationMessagePath",
+                    "containers[].terminationMessagePolicy",
+                    "volumes[].projected.defaultMode",
+                )
+            ),
+        )
+    },
+}
+"""The fields that the API server fills in, for kinds with such fields. GitOps tools know those of a Deployment."""
+_OF_THE_SERVER = {"uid", "creationTimestamp", "generation", "managedFields", "resourceVersion"}
+
+
+def added(live: object, rendered: object, path: str = "") -> Iterator[str]:
+    """The fields of a live object that the rendered object does not have."""
+    if isinstance(live, dict):
+        given = rendered if isinstance(rendered, dict) else {}
+        for key, value in live.items():
+            at = f"{path}.{key}".lstrip(".")
+            if key in given:
+                yield from added(value, given[key], at)
+            elif at != "status" and not (path == "metadata" and key in _OF_THE_SERVER):
+                yield at
+    elif isinstance(live, list) and isinstance(rendered, list) and len(live) == len(rendered):
+        for one, other in zip(live, rendered, strict=True):
+            yield from added(one, other, f"{path}[]")
+
+
+def test_the_api_server_adds_only_known_fields(
+    server: Server, renderer: Renderer, cluster: Cluster, namespace: str
+) -> None:
+    """D4: what it adds is a difference for ever in GitOps tools."""
+    server.make_namespace(namespace)
+    served = served_paths(server)
+    target = Target(namespace=namespace, kube_version=cluster.version.lstrip("v"))
+    for key, obj in renderer.render(Values.read([HARDENED]), target).objects.items():
+        body = thaw(obj.body)
+        where = f"/namespaces/{namespace}" if key.namespace else ""
+        root, resource = served[body["apiVersion"], key.kind]
+        live = server.create(f"{root}{where}/{resource}?dryRun=All", body)
+        assert set(added(live, body)) <= FILLED_IN.get(key.kind, set()), key
+
+
+def served_paths(server: Server) -> dict[tuple[str, str], tuple[str, str]]:
+    """(apiVersion, kind) -> (path of the group, resource)."""
+    groups = [group["preferredVersion"]["groupVersion"] for group in server.get("/apis")["groups"]]
+    return {
+        (version, resource["kind"]): (root, resource["name"])
+        for version, root in (("v1", "/api/v1"), *((group, f"/apis/{group}") for group in groups))
+        for resource in server.get(root)["resources"]
+        if "/" not in resource["name"]
+    }
+
+
 def test_the_guards_of_two_releases_are_independent(
     server: Server, release: MakeRelease, helm: Helm, chart: Path, namespace: str, hardened: Guarded
 ) -> None:
@@ -144,7 +215,7 @@ def test_other_users_and_objects_are_not_affected(hardened: Guarded) -> None:
         (f"{RBAC}/namespaces/default/rolebindings", binding),
         (f"{RBAC}/clusterrolebindings", binding),
         (f"{here}/secrets", {"metadata": {"name": "s"}}),
-        (f"{here}/serviceaccounts", {"metadata": {"name": "operator"}}),
+        (f"{here}/configmaps", {"metadata": {"name": "c"}}),
         ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}}),
     )
     eventually(lambda: all(dev.request("POST", f"{path}?dryRun=All", body)[0] == 201 for path, body in requests))

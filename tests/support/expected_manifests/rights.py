@@ -140,17 +140,19 @@ def _deployers(plan: Plan) -> Iterator[Json]:
     for deployer in plan.values["guards"].get("deployers") or ():
         identity = f"{deployer['kind']}/{deployer.get('namespace') or ''}/{deployer['name']}"
         name = f"{plan.proxy['name']}-deployer-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
-        use: Json = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["use"]}
+        use: Json = {"apiGroups": ["agent-identities"], "resources": [f"agents/{plan.namespace}"], "verbs": ["use"]}
         if deployer.get("agents"):
             use["resourceNames"] = sorted({one for entry in deployer["agents"] for one in _accounts_of(plan, entry)})
-        bind = {"apiGroups": [RBAC], "resources": ["rolebindings"], "verbs": ["bind-agents"]}
+        bind = {"apiGroups": ["agent-identities"], "resources": [f"agents/{plan.namespace}"], "verbs": ["bind-agents"]}
         nobody = "resourceNames" in use and not use["resourceNames"]  # an entry without instances
         rules = [*([] if nobody else [use]), *([bind] if deployer.get("bindAgents") else [])]
         subject = {"kind": deployer["kind"], "name": deployer["name"]}
         subject |= {"namespace": deployer["namespace"]} if deployer["kind"] == "ServiceAccount" else {"apiGroup": RBAC}
-        meta = plan.meta(name)
+        release = plan.target.namespace
+        name = name if release == plan.namespace else f"{plan.prefix}:{name}"
+        meta = plan.meta(name, namespace=release)
         yield {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": meta, "rules": rules}
-        yield _binding(plan, name, plan.namespace, ("Role", name), []) | {"subjects": [subject]}
+        yield _binding(plan, name, release, ("Role", name), []) | {"subjects": [subject]}
 
 
 def _accounts_of(plan: Plan, named: str) -> list[str]:

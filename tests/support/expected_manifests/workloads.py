@@ -46,6 +46,8 @@ def accounts(plan: Plan) -> Iterator[Json]:
 
 def _account(plan: Plan, name: str, labels: Json, annotations: Json, *, automount: bool = False) -> Json:
     meta = plan.meta(name, **labels)
+    if name in plan.values.get("adoptServiceAccounts", ()):
+        annotations = {"agent-identities/adopted": "true", **annotations}
     if annotations:
         meta["annotations"] = annotations
     secrets = plan.values.get("imagePullSecrets")

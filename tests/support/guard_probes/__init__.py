@@ -5,17 +5,24 @@ that passes.
 """
 
 from support.guard_probes import (
+    accounts,
     bindings,
     default_account,
     deployers,
     ephemeral_containers,
     exec,  # noqa: A004 - the guard's name
     fleet,
+    impersonation,
+    labels,
+    network_policies,
     quarantine,
+    records,
+    roles,
     run_as,
     short_tokens,
     token_secrets,
     tokens,
+    trust_anchor,
 )
 from support.guard_probes.model import FLEET, PER_AGENT, PER_TIER, Probe
 
@@ -26,6 +33,14 @@ TABLES = (
     tokens.TABLE,
     token_secrets.TABLE,
     bindings.TABLE,
+    bindings.FINALIZERS,
+    roles.TABLE,
+    accounts.TABLE,
+    labels.TABLE,
+    network_policies.TABLE,
+    trust_anchor.TABLE,
+    records.TABLE,
+    impersonation.TABLE,
     ephemeral_containers.TABLE,
     exec.TABLE,
     quarantine.ACCOUNTS,

@@ -1,12 +1,25 @@
-"""Who asks. All hold EVERYTHING in the whole cluster, so that no refusal is RBAC's, and beside it what is said here."""
+"""Who asks. All hold EVERYTHING in the whole cluster, so that no refusal is RBAC's, and beside it what is said here.
+
+A ServiceAccount asks as by its token, with the extra field of a bound token, unless it is said to be impersonated.
+"""
 
 from dataclasses import dataclass
 
-from support.guarded import use
+from support.guarded import EVERYTHING, use
 from support.server import Json
 from support.subjects import BIND_AGENTS, RBAC_GROUP
 
-GUARDED_BY = ("run-as", "bindings", "quarantine")
+GUARDED_BY = (
+    "run-as",
+    "bindings",
+    "quarantine",
+    "roles",
+    "accounts",
+    "labels",
+    "network-policies",
+    "trust-anchor",
+    "records",
+)
 """The policies whose `delete` opens them, and those that belong to them."""
 
 
@@ -27,40 +40,61 @@ def _rule(group: str, resource: str, verb: str) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """A user by name, "" the administrator; what it holds in the agents' namespace, elsewhere, and in the cluster."""
+    """A user by name, "" the administrator; what it holds in each namespace, and in the cluster.
+
+    ``here``: in the agents' namespace; ``release``: in the namespace of the release, which can be the same.
+    """
 
     user: str
     group: str = ""
+    release: tuple[Json, ...] = ()
     here: tuple[Json, ...] = ()
     elsewhere: tuple[Json, ...] = ()
     cluster: tuple[Json, ...] = ()
+    impersonated: bool = False
 
 
 ANY_TOKEN = "request-any-token"
+OWN_GROUP = "agent-identities"
 _LOOKS_LIKE_IT = (
-    _rule("", "pods", "use"),
-    _rule("apps", "serviceaccounts", "use"),
-    _rule("", "serviceaccounts", "bind-agents"),
-    _rule("", "pods", ANY_TOKEN),
-    _rule("apps", "serviceaccounts", ANY_TOKEN),
-    _rule(RBAC_GROUP, "roles", "bind-agents"),
-    _rule("", "rolebindings", "bind-agents"),
-    _rule(RBAC_GROUP, "rolebindings", "use"),
+    *(
+        _rule(group, resource, verb)
+        for group, resource in (
+            ("", "serviceaccounts"),
+            ("", "agents"),
+            (OWN_GROUP, "serviceaccounts"),
+            (OWN_GROUP, "agents"),
+            (OWN_GROUP, "agents/$e"),
+            (RBAC_GROUP, "rolebindings"),
+            (RBAC_GROUP, "agents"),
+        )
+        for verb in ("use", "bind-agents", ANY_TOKEN)
+    ),
+    _rule(OWN_GROUP, "agents/$ns", "get"),
 )
-_OTHERS = ("tokens", "exec", "run-as-revisions", "quarantine-pods", "quarantine-bindings", "default-account")
+_OTHERS = (
+    "tokens",
+    "exec",
+    "run-as-revisions",
+    "bindings-finalizers",
+    "quarantine-pods",
+    "quarantine-bindings",
+    "default-account",
+    "impersonation",
+)
 
 AUTHORS = {
     "administrator": Author(""),
-    "dev": Author("dev@$ns", here=_LOOKS_LIKE_IT),
-    "user of a": Author("user-of-a@$ns", here=(use("a"),)),
-    "user of all": Author("user-of-all@$ns", here=(use(),)),
+    "dev": Author("dev@$ns", release=_LOOKS_LIKE_IT),
+    "user of a": Author("user-of-a@$ns", release=(use("a"),)),
+    "user of all": Author("user-of-all@$ns", release=(use(),)),
     "user elsewhere": Author(
         "user-elsewhere@$ns", elsewhere=(use(), use(verb=ANY_TOKEN), BIND_AGENTS, use(verb="bind-agents"))
     ),
-    "breaker": Author("breaker@$ns", here=(use("a", "proxied", verb=ANY_TOKEN),)),
-    "user and breaker": Author("user-and-breaker@$ns", here=(use(), use(verb=ANY_TOKEN))),
-    "binder": Author("binder@$ns", here=(BIND_AGENTS,)),
-    "all verbs": Author("all-verbs@$ns", here=(use(), use(verb=ANY_TOKEN), BIND_AGENTS)),
+    "breaker": Author("breaker@$ns", release=(use("a", "proxied", verb=ANY_TOKEN),)),
+    "user and breaker": Author("user-and-breaker@$ns", release=(use(), use(verb=ANY_TOKEN))),
+    "binder": Author("binder@$ns", release=(BIND_AGENTS,)),
+    "all verbs": Author("all-verbs@$ns", release=(use(), use(verb=ANY_TOKEN), BIND_AGENTS)),
     "remover": Author("remover@$ns", cluster=(policies(*GUARDED_BY),)),
     "almost remover": Author(
         "almost-remover@$ns",
@@ -73,14 +107,32 @@ AUTHORS = {
     ),
     "kubelet": Author("kubelet@$ns", group="system:nodes"),
     "agent a": Author("system:serviceaccount:$ns:a"),
-    "agent b": Author("system:serviceaccount:$ns:b", here=(use(), use(verb=ANY_TOKEN))),
-    "proxy": Author("system:serviceaccount:$ns:agent-proxy", here=(use(),)),
-    "quarantined agent": Author("system:serviceaccount:$ns:suspect", here=(use(),)),
-    "operator": Author("system:serviceaccount:$ns:operator", here=(use(),)),
+    "agent b": Author("system:serviceaccount:$ns:b", release=(use(), use(verb=ANY_TOKEN))),
+    "proxy": Author("system:serviceaccount:$ns:agent-proxy", release=(use(),)),
+    "quarantined agent": Author("system:serviceaccount:$ns:suspect", release=(use(),)),
+    "operator": Author("system:serviceaccount:$ns:operator", release=(use(),)),
     "a of elsewhere": Author("system:serviceaccount:$e:a"),
-    "b of elsewhere": Author("system:serviceaccount:$e:b", here=(use(),)),
-    "controller": Author("system:serviceaccount:kube-system:probes-$ns"),
-    "controller manager": Author("system:kube-controller-manager", here=(_rule("*", "*", "create"),)),
+    "b of elsewhere": Author("system:serviceaccount:$e:b", release=(use(),)),
+    "wildcards here": Author("wildcards@$ns", here=(_rule("*", "*", "*"),)),
+    "wildcards of Kubernetes": Author(
+        "wildcards-of-kubernetes@$ns",
+        release=tuple(_rule(group, "*", "*") for group in ("", "apps", "batch", RBAC_GROUP)),
+    ),
+    "impersonated a": Author("system:serviceaccount:$ns:a", impersonated=True),
+    "impersonated proxied": Author("system:serviceaccount:$ns:proxied", impersonated=True),
+    "impersonated operator": Author("system:serviceaccount:$ns:operator", impersonated=True),
+    "impersonated elsewhere": Author("system:serviceaccount:$e:a", impersonated=True),
+    "add-on": Author("system:serviceaccount:kube-system:add-on-$ns"),
+    "controller": Author("system:serviceaccount:kube-system:deployment-controller", here=(EVERYTHING,)),
+    "cleaner": Author(
+        "system:serviceaccount:kube-system:generic-garbage-collector", release=(EVERYTHING,), here=(EVERYTHING,)
+    ),
+    "aggregation": Author("system:serviceaccount:kube-system:clusterrole-aggregation-controller"),
+    "publisher": Author("system:serviceaccount:kube-system:root-ca-cert-publisher", here=(EVERYTHING,)),
+    "controller of accounts": Author(
+        "system:serviceaccount:kube-system:service-account-controller", here=(EVERYTHING,)
+    ),
+    "controller manager": Author("system:kube-controller-manager", here=(EVERYTHING,)),
     # what guards.deployers gives, and nothing else
     "deployer": Author("deployer@$ns"),
     "member": Author("member@$ns", group="platform@$ns"),

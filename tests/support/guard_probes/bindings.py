@@ -1,5 +1,7 @@
 """guards.bindings: who may give rights to agents."""
 
+from typing import Any
+
 from support.guard_probes.model import (
     ELSEWHERE,
     END,
@@ -10,6 +12,7 @@ from support.guard_probes.model import (
     Table,
     create,
     patch,
+    remove,
     replace,
 )
 from support.guard_probes.stage import everybodys
@@ -44,7 +47,7 @@ for place in PLACES:
             "dev",
             bind(place, user("somebody"), subject),
             f"dev@$ns may not bind {subject['kind']} {subject['name']} to ClusterRole view with "
-            f"{_KINDS[place]} b: the subject is or includes an agent of $ns. {_CURE}",
+            f"{_KINDS[place]} b: the subject is or includes a ServiceAccount of $ns. {_CURE}",
             also=("quarantine-bindings",) if spelling in _ALL else (),
             modes=(PER_AGENT,) if spelling == "proxy" else (PER_AGENT, PER_TIER),
         )
@@ -52,7 +55,7 @@ for place in PLACES:
         TABLE.admits(f"{place}: {spelling}", "binder", bind(place, subject), modes=modes)
     for spelling, subject in others(HERE).items():
         TABLE.admits(f"{place}: {spelling}", "dev", bind(place, subject))
-    for who in ("user of all", "user elsewhere", "almost remover", "agent a"):
+    for who in ("user of all", "user elsewhere", "almost remover", "agent a", "wildcards of Kubernetes"):
         TABLE.refuses(f"{place}: an agent", who, bind(place, account("a", HERE)), "may not bind ServiceAccount a to")
     TABLE.admits(f"{place}: an agent", "remover", bind(place, account("a", HERE)))
     TABLE.admits(f"{place}: nobody", "dev", bind(place))
@@ -63,7 +66,12 @@ TABLE.refuses(
     "here: an account without namespace", "dev", bind("here", account("a")), "may not bind ServiceAccount a to"
 )
 TABLE.admits("elsewhere: an account without namespace", "dev", bind("elsewhere", account("a")))
-TABLE.admits("here: an account without namespace that is no agent", "dev", bind("here", account("operator")))
+TABLE.refuses(
+    "here: an account without namespace that no value names",
+    "dev",
+    bind("here", account("operator")),
+    "may not bind ServiceAccount operator to",
+)
 TABLE.refuses(
     "cluster: the proxy of another name",
     "dev",
@@ -78,7 +86,6 @@ TABLE.refuses(
     "ServiceAccount other-bot",
     modes=(PER_AGENT,),
 )
-TABLE.admits("here: the name without a name", "dev", bind("here", user("system:serviceaccount:$ns:")))
 TABLE.admits("here: the user of another namespace", "dev", bind("here", user("system:serviceaccount:$e:a")))
 TABLE.admits("here: a group that is called as an agent", "dev", bind("here", group("a")))
 
@@ -117,3 +124,60 @@ TABLE.admits(
 )
 _more = everybodys(user("somebody"))
 TABLE.admits("an update that keeps everybody", "dev", replace("rolebindings", "everybodys", _more))
+
+# finalizers
+FINALIZERS = Table("bindings", "bindings-finalizers")
+_KEPT = {"metadata": {"finalizers": ["example.com/keep"]}}
+
+
+def keep(name: str) -> ProbeRequest:
+    return patch("rolebindings", name, _KEPT)
+
+
+def unbind(name: str, **options: Any) -> ProbeRequest:
+    return remove("rolebindings", name, **options)
+
+
+_DELETED: tuple[Json, ...] = (
+    {"propagationPolicy": "Foreground"},
+    {"propagationPolicy": "Orphan"},
+    {"orphanDependents": True},
+)
+_WORDS = (
+    "RoleBinding held so that a finalizer keeps it: it would grant ClusterRole view to ServiceAccount a after it "
+    "is deleted. Delete it with --cascade=background, or allow the user to bind agents: guards: "
+    "{deployers: [{kind: User, name: "
+)
+for who in ("dev", "user of all", "almost remover", "agent a"):
+    FINALIZERS.refuses("another finalizer", who, keep("held"), "may not change " + _WORDS, "bindAgents: true}]}" + END)
+    for options in _DELETED:
+        FINALIZERS.refuses(f"{options}", who, unbind("held", **options), "may not delete " + _WORDS)
+    for name in ("everybodys", "of-user", "of-group"):
+        FINALIZERS.refuses(f"a finalizer of {name}", who, keep(name), f"may not change RoleBinding {name} so")
+for who in ("binder", "remover", "cleaner", "administrator"):
+    FINALIZERS.admits("another finalizer", who, keep("held"))
+    for options in _DELETED:
+        FINALIZERS.admits(f"{options}", who, unbind("held", **options))
+_whole = ("clusterrolebindings", "$ns-held")
+FINALIZERS.refuses("in the whole cluster", "dev", patch(*_whole, _KEPT, ""), "ClusterRoleBinding $ns-held")
+FINALIZERS.refuses(
+    "in the whole cluster", "dev", remove(*_whole, "", propagationPolicy="Foreground"), "ClusterRoleBinding $ns-held"
+)
+for options in ({}, {"propagationPolicy": "Background"}, {"orphanDependents": False}):
+    FINALIZERS.admits(f"deleted at once: {options}", "dev", unbind("held", **options))
+for name in ("somebodys", "empty"):
+    FINALIZERS.admits(f"a finalizer of {name}", "dev", keep(name))
+    FINALIZERS.admits(f"{name} in the foreground", "dev", unbind(name, propagationPolicy="Foreground"))
+FINALIZERS.admits(
+    "a finalizer that was there", "dev", patch("rolebindings", "kept-for-long", {"metadata": {"labels": {"x": "y"}}})
+)
+FINALIZERS.refuses(
+    "a second finalizer",
+    "dev",
+    patch("rolebindings", "kept-for-long", {"metadata": {"finalizers": ["example.com/keep", "example.com/more"]}}),
+    "RoleBinding kept-for-long",
+)
+FINALIZERS.admits(
+    "without its finalizer", "dev", replace("rolebindings", "kept-for-long", binding(_held, name="kept-for-long"))
+)
+FINALIZERS.admits("a finalizer of 1,500", "binder", keep("crowd"))

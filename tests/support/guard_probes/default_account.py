@@ -22,7 +22,7 @@ TABLE.refuses(
 )
 TABLE.refuses("controllers, too", "controller", create("pods", pod(None)), "may not run the pod p as")
 TABLE.admits("a pod of an agent", "administrator", create("pods", pod("a")))
-TABLE.admits("a pod of another account", "dev", create("pods", pod("operator")))
+TABLE.admits("a pod of another account", "user of all", create("pods", pod("operator")))
 _mirror = pod(None, nodeName="nowhere")
 _mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
 TABLE.admits("a pod that a kubelet mirrors", "dev", create("pods", _mirror))

@@ -20,6 +20,8 @@ RUN.admits("an instance that it is named for", "pipeline", run("deployments", "t
 RUN.admits("the proxy that it is named for", "pipeline", run("deployments", "agent-proxy"), **_ON)
 RUN.admits("the proxy that it is named for", "pipeline", run("deployments", "gateway"), **_TIER)
 RUN.refuses("no other instance", "pipeline", run("deployments", "team-1"), "as the agent team-1", **_ON)
+RUN.refuses("no account that no value names", "deployer", run("deployments", "operator"), "as the agent operator")
+RUN.admits("an account that no value names", "member", run("deployments", "operator"))
 RUN.refuses("no other agent", "pipeline", run("deployments", "a"), "as the agent a")
 for name in ("a", "b", "long"):
     RUN.admits(f"all agents: {name}", "member", run("deployments", name))
@@ -27,7 +29,14 @@ for who in ("deployer", "pipeline"):
     EXEC.refuses("no pod: it may not use them all", who, connect("exec"), "may not exec into the pod a", **_ON)
     BIND.refuses("no rights for its agents", who, bind("here", account("b", HERE)), "ServiceAccount b")
 EXEC.admits("into every pod", "member", connect("exec"), passes=through)
-_asked = {"resource": "serviceaccounts", "verb": "use", "namespace": HERE, "name": "team-3"}
+_asked = {
+    "group": "agent-identities",
+    "resource": "agents",
+    "subresource": HERE,
+    "verb": "use",
+    "namespace": HERE,
+    "name": "team-3",
+}
 RUN.admits(
     "its instance in quarantine, for when it is back",
     "deployer",

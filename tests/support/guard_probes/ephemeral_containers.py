@@ -17,7 +17,7 @@ for who in ("dev", "user elsewhere", "a of elsewhere", "remover", "binder"):
         who,
         debug("a"),
         "may not add a container to the pod a of the agent a: this requires the verb use",
-        "on the ServiceAccount. To allow the request: guards: {deployers: [{kind: User, name:",
+        "on the agent. To allow the request: guards: {deployers: [{kind: User, name:",
         "agents: [a]}]}" + END,
         **_ON,
     )
@@ -34,6 +34,15 @@ TABLE.refuses("a sibling's pod", "agent a", debug("b"), "pod b of the agent b", 
 for who in ("user of a", "user of all", "agent a", "administrator"):
     TABLE.admits("an agent's pod", who, debug("a"))
 for name in ("default", "operator"):
-    TABLE.admits(f"the pod of {name}", "dev", debug(name))
+    TABLE.refuses(f"the pod of {name}", "dev", debug(name), f"pod {name} of the agent {name}", **_ON)
+    TABLE.admits(f"the pod of {name}", "user of all", debug(name))
+TABLE.refuses(
+    "its own pod, by impersonation",
+    "impersonated a",
+    debug("a"),
+    "pod a of the agent a",
+    also=("impersonation",),
+    **_ON,
+)
 TABLE.admits("a pod elsewhere", "dev", debug("a", ELSEWHERE))
 TABLE.admits("an agent's pod, where the guard only warns", "dev", debug("a"), modes=(PER_TIER,))

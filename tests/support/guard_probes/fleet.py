@@ -45,7 +45,7 @@ for name in _some(CREW):
             f"agents: {{{CREW}: {{token",
             **_MODE,
         )
-    QUARANTINE.admits(f"the account {name}x", "dev", named(f"{name}x"), **_MODE)
+    QUARANTINE.admits(f"the account {name}x", "binder", named(f"{name}x"), **_MODE)
     SHORT.admits(
         f"of {name}",
         "administrator",
@@ -56,5 +56,4 @@ for name in _some(CREW):
 for name in _some(OUT):
     words = f"may not create the ServiceAccount {name}: {lifts(OUT)}"
     QUARANTINE.refuses(f"the account {name}", "administrator", named(name), words, **_MODE)
-TOKENS.admits("of no agent", "dev", admit("operator", {"audience": "x", "expirationSeconds": 86400}), **_MODE)
-RUN_AS.admits("as no agent", "dev", run("deployments", "operator"), **_MODE)
+RUN_AS.admits("as an account that no value names", "user of all", run("deployments", "operator"), **_MODE)

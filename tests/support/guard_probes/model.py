@@ -1,6 +1,7 @@
 """What a probe is: one request by one author, and what the guards make of it.
 
-A table of probes holds for every release: $ns is the agents' namespace, $e is a namespace without guards.
+A table of probes holds for every release: $ns is the agents' namespace, $r that of the release, $e is a namespace
+without guards.
 """
 
 from collections.abc import Callable
@@ -10,14 +11,15 @@ from typing import Any
 from agent_identities.kube.client import Answer
 from support.server import RBAC, Json
 
-HERE, ELSEWHERE = "$ns", "$e"
+HERE, ELSEWHERE, OF_RELEASE = "$ns", "$e", "$r"
 PER_AGENT, PER_TIER, FLEET = "perAgent", "perTier", "fleet"
 END = "\N{PILCROW SIGN}"
 """Where a message ends; at the end of a part of it."""
 DRY = "?dryRun=All"
 _APPS = ("deployments", "replicasets", "statefulsets", "daemonsets", "controllerrevisions")
 _BATCH = ("jobs", "cronjobs")
-_RBAC = ("rolebindings", "clusterrolebindings")
+_RBAC = ("rolebindings", "clusterrolebindings", "roles", "clusterroles")
+_NETWORK = ("networkpolicies",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def collection(resource: str, namespace: str = HERE) -> str:
         if resource in _BATCH
         else RBAC
         if resource in _RBAC
+        else "/apis/networking.k8s.io/v1"
+        if resource in _NETWORK
         else "/api/v1"
     )
     return f"{group}/namespaces/{namespace}/{resource}" if namespace else f"{group}/{resource}"
@@ -54,6 +58,11 @@ def patch(resource: str, name: str, body: Json, namespace: str = HERE) -> ProbeR
 
 def replace(resource: str, name: str, body: Json, namespace: str = HERE) -> ProbeRequest:
     return ProbeRequest("PUT", f"{collection(resource, namespace)}/{name}{DRY}", body)
+
+
+def remove(resource: str, name: str, namespace: str = HERE, **options: Any) -> ProbeRequest:
+    """A deletion; options: DeleteOptions. With a body, the API server ignores the query, also its dryRun."""
+    return ProbeRequest("DELETE", f"{collection(resource, namespace)}/{name}", {"dryRun": ["All"], **options})
 
 
 def made(answer: Answer) -> bool:

@@ -58,18 +58,19 @@ for who in ("all verbs", "almost remover"):
         who,
         named("suspect", OURS),
         f"@$ns may not create the ServiceAccount suspect: {lifts('suspect')}",
+        also=("accounts",),
         **_ON,
     )
 for who in ("administrator", "remover"):
     ACCOUNTS.admits("with the chart's label", who, named("suspect", OURS), **_ON)
 for name in ("newcomer", "team-4"):
-    ACCOUNTS.admits(f"the account {name}", "dev", named(name))
+    ACCOUNTS.admits(f"the account {name}", "binder", named(name))
 ACCOUNTS.admits(
     "its namesake elsewhere", "dev", create("serviceaccounts", {"metadata": {"name": "suspect"}}, ELSEWHERE)
 )
 ACCOUNTS.admits(
     "a label of its account that stays",
-    "dev",
+    "binder",
     patch("serviceaccounts", "kept-bot", {"metadata": {"labels": {"x": "y"}}}),
 )
 _also = {"also": ("tokens",)}
@@ -94,7 +95,7 @@ for resource in RESOURCES:
             f"{resource} as it", who, run(resource, "kept-bot"), f"as the agent kept-bot: {lifts('kept')}", **_ON
         )
     PODS.admits(f"{resource} as its sibling", "all verbs", run(resource, "a"))
-    PODS.admits(f"{resource} as nobody in particular", "dev", run(resource, "operator"))
+    PODS.admits(f"{resource} as an account that no value names", "user of all", run(resource, "operator"))
 PODS.refuses(
     "pods as it, by a controller",
     "controller",

@@ -18,10 +18,14 @@ def values(mode: str, namespace: str, elsewhere: str) -> Values:
     return Values(overrides={PER_AGENT: _per_agent, PER_TIER: _per_tier, FLEET: _fleet}[mode](namespace, elsewhere))
 
 
+def namespace_of_release(mode: str, namespace: str) -> str:
+    """With PER_TIER, the release is in another namespace than its agents."""
+    return namespace if mode != PER_TIER else f"{namespace}-release"
+
+
 def target(mode: str, namespace: str, kubernetes: str) -> Target:
-    """For which release they are rendered: with PER_TIER, one of another namespace than the agents'."""
-    release_namespace = namespace if mode != PER_TIER else f"{namespace}-release"
-    return Target(release=RELEASE, namespace=release_namespace, kube_version=kubernetes)
+    """For which release they are rendered."""
+    return Target(release=RELEASE, namespace=namespace_of_release(mode, namespace), kube_version=kubernetes)
 
 
 def _agents() -> Json:
@@ -56,7 +60,12 @@ def _per_agent(namespace: str, elsewhere: str) -> Json:
     }
     deployers = _deployers(namespace, elsewhere, ["team", "b"], ["team-2", "agent-proxy"])
     guards = {"enabled": True, "tokens": {"audiences": {"mesh": 43200}}, "deployers": deployers}
-    return {"agents": agents, "bindings": PER_AGENT, "guards": guards}
+    tiers = {
+        "existing": {"existingRole": {"kind": "Role", "name": "existing"}},
+        "cluster": {"scope": "Cluster", "existingRole": {"kind": "ClusterRole", "name": f"{namespace}-existing"}},
+    }
+    agents["b"] = {"tiers": ["cluster"], "namespaces": {elsewhere: ["existing"]}}
+    return {"tiers": tiers, "agents": agents, "bindings": PER_AGENT, "guards": guards}
 
 
 def _per_tier(namespace: str, elsewhere: str) -> Json:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from support.guard_probes.model import ELSEWHERE, END, PER_AGENT, PER_TIER, ProbeRequest, Table, create, patch
-from support.guard_probes.stage import NOWHERE
+from support.guard_probes.model import ELSEWHERE, END, PER_AGENT, PER_TIER, ProbeRequest, Table, create, patch, remove
+from support.guard_probes.stage import NOWHERE, OWNER
 from support.server import Json
 from support.workloads import RESOURCES, workload
 
@@ -42,7 +42,7 @@ def _may_not(resource: str, account: str, who: str = "dev", name: str = "p") -> 
     return (
         f"{who}@$ns may not run {_KINDS[resource]} {name} as the agent {account}: this requires the verb use on the",
         (
-            " ServiceAccount. To allow the request: "
+            " agent. To allow the request: "
             f'guards: {{deployers: [{{kind: User, name: "{who}@$ns", agents: [{account}]}}]}}{END}'
         ),
     )
@@ -54,7 +54,10 @@ for resource in RESOURCES:
         f"{resource} as another agent than one's own", "user of a", run(resource, "b"), "as the agent b: this requires"
     )
     TABLE.admits(f"{resource} as the agent that it may use", "user of a", run(resource, "a"))
-    TABLE.admits(f"{resource} as another account", "dev", run(resource, "operator"))
+    TABLE.refuses(
+        f"{resource} as an account that no value names", "dev", run(resource, "operator"), "as the agent operator"
+    )
+    TABLE.refuses(f"{resource} as an agent by an add-on of kube-system", "add-on", run(resource, "a"), "as the agent a")
     TABLE.admits(f"{resource} as an agent by a controller", "controller", run(resource, "a"))
     TABLE.admits(f"{resource} as an agent's namesake elsewhere", "dev", run(resource, "a", ELSEWHERE))
     old = "a" if resource == "pods" else "old"
@@ -72,7 +75,8 @@ for resource in RESOURCES:
         "user of a",
         patch(resource, old, of_template(resource, image)),
     )
-    TABLE.admits(f"{resource}: a label", "dev", patch(resource, old, {"metadata": {"labels": {"seen": "yes"}}}))
+    label_by = "dev" if resource != "replicasets" else "user of all"
+    TABLE.admits(f"{resource}: a label", label_by, patch(resource, old, {"metadata": {"labels": {"seen": "yes"}}}))
     if resource not in ("pods",):
         TABLE.admits(f"{resource} without an account", "dev", run(resource, None))
 
@@ -130,6 +134,28 @@ TABLE.refuses(
     "as an agent, by who may use them elsewhere", "user elsewhere", run("deployments", "a"), "the agent a: this"
 )
 TABLE.admits("an agent as itself", "agent a", run("pods", "a"))
+for account in ("a", "proxied", "operator"):
+    TABLE.refuses(
+        f"{account} as itself, by impersonation",
+        f"impersonated {account}",
+        run("deployments", account),
+        f"serviceaccount:$ns:{account} may not run Deployment p as the agent {account}",
+        also=("impersonation",),
+    )
+TABLE.refuses(
+    "by wildcards in the groups of Kubernetes", "wildcards of Kubernetes", run("deployments", "a"), "agent a: this"
+)
+TABLE.refuses(
+    "by wildcards in the agents' namespace alone",
+    "wildcards here",
+    run("deployments", "a"),
+    "agent a: this",
+    modes=(PER_TIER,),
+)
+TABLE.admits(
+    "by wildcards in the namespace of the release", "wildcards here", run("deployments", "a"), modes=(PER_AGENT,)
+)
+TABLE.admits("as default, which another guard refuses for pods", "dev", run("deployments", "default"))
 TABLE.admits("an agent as itself, by a Deployment", "agent a", run("deployments", "a"))
 TABLE.refuses(
     "an agent as its sibling",
@@ -148,19 +174,50 @@ _revision = {
     "revision": 7,
     "data": {"spec": {"template": {"spec": {"containers": []}}}},
 }
-_forge = create("controllerrevisions", _revision)
-_relabel = patch("controllerrevisions", "old", {"metadata": {"labels": {"app": "other"}}})
-for title, request, name in (("a new revision", _forge, "forged"), ("a label of a revision", _relabel, "old")):
+_rollback = {"metadata": {"annotations": {"deprecated.deployment.rollback.to": "1"}}}
+_paused = workload("deployments", "default", **NOWHERE)[1]
+_paused["spec"] |= {"paused": True, "replicas": 0}
+_annotated = workload("deployments", "default", **NOWHERE)[1]
+_annotated["metadata"] |= _rollback["metadata"]
+_EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
+    "a new revision": ("write", "ControllerRevision forged", create("controllerrevisions", _revision)),
+    "a label of a revision": (
+        "write",
+        "ControllerRevision old",
+        patch("controllerrevisions", "old", {"metadata": {"labels": {"app": "other"}}}),
+    ),
+    "a rollback by annotation": ("write", "Deployment old", patch("deployments", "old", _rollback)),
+    "a new Deployment with the annotation": ("write", "Deployment p", create("deployments", _annotated)),
+    "a pause": ("write", "Deployment old", patch("deployments", "old", {"spec": {"paused": True}})),
+    "a new Deployment that is paused": ("write", "Deployment p", create("deployments", _paused)),
+    "a ReplicaSet of another owner": (
+        "write",
+        "ReplicaSet old",
+        patch("replicasets", "old", {"metadata": {"ownerReferences": [OWNER]}}),
+    ),
+    "another label": ("write", "ReplicaSet old", patch("replicasets", "old", {"metadata": {"labels": {"app": "x"}}})),
+    "more replicas": ("write", "ReplicaSet old", patch("replicasets", "old", {"spec": {"replicas": 1}})),
+    "more replicas by scale": ("write", "Scale old", patch("replicasets", "old/scale", {"spec": {"replicas": 1}})),
+    "without the current revision": ("delete", "ReplicaSet old", remove("replicasets", "old")),
+}
+for title, (verb, what, request) in _EARLIER.items():
     for who in ("dev", "user of a", "user elsewhere", "almost remover"):
         REVISIONS.refuses(
             title,
             who,
             request,
-            f"@$ns may not write the ControllerRevision {name}, which a StatefulSet could run as an agent: this "
-            "requires the verb use on all ServiceAccounts of $ns. To allow the request: "
+            f"@$ns may not {verb} {what}, from which a controller could run an earlier revision as an agent: this "
+            "requires the verb use on all agents of $ns. To allow the request: "
             f'guards: {{deployers: [{{kind: User, name: "{who.replace(" ", "-")}@$ns"}}]}}{END}',
         )
+    REVISIONS.refuses(title, "add-on", request, f":add-on-$ns may not {verb} {what}")
     for who in ("user of all", "remover", "controller", "administrator"):
         REVISIONS.admits(title, who, request)
-REVISIONS.admits("a new revision", "controller manager", _forge)
+for title, (_, _, request) in list(_EARLIER.items())[:1]:
+    REVISIONS.admits(title, "controller manager", request)
 REVISIONS.admits("a new revision elsewhere", "dev", create("controllerrevisions", _revision, ELSEWHERE))
+REVISIONS.admits("a pause that was there", "dev", patch("deployments", "paused", {"spec": {"replicas": 0}}))
+REVISIONS.admits("an end of a pause", "dev", patch("deployments", "paused", {"spec": {"paused": False}}))
+REVISIONS.admits("a note on a ReplicaSet", "dev", patch("replicasets", "old", {"metadata": _NOTE}))
+REVISIONS.admits("fewer replicas of a ReplicaSet", "dev", patch("replicasets", "two", {"spec": {"replicas": 0}}))
+REVISIONS.admits("a Deployment that goes", "dev", remove("deployments", "old"))

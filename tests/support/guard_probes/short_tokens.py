@@ -52,7 +52,13 @@ for account, seconds in (
         passes=live(injected=[seconds]),
         **_ON,
     )
-TABLE.admits("of no agent", "administrator", create("pods", pod("operator", **MOUNTED)), passes=live(injected=[3607]))
+TABLE.admits(
+    "of an account that no value names",
+    "administrator",
+    create("pods", pod("operator", **MOUNTED)),
+    passes=live(injected=[3600]),
+    **_ON,
+)
 TABLE.admits("elsewhere", "administrator", create("pods", pod("a", **MOUNTED), ELSEWHERE), passes=live(injected=[3607]))
 TABLE.admits(
     "where it is off", "administrator", create("pods", pod("b", **MOUNTED)), passes=live(injected=[3607]), **_OFF

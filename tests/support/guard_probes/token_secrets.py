@@ -21,6 +21,9 @@ for account, modes in (
     ("other-bot", (PER_AGENT,)),
     ("team-2", (PER_AGENT,)),
     ("kept-bot", (PER_AGENT,)),
+    ("operator", _BOTH),
+    ("of-tomorrow", _BOTH),
+    ("default", _BOTH),
 ):
     TABLE.refuses(
         f"of {account}",
@@ -31,7 +34,6 @@ for account, modes in (
         f"guards: {{tokenSecrets: {{enabled: false}}}}{END}",
         modes=modes,
     )
-TABLE.admits("of an account that is no agent", "dev", create("secrets", token_secret("operator")))
 TABLE.admits("elsewhere", "dev", create("secrets", token_secret("a"), ELSEWHERE))
 TABLE.admits("of nobody", "dev", create("secrets", {"metadata": {"name": "s"}}))
 TABLE.admits(
@@ -43,10 +45,11 @@ TABLE.refuses(
     patch("secrets", "of-default", {"metadata": {"annotations": {SECRET_NAME: "a"}}}),
     "dev@$ns may not use the Secret of-default for a token of the agent a",
 )
-TABLE.admits(
+TABLE.refuses(
     "one that becomes another account's",
     "dev",
     patch("secrets", "of-default", {"metadata": {"annotations": {SECRET_NAME: "operator"}}}),
+    "dev@$ns may not use the Secret of-default for a token of the agent operator",
 )
 _note = {"metadata": {"annotations": {"note": "x"}}}
 TABLE.admits("a note on one of another account", "dev", patch("secrets", "of-default", _note))

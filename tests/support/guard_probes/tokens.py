@@ -56,8 +56,15 @@ TABLE.refuses("a sibling's", "proxy", request("a"), _SIBLING, modes=(PER_AGENT,)
 TABLE.refuses("the proxy's", "agent b", request("agent-proxy"), _SIBLING, **_AGENT_MODE)
 TABLE.refuses("the proxy's", "agent b", request("gateway"), _SIBLING, **_TIER_MODE)
 TABLE.refuses("a sibling's, by one in quarantine", "quarantined agent", request("a"), _SIBLING, **_AGENT_MODE)
-TABLE.admits("by an account that is no agent", "operator", request("a"))
-TABLE.admits("of an account that is no agent", "agent a", request("operator", bound=False))
+TABLE.refuses("by an account that no value names", "operator", request("a"), _SIBLING)
+TABLE.refuses("of an account that no value names", "agent a", request("operator"), _SIBLING)
+TABLE.refuses(
+    "an agent's own, by impersonation",
+    "impersonated a",
+    request("a"),
+    "$ns:a may not get a token of the agent a: this requires the verb use",
+    also=("impersonation",),
+)
 TABLE.admits("by an account elsewhere", "b of elsewhere", request("a"))
 TABLE.admits("a sibling's pod, of who may use it", "agent b", admit("a", {"expirationSeconds": 900}))
 
@@ -91,7 +98,7 @@ TABLE.refuses(
 TABLE.refuses("of a quarantined agent", "user of all", request("kept-bot"), _NONE, also=("quarantine",), **_AGENT_MODE)
 
 # who may have it
-_USE = "this requires the verb use on the ServiceAccount. To allow the request: guards: {deployers: [{kind: User, name:"
+_USE = "this requires the verb use on the agent. To allow the request: guards: {deployers: [{kind: User, name:"
 for who in ("dev", "user elsewhere", "a of elsewhere", "binder", "remover"):
     TABLE.refuses(
         "of an agent", who, request("a"), "may not get a token of the agent a: " + _USE, "agents: [a]}]}" + END
@@ -100,8 +107,17 @@ TABLE.refuses("of another agent than one's own", "user of a", request("b"), "age
 for who in ("user of a", "user of all", "administrator", "breaker", "kubelet"):
     TABLE.admits("of an agent", who, request("a"))
 TABLE.refuses("of an agent that the emergency is not of", "breaker", request("b"), _USE)
-TABLE.admits("of an account that is no agent", "dev", request("operator", bound=False, expirationSeconds=86400))
-TABLE.admits("of default", "dev", request("default", bound=False, audiences=["x"]))
+for account in ("operator", "default"):
+    TABLE.refuses(f"of {account}, which no value names", "dev", request(account), f"agent {account}: {_USE}")
+    TABLE.admits(f"of {account}, which no value names", "user of all", request(account))
+    TABLE.refuses(
+        f"of {account}, which no value names, for others",
+        "user of all",
+        request(account, audiences=["x"]),
+        f"agent {account} for this audience",
+    )
+TABLE.refuses("of an agent, by wildcards of Kubernetes", "wildcards of Kubernetes", request("a"), _USE)
+TABLE.refuses("of an agent, by an add-on of kube-system", "add-on", request("a"), _USE)
 TABLE.admits("of a namesake elsewhere", "dev", request("a", bound=False, namespace=ELSEWHERE, audiences=["x"]))
 for account, modes in (("agent-proxy", _AGENT_MODE), ("gateway", _TIER_MODE), ("other-bot", _AGENT_MODE)):
     TABLE.refuses(f"of {account}", "dev", request(account), f"agent {account}: {_USE}", **modes)
@@ -109,9 +125,7 @@ for account, modes in (("agent-proxy", _AGENT_MODE), ("gateway", _TIER_MODE), ("
 
 # bound to a pod
 _BOUND = "that is not bound to a pod and outlives the pod. Set in the TokenRequest: boundObjectRef: {apiVersion: v1, "
-_BOUND += (
-    "kind: Pod, name: <pod>}. Users with the verb request-any-token on the ServiceAccount can get such a token" + END
-)
+_BOUND += "kind: Pod, name: <pod>}. Users with the verb request-any-token on the agent can get such a token" + END
 _secret = {"apiVersion": "v1", "kind": "Secret", "name": "opaque"}
 for who in ("user of all", "agent a"):
     TABLE.refuses("not bound", who, request("a", bound=False), "a token of the agent a " + _BOUND)
@@ -123,7 +137,8 @@ TABLE.admits("not bound, for a kubelet", "kubelet", request("a", bound=False))
 
 # for whom
 _FOR_ALL = (
-    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; for an audience of the API server: "
+    "or for all agents: guards: {tokens: {audiences: {<audience>: <seconds>}}}; for the sidecar of a service mesh: "
+    "guards: {tokens: {meshes: [istio]}}; for an audience of the API server: "
 )
 _FOR_ALL += "guards: {tokens: {apiAudiences: [<audience>]}}" + END
 _WHOM = "for this audience. To allow the audience: agents: {"
@@ -258,7 +273,16 @@ TABLE.admits("a pod with other volumes", "user of all", create("pods", pod("a", 
 TABLE.admits(
     "a pod with a projection without tokens", "user of all", create("pods", pod("a", volumes=_no_token, **NOWHERE))
 )
-TABLE.admits("a pod of no agent", "dev", admit("operator", {"audience": "x", "expirationSeconds": 86400}))
+TABLE.refuses("a pod that no value names, for others", "user of all", admit("operator", {"audience": "x"}), _WHOM)
+for seconds, modes in ((3600, _AGENT_MODE), (5000, _TIER_MODE)):
+    TABLE.admits("a pod that no value names", "user of all", admit("operator", {"expirationSeconds": seconds}), **modes)
+    TABLE.refuses(
+        "a pod that no value names, for longer",
+        "user of all",
+        admit("operator", {"expirationSeconds": seconds + 1}),
+        f"the maximum is {seconds} s",
+        **modes,
+    )
 TABLE.admits("a pod elsewhere", "dev", admit("a", {"audience": "x"}, namespace=ELSEWHERE))
 TABLE.admits("a label of a pod that was there", "dev", patch("pods", "longer", {"metadata": {"labels": {"x": "y"}}}))
 _imitation = {"name": "kube-api-access-abcde"}

@@ -17,7 +17,7 @@ EVE = Subject("User", "eve")
 TWO: dict[str, Any] = {"agents": {"a": {}, "b": {}}}
 TOKENS = PolicyRule(("create",), ("",), ("serviceaccounts/token",))
 PODS = PolicyRule(("create",), ("",), ("pods",))
-USE = PolicyRule(("use",), ("",), ("serviceaccounts",), ("a",))
+USE = PolicyRule(("use",), ("agent-identities",), (f"agents/{NAMESPACE}",), ("a",))
 
 Json = dict[str, Any]
 EVERYONE = "{'a':0,'b':0,'agent-proxy':0}"
@@ -106,21 +106,20 @@ def _changed(**fields: Any) -> list[Json]:
         guard("tokens", ON_TOKENS, failurePolicy="Ignore"),
         guard("tokens", ON_TOKENS, validations=[]),
         guard("tokens", ON_TOKENS, matchConditions=[{"name": "not-eve", "expression": "false"}]),
-        guard("tokens", ON_TOKENS, accounts="{'other':0}"),
     ],
     ids=[
         *("no binding", "Warn", "Audit", "binding of another policy", "limited binding", "parameters", "operation"),
-        *("resource", "names", "failurePolicy", "no validation", "condition", "agents of older values"),
+        *("resource", "names", "failurePolicy", "no validation", "condition"),
     ],
 )
 def test_a_guard_that_is_not_in_force_closes_nothing(manifests: list[Json]) -> None:
     assert verdicts(found(held(TOKENS), around=around(*manifests))) == {"tokens": {Verdict.OPEN}}
 
 
-def test_a_guard_closes_the_way_for_the_agents_that_it_names() -> None:
+def test_a_guard_closes_the_way_for_every_account_also_if_its_policy_names_some() -> None:
     made = found(held(TOKENS), around=around(*guard("tokens", ON_TOKENS, accounts="{'a':0}")))
     states = {each.verdict: each.accounts for each in made.subjects[0].judged}
-    assert states == {Verdict.REFUSED: {"a"}, Verdict.OPEN: {"b", "agent-proxy"}}
+    assert states == {Verdict.REFUSED: {"a", "b", "agent-proxy"}}
 
 
 def test_a_right_that_exempts_from_a_guard_opens_the_way_for_its_accounts() -> None:
@@ -137,12 +136,14 @@ def test_a_subject_that_can_delete_a_guard_is_stopped_by_none() -> None:
     assert verdicts(found(policy)) == {"tokens": {Verdict.OPEN}}  # without a guard, there is none to delete
 
 
-def test_service_accounts_of_kube_system_are_exempt_from_run_as() -> None:
+def test_controllers_are_exempt_from_run_as_and_other_accounts_of_kube_system_are_not() -> None:
     on_pods = [{"apiGroups": [""], "resources": ["pods"], "operations": ["CREATE"]}]
     addon = Subject("ServiceAccount", "addon", "kube-system")
     guarded = around(*guard("run-as", on_pods))
     assert verdicts(found(held(PODS), around=guarded)) == {"pods": {Verdict.REFUSED}}
-    assert verdicts(found(held(PODS, subjects=(addon,)), around=guarded)) == {"pods": {Verdict.OPEN}}
+    assert verdicts(found(held(PODS, subjects=(addon,)), around=guarded)) == {"pods": {Verdict.REFUSED}}
+    controller = Subject("User", "system:kube-controller-manager")
+    assert verdicts(found(held(PODS, subjects=(controller,)), around=guarded)) != {"pods": {Verdict.REFUSED}}
 
 
 @pytest.mark.parametrize(
