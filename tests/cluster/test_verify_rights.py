@@ -166,8 +166,8 @@ def test_the_advice_for_a_changed_role_works_when_it_is_typed(
     status, answer = server.patch(path, {"rules": [rule]})
     assert status == 200, answer
     (found,) = of(ask(declaration), "undeclared-rule")
-    assert "helm upgrade with --force-conflicts" in found.remediation[0]
-    release(helm_4).upgrade(Values(overrides=given), "--force-conflicts")
+    assert "with Helm 4 also --server-side=true --force-conflicts" in found.remediation[0]
+    release(helm_4).upgrade(Values(overrides=given), "--server-side=true", "--force-conflicts")
     assert eventually(lambda: ask(declaration).ok)
 
 

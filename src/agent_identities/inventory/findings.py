@@ -11,7 +11,7 @@ from agent_identities.declaration import Identity
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.words import label
 
-INSTALL_AGAIN = "Then install these values again: helm upgrade (with Helm 4: --force-conflicts)."
+INSTALL_AGAIN = "Then install these values again: helm upgrade (Helm 4: --server-side=true --force-conflicts)."
 """The chart's objects stay as the values declare only if the release was installed with these values."""
 
 

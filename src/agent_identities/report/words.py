@@ -25,8 +25,8 @@ AFTER_QUARANTINE = (
 
 
 REINSTALL = (
-    "Install these values again: helm upgrade with --force-conflicts (Helm 4 refuses to change an object that was "
-    "edited by hand; Helm 3 has no such option, and needs none)."
+    "Install these values again: helm upgrade, with Helm 4 also --server-side=true --force-conflicts (Helm 4 refuses "
+    "to change an object that was edited by hand)."
 )
 """The remediation for an object of the release that differs from the values."""
 
