@@ -204,7 +204,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
             for name, tier in {PROXY_TIER: values["proxy"], **(values.get("tiers") or {})}.items()
         },
         deployers=frozenset(
-            (deployer["namespace"], deployer["name"])
+            (deployer.get("namespace") or "", deployer["name"])  # the chart refuses "", with a message of its own
             for deployer in (values.get("guards") or {}).get("deployers") or ()
             if deployer["kind"] == "ServiceAccount"
         ),

@@ -1,9 +1,16 @@
 """The values' promise, worked out from the values alone."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agent_identities.chart.values import ValuesError, load
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity, declare
 from agent_identities.rbac import PolicyRule, RoleRef
+from support.edge_cases import INVALID
+from support.invalid_pods import invalid_pods
+from support.invalid_values import Invalid, invalid_values
 
 READ = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 OWN = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent}-state"], "verbs": ["get"]}
@@ -32,6 +39,16 @@ def test_an_agent_without_tiers_holds_the_central_role() -> None:
 
 def test_an_agent_with_an_empty_list_holds_nothing() -> None:
     assert only(promise({"a": {"tiers": []}})).grants == ()
+
+
+@pytest.mark.parametrize("case", [*invalid_values(), *invalid_pods(), *INVALID], ids=str)
+def test_values_that_only_the_templates_refuse_have_a_declaration(chart: Path, case: Invalid) -> None:
+    """`check` declares the values while Helm renders them: the user must read the error of Helm."""
+    try:
+        values = load(chart, (), case.values)
+    except ValuesError:
+        return
+    declare(values, namespace="ns")
 
 
 def test_instances_are_numbered() -> None:
