@@ -37,7 +37,10 @@ def problems(values: Mapping[str, Any], schema: jsonschema.Draft7Validator) -> I
             closed = cast("Mapping[str, Any]", error.schema)
             yield Problem(path, _unknown_key(str(path[-1]), closed), at_key=True)
         else:
-            yield Problem(path, _sentence(error.validator, error.validator_value, error.instance, error.message))
+            sentence = _sentence(error.validator, error.validator_value, error.instance, error.message)
+            if error.validator == "pattern" and not _WORDS.fullmatch(str(error.validator_value)):
+                sentence += _expected(cast("Mapping[str, Any]", error.schema))
+            yield Problem(path, sentence)
 
 
 def unknown_tiers(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -124,7 +127,8 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
         case "type":
             kinds = [limit] if isinstance(limit, str) else [kind for kind in limit if kind != "null"]
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            return f"is {kind_of(given)} ({shown}) where {wanted} is expected."
+            kind = kind_of(given) if given is None else f"{kind_of(given)} ({shown})"
+            return f"is {kind} where {wanted} is expected."
         case "minimum":
             return f"is {shown}; the minimum is {limit}."
         case "maximum":
@@ -143,6 +147,11 @@ def _sentence(keyword: object, limit: Any, given: Any, message: str) -> str:
             return f"is {shown}, which does not match {limit}."
         case _:
             return f"{message}."
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """What the schema says about a value, after a sentence with a pattern, which few people read."""
+    return f" Expected: {schema['description']}" if "description" in schema else ""
 
 
 _WORDS = re.compile(r"\^\(([A-Za-z]+(?:\|[A-Za-z]+)+)\)\$")

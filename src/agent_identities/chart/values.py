@@ -113,26 +113,34 @@ def _in_64_bit_floats(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class IdleNull:
-    """An entry with null that removes nothing: its ``path`` in the values, and its ``place`` (file:line:column)."""
+    """An entry with null that removes nothing.
+
+    ``path`` in the values, ``place`` (file:line:column), and ``example``: a value for the entry, as YAML.
+    """
 
     path: str
     place: str
+    example: str
 
 
-_ENTRIES = (
-    ("agents", "*"),
-    ("agents", "*", "tokens", "*"),
-    ("network", "destinations", "*"),
-    ("network", "sources", "*"),
-    ("tiers", "*"),
-)
-"""The mappings whose entries null removes."""
+_PORTS = "ports: [{port: 443}]"
+_ENTRIES = {
+    ("agents", "*"): "{}",
+    ("agents", "*", "namespaces", "*"): "[proxy]",
+    ("agents", "*", "tiers"): "[]",
+    ("agents", "*", "tokens", "*"): "{audience: vault.example}",
+    ("network", "destinations", "*"): f"{{to: [{{ipBlock: {{cidr: 203.0.113.0/24}}}}], {_PORTS}}}",
+    ("network", "sources", "*"): f"{{from: [{{podSelector: {{matchLabels: {{app: gateway}}}}}}], {_PORTS}}}",
+    ("tiers", "*"): '{rules: [{apiGroups: [""], resources: [pods], verbs: [get, list, watch]}]}',
+    ("workloadDefaults", "runAsUser"): "auto",
+}
+"""The entries that null removes and users can leave empty by mistake, each with an example."""
 
 
-def _null_entries(values: Any, patterns: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The paths of null entries in the mappings of ``patterns``."""
-    found: list[tuple[str, ...]] = []
-    for pattern in patterns:
+def _null_entries(values: Any, patterns: Mapping[tuple[str, ...], str]) -> list[tuple[tuple[str, ...], str]]:
+    """The paths of null entries at the paths of ``patterns``, each with its example."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for pattern, example in patterns.items():
         level: list[tuple[tuple[str, ...], Any]] = [((), values)]
         for step in pattern:
             level = [
@@ -142,7 +150,7 @@ def _null_entries(values: Any, patterns: Iterable[tuple[str, ...]]) -> list[tupl
                 for key, below in mapping.items()
                 if step in ("*", key)
             ]
-        found += [path for path, value in level if value is None]
+        found += [(path, example) for path, value in level if value is None]
     return found
 
 
@@ -224,18 +232,18 @@ class Values:
         return tuple(
             found
             for number, source in enumerate(self.sources)
-            for path in _null_entries(source.content, _ENTRIES)
+            for path, example in _null_entries(source.content, _ENTRIES)
             if not any(_has(earlier.content, path) for earlier in self.sources[:number])
-            and (found := self._idle(path)) is not None
+            and (found := self._idle(path, example)) is not None
         )
 
-    def _idle(self, path: tuple[str, ...]) -> "IdleNull | None":
+    def _idle(self, path: tuple[str, ...], example: str) -> "IdleNull | None":
         """None if a later file or an override sets the entry."""
         if _has(self.given, path):
             return None
         for source in reversed(self.sources):
             if place := source.positions.find(path, key=True):
-                return IdleNull(".".join(path), f"{source.name}:{place[0]}:{place[1]}")
+                return IdleNull(".".join(path), f"{source.name}:{place[0]}:{place[1]}", example)
         return None
 
 

@@ -244,7 +244,7 @@ def _key(node: Node, value: Any) -> str:
     written = _short(node.value)
     if value is None:
         named = f"the key {written} is null" if written else "a key is empty"
-        raise _Refused(node, f'{named}, so Helm refuses it. Write a name, or quote it: "{written}".')
+        raise _Refused(node, f"{named}, so Helm refuses it. Write a name.")
     if isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, float):
@@ -252,8 +252,16 @@ def _key(node: Node, value: Any) -> str:
     else:
         text = str(value) if value < _INT64 else "a number that is too large"
     if text != node.value:
-        raise _Refused(node, f'the unquoted key {written} is read as {text}. Quote it: "{written}".')
+        name = _name(written)
+        another = "" if name == written else f' The name of an agent, a tier or a namespace can be "{name}".'
+        raise _Refused(node, f'the unquoted key {written} is read as {text}. Quote it: "{written}".{another}')
     return text
+
+
+def _name(written: str) -> str:
+    """A DNS label that is similar to a key, and no number."""
+    label = re.sub(r"[^a-z0-9]+", "-", written.lower()).strip("-")
+    return f"n-{label}" if label.isdecimal() else label
 
 
 def _short(text: str) -> str:

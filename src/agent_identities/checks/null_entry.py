@@ -12,7 +12,7 @@ def _run(install: Install) -> Iterator[Finding]:
         message = (
             f"{idle.place}: {idle.path} is empty (null), and there is no earlier entry to remove: it declares nothing."
         )
-        remediation = f"To declare the entry, write: {name}: {{}}. Otherwise, remove the line."
+        remediation = f"To declare the entry, write: {name}: {idle.example}. Otherwise, remove the line."
         yield Finding(CHECK.id, Severity.WARNING, message, Location(values=idle.path), remediation=(remediation,))
 
 

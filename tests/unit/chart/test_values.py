@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent_identities.chart import values
+from agent_identities.chart import values, yaml
+from agent_identities.chart.helm import Renderer
 
 
 def problems(chart: Path, overrides: dict[str, Any]) -> str:
@@ -133,11 +134,44 @@ def test_keys_for_anchors_are_allowed_at_the_top(tmp_path: Path, chart: Path) ->
         ("tiers.triage", "tiers:\n  triage:\n"),
         ("agents.a.tokens.triage", "agents: {a: {tokens: {\n  triage: }}}\n"),
         ("network.destinations.triage", "network: {destinations: {\n  triage: }}\n"),
+        ("network.sources.triage", "network: {sources: {\n  triage: }}\n"),
+        ("workloadDefaults.runAsUser", "workloadDefaults: {\n  runAsUser: }\n"),
+        ("agents.a.tiers", "agents: {a: {\n  tiers: }}\n"),
+        ("agents.a.namespaces.triage", "agents: {a: {namespaces: {\n  triage: }}}\n"),
     ],
 )
 def test_null_that_removes_nothing_is_found_with_its_place(tmp_path: Path, path: str, text: str) -> None:
     (tmp_path / "v.yaml").write_text(text)
-    assert [*values.Values.read([tmp_path / "v.yaml"]).idle_nulls] == [values.IdleNull(path, f"{tmp_path}/v.yaml:2:3")]
+    (idle,) = values.Values.read([tmp_path / "v.yaml"]).idle_nulls
+    assert (idle.path, idle.place) == (path, f"{tmp_path}/v.yaml:2:3")
+
+
+def test_the_example_of_a_null_that_removes_nothing_is_accepted(
+    tmp_path: Path, chart: Path, renderer: Renderer
+) -> None:
+    names = ["agents: {a: {tiers: , namespaces: {team-a: }, tokens: {vault: }}, b: }", "tiers: {t: }"]
+    (tmp_path / "v.yaml").write_text("\n".join([*names, "network: {destinations: {d: }, sources: {s: }}"]))
+    given = values.Values.read([tmp_path / "v.yaml"])
+    assert len(given.idle_nulls) == 7
+    pasted: dict[str, Any] = {}
+    for idle in given.idle_nulls:
+        *above, key = idle.path.split(".")
+        at = pasted
+        for step in above:
+            at = at.setdefault(step, {})
+        at[key] = yaml.load(f"x: {idle.example}", name="example")["x"]
+    found = values.Values.read([tmp_path / "v.yaml"], pasted)
+    assert found.idle_nulls == ()
+    assert renderer.render(found).objects.find("ServiceAccount", "b")
+
+
+def test_a_pattern_is_explained(chart: Path) -> None:
+    message = problems(chart, {"network": {"destinations": {"d": {"to": [{"fqdn": "API.example.com"}], "ports": []}}}})
+    assert "Expected: Host name outside the cluster, in lower case" in message
+
+
+def test_a_null_in_a_list_is_named_once(chart: Path) -> None:
+    assert "agents.a.tiers[0]: is nothing (null) where text" in problems(chart, {"agents": {"a": {"tiers": [None]}}})
 
 
 def test_null_that_removes_an_entry_is_not_idle(tmp_path: Path) -> None:

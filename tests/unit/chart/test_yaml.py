@@ -39,6 +39,27 @@ def test_keys_are_text_as_in_json() -> None:
         ("a: 1\nb: 2\na: 3", "v.yaml:3:1: duplicate key 'a' (first in line 1)"),
         ("agents:\n  '1': {}\n  1: {}", "v.yaml:3:3: duplicate key '1'"),
         ("agents:\n  se: {}\n  no: {}", 'v.yaml:3:3: the unquoted key no is read as false. Quote it: "no".'),
+        (
+            "a: {Off: {}}",
+            (
+                'v.yaml:1:5: the unquoted key Off is read as false. Quote it: "Off". The name of an agent, '
+                'a tier or a namespace can be "off".'
+            ),
+        ),
+        (
+            "a: {1_000: {}}",
+            (
+                'v.yaml:1:5: the unquoted key 1_000 is read as 1000. Quote it: "1_000". The name of an '
+                'agent, a tier or a namespace can be "1-000".'
+            ),
+        ),
+        (
+            "a: {007: {}}",
+            (
+                'v.yaml:1:5: the unquoted key 007 is read as 7. Quote it: "007". The name of an agent, '
+                'a tier or a namespace can be "n-007".'
+            ),
+        ),
         ("a:\n  ~: 1", "v.yaml:2:3: the key ~ is null"),
         ("a: [1\nb: 2", "v.yaml:2:2: not valid YAML: did not find expected ',' or ']'"),
         ("a:\n\tb: 1", "v.yaml:2:1: not valid YAML: a tab where YAML allows only spaces. Indent with spaces."),
