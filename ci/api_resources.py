@@ -45,6 +45,9 @@ VIRTUAL: Final = {
 }
 """Resources that exist for authorization only: impersonation (KEP-5284) and signers."""
 
+WELL_KNOWN: Final = {"metrics.k8s.io": {"nodes": False, "pods": True}}
+"""Groups that most clusters serve by an aggregated API server (metrics-server), with their resources."""
+
 VERBS: Final = {
     "add": ["create"],
     "all": ["get", "list", "watch", "create", "update", "patch", "delete"],
@@ -102,8 +105,8 @@ def content(version: str, found: dict[str, list[Json]]) -> Json:
             groups[group][plural] = resource["namespaced"]
             for spelling in (resource["singularName"], resource["kind"].lower(), *resource.get("shortNames", ())):
                 spellings.setdefault(spelling, plural)
-    for group, plurals in VIRTUAL.items():
-        groups[group] |= plurals
+    for group, plurals in (*VIRTUAL.items(), *WELL_KNOWN.items()):
+        groups[group] = groups.get(group, {}) | plurals
     subresources[""]["nodes"] = sorted({*subresources[""]["nodes"], *KUBELET})
     homes: dict[str, list[str]] = {}
     for group, plurals in groups.items():

@@ -218,7 +218,8 @@ _VALID: Final[dict[str, Json]] = {
             "t": {
                 "rules": [
                     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
-                    {"apiGroups": ["", "metrics.k8s.io"], "resources": ["pods", "nodes", "pod"], "verbs": ["get"]},
+                    {"apiGroups": ["", "example.com"], "resources": ["pods", "nodes", "pod"], "verbs": ["get"]},
+                    {"apiGroups": ["external.metrics.k8s.io"], "resources": ["queue.length"], "verbs": ["get"]},
                     {"apiGroups": ["", "apps"], "resources": ["pods", "deployments"], "verbs": ["get"]},
                     {"apiGroups": [""], "resources": ["futures", "pods/future"], "verbs": ["get", "frobnicate"]},
                     {
@@ -237,6 +238,22 @@ _VALID: Final[dict[str, Json]] = {
                 ],
                 "acceptRisks": {"rbac-bind": "it binds view"},
             },
+            "signer": {
+                "scope": "Cluster",
+                "rules": [
+                    {
+                        "apiGroups": ["certificates.k8s.io"],
+                        "resources": ["signers"],
+                        "verbs": ["approve"],
+                        "resourceNames": ["example.com/*"],
+                    }
+                ],
+            },
+            "discovery": {
+                "scope": "Cluster",
+                "rules": [{"nonResourceURLs": ["/api/v1", "/apis/apps/v1", "/openapi/v3/*"], "verbs": ["get"]}],
+            },
+            "view": {"existingRole": {"kind": "Role", "name": "view"}},
             "kubelet": {
                 "scope": "Cluster",
                 "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}],

@@ -203,13 +203,26 @@ VALUES = [
         fixed=agent(serviceAccount={"name": "b"}),
     ),
     told(
+        {"agents": {"triage": {"instances": 2}, "triage-2": {"quarantined": True}}},
+        "agents.triage-2",
+        "agents: {triage: {quarantined: [2]}}",
+        fixed={"agents": {"triage": {"instances": 2, "quarantined": [2]}}},
+    ),
+    told(
+        {"agents": {"old": {"quarantined": True}, "z": {"serviceAccount": {"create": False, "name": "old"}}}},
+        "agents.z",
+        "remove agents.old",
+        "agents: {z: {quarantined: true}}",
+        fixed={"agents": {"z": {"serviceAccount": {"create": False, "name": "old"}, "quarantined": True}}},
+    ),
+    told(
         agent(instances=2, quarantined=[1, 3]),
         "agents.a.quarantined[1]",
         "3",
         "2",
         fixed=agent(instances=2, quarantined=[1, 2]),
     ),
-    pasted(agent(quarantined=[1]), "agents.a.quarantined[0]", "1", "0"),
+    pasted(agent(quarantined=[1]), "agents.a.quarantined[0]", "1", "no instances"),
     pasted(tier(rules=READ_SECRETS), "tiers.t.rules[0]", "critical", "secret-read"),
     pasted({"proxy": {"rules": WRITE_SERVICES}}, "proxy.rules[0]", "high", "service-write"),
     told(
@@ -417,6 +430,13 @@ UNUSABLE = [
             (["apps"], "StatefulSet", "statefulsets"),
             (["networking.k8s.io"], "netpol", "networkpolicies"),
             (["example.com"], "Widgets", "widgets"),
+            ([""], "pods.v1", "pods"),
+            ([""], "/pods", "pods"),
+            ([""], " pods ", "pods"),
+            (["apps"], "deployments.apps", "deployments"),
+            (["apps"], "deployment.v1.apps/scale", "deployments/scale"),
+            (["example.com"], "widgets.example.com", "widgets"),
+            (["metrics.k8s.io"], "po", "pods"),
         )
     ),
     *(
@@ -428,6 +448,8 @@ UNUSABLE = [
             (["view"], "view", '["get","list","watch"]'),
             (["head"], "head", '["get"]'),
             (["Delete-Collection"], "Delete-Collection", '["deletecollection"]'),
+            (["get,list"], "get,list", '["get","list"]'),
+            (["get", "list "], "list ", '["get","list"]'),
         )
     ),
     unusable(".verbs", rule([""], ["configmaps"], ["get", "create"], resourceNames=["a"]), "create", '["get"]'),
@@ -469,6 +491,7 @@ UNUSABLE = [
             (["storage.k8s.io"], "storageclasses", ["get"]),
             (["rbac.authorization.k8s.io"], "clusterroles", ["get", "list"]),
             (["apiextensions.k8s.io"], "customresourcedefinitions", ["get"]),
+            (["metrics.k8s.io"], "nodes", ["get", "list"]),
         )
     ),
     told(
@@ -477,6 +500,24 @@ UNUSABLE = [
         "nodes",
         "t-cluster",
         fixed=tier(rules=RULES) | {"tiers": {"t": {"rules": RULES}, **NODES}},
+    ),
+    told(
+        tier(rules=[rule([""], ["pods", "nodes/status"], ["get"], resourceNames=["n"])]),
+        "tiers.t.rules[0].resources",
+        '["nodes/status"]',
+        '["n"]',
+        fixed=tier(rules=[rule([""], ["nodes/status"], ["get"], resourceNames=["n"])], scope="Cluster"),
+    ),
+    Invalid(
+        tier(rules=[rule([""], ["nodes"], ["get"]), rule(["node.k8s.io"], ["runtimeclasses"], ["get"])]),
+        Refusal("tiers.t.rules[1].resources", ("runtimeclasses",), problems=2),
+    ),
+    Invalid(
+        tier(rules=[rule([""], ["pods", "nodes"], ["get"]), rule(["node.k8s.io"], ["runtimeclasses"], ["get"])]),
+        Refusal("tiers.t.rules[1].resources", ('["nodes"]', '["runtimeclasses"]'), pasted=False, problems=2),
+        fixed=tier(
+            rules=[rule([""], ["nodes"], ["get"]), rule(["node.k8s.io"], ["runtimeclasses"], ["get"])], scope="Cluster"
+        ),
     ),
     told(
         {"proxy": {"rules": [rule([""], ["nodes"], ["get"])]}},
@@ -496,12 +537,33 @@ UNUSABLE = [
     ),
     unusable(".nonResourceURLs", URLS | {"nonResourceURLs": ["metrics"]}, '"metrics"', '"/metrics"', scope="Cluster"),
     unusable(".nonResourceURLs", URLS | {"nonResourceURLs": ["/a*/b"]}, '"/a*/b"', '"/a"', scope="Cluster"),
+    unusable(
+        ".nonResourceURLs",
+        URLS | {"nonResourceURLs": ["https://kubernetes.default/metrics", "/readyz?verbose"]},
+        '"/readyz?verbose"',
+        '["/metrics","/readyz"]',
+        scope="Cluster",
+    ),
+    told(
+        tier(rules=[URLS | {"nonResourceURLs": ["/apis/apps/v1/deployments"]}], scope="Cluster"),
+        "tiers.t.rules[0].nonResourceURLs",
+        '"/apis/apps/v1/deployments"',
+        '["apps"]',
+        fixed=tier(rules=[rule(["apps"], ["deployments"], ["get"])], scope="Cluster"),
+    ),
     unusable(".verbs", URLS | {"verbs": ["list", "GET"]}, '"list"', '["get"]', scope="Cluster"),
     told(
         tier(rules=[URLS | RULES[0]], scope="Cluster"),
         "tiers.t.rules[0]",
         "nonResourceURLs",
         fixed=tier(rules=[URLS, *RULES], scope="Cluster"),
+    ),
+    pasted(tier(existingRole={"name": "view"}), "tiers.t.existingRole", '"view"', "kind: ClusterRole"),
+    told(
+        tier(existingRole={"name": "cluster-admin"}),
+        "tiers.t.existingRole",
+        '"cluster-admin"',
+        fixed=tier(existingRole={"kind": "Role", "name": "cluster-admin"}),
     ),
     pasted(tier(existingRole={"kind": "ClusterRole", "name": "edit"}), "tiers.t.existingRole", "existing-role-edit"),
     pasted(

@@ -111,7 +111,7 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
       {{- $_ := set $seen $entry $entry }}
     {{- end }}
     {{- if hasKey $seen $name }}
-      {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, as agents.%s does. Rename one of the two." $name (get $seen $name))) }}
+      {{- include "agent-identities.problem" (list $problems (printf "agents.%s" $entry) (printf "expands to the ServiceAccount %q, as agents.%s does. %s" $name (get $seen $name) (include "agent-identities.renameOrQuarantine" (list $root.Values.agents $name $entry (get $seen $name))))) }}
     {{- end }}
     {{- $_ := set $seen $name $entry }}
     {{- $out := $everyone }}
@@ -126,6 +126,24 @@ The first call resolves the values. Later calls reuse the result: Helm passes th
 {{- end }}
 {{- $_ := set $root.identities "agents" $agents }}
 {{- $_ := set $root.identities "quarantined" $quarantined }}
+{{- end }}
+
+{{/*
+What to do about two entries with the same ServiceAccount. An entry with quarantined: true alone is a name that a user took from the cluster, as in
+--set agents.triage-1.quarantined=true. Call: (list agents account entry entry)
+*/}}
+{{- define "agent-identities.renameOrQuarantine" -}}
+{{- $agents := index . 0 }}
+{{- $account := index . 1 }}
+{{- $text := "Rename one of the two." }}
+{{- range $pair := list (list (index . 2) (index . 3)) (list (index . 3) (index . 2)) }}
+  {{- $owner := last $pair }}
+  {{- if eq (get $agents (first $pair) | toJson) "{\"quarantined\":true}" }}
+    {{- $quarantined := hasKey (get $agents $owner) "instances" | ternary (printf "[%s]" (trimPrefix (printf "%s-" $owner) $account)) "true" }}
+    {{- $text = printf "To quarantine it, remove agents.%s, and write: agents: {%s: {quarantined: %s}}" (first $pair) $owner $quarantined }}
+  {{- end }}
+{{- end }}
+{{- $text }}
 {{- end }}
 
 {{/* Collects the proxied agents, and the tiers that are granted in each namespace. Call: the root context */}}

@@ -5,6 +5,7 @@ groups that it does not have are not compared with it. Call: (list problems path
 {{- define "agent-identities.validateRules" -}}
 {{- $problems := index . 0 }}
 {{- $tier := index . 2 }}
+{{- $clusterScoped := dict "list" list }}
 {{- range $number, $rule := $tier.rules }}
   {{- $path := printf "%s.rules[%d]" (index $ 1) $number }}
   {{- if $rule.nonResourceURLs }}
@@ -15,12 +16,15 @@ groups that it does not have are not compared with it. Call: (list problems path
     {{- $group := index (get $problems.api.homes (splitList "/" (first $rule.resources) | first) | default (list "")) 0 }}
     {{- include "agent-identities.problem" (list $problems $path (printf "has resources, but no apiGroups. Write: apiGroups: [%q]" $group)) }}
   {{- else }}
-    {{- include "agent-identities.validateResources" (list $problems $path $tier $rule) }}
+    {{- include "agent-identities.validateResources" (list $problems $path $tier $rule $clusterScoped) }}
   {{- end }}
 {{- end }}
+{{- if $clusterScoped.list }}{{ include "agent-identities.refuseClusterScoped" (list $problems $tier $clusterScoped.list) }}{{ end }}
 {{- end }}
 
-{{/* Call: (list problems path tier rule) */}}
+{{/*
+Call: (list problems path tier rule cluster-scoped); adds the cluster-scoped resources of a tier with scope: Namespace to cluster-scoped.list
+*/}}
 {{- define "agent-identities.validateResources" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
@@ -53,8 +57,12 @@ groups that it does not have are not compared with it. Call: (list problems path
 {{- $used := dict "*" true }}
 {{- $clusterScoped := list }}
 {{- range $resource := $rule.resources }}
-  {{- $parts := splitn "/" 2 . }}
+  {{- $parts := splitn "/" 2 (trim . | trimPrefix "/") }}
   {{- $plural := lower $parts._0 }}
+  {{- if and (contains "." $plural) (not (contains "*" $plural)) }}
+    {{- /* As kubectl names a resource, and a CustomResourceDefinition its name: deployments.v1.apps, widgets.example.com. */}}
+    {{- range append $groups "" }}{{ $plural = regexReplaceAll (printf "[.](v[0-9]+((alpha|beta)[0-9]+)?)?[.]?%s$" (regexQuoteMeta .)) $plural "" }}{{ end }}
+  {{- end }}
   {{- $sub := lower ($parts._1 | default "") }}
   {{- if and $builtIn (not (has $plural (list "*" ""))) }}
     {{- if and (not (hasKey $api.homes $plural)) (hasKey $api.spellings $plural) }}{{ $plural = get $api.spellings $plural }}{{ end }}
@@ -79,7 +87,7 @@ groups that it does not have are not compared with it. Call: (list problems path
       {{- $elsewhere = append $elsewhere (quote $plural) }}
       {{- $_ := set $used (get $api.homes $plural | first) true }}
     {{- end }}
-    {{- if and $found (not $namespaced) }}{{ $clusterScoped = append $clusterScoped $plural }}{{ end }}
+    {{- if and $found (not $namespaced) }}{{ $clusterScoped = append $clusterScoped (empty $sub | ternary $plural (printf "%s/%s" $plural $sub)) }}{{ end }}
   {{- end }}
   {{- $right := empty $sub | ternary $plural (printf "%s/%s" $plural $sub) }}
   {{- if ne . $right }}{{ $wrong = append $wrong (quote .) }}{{ end }}
@@ -96,17 +104,21 @@ groups that it does not have are not compared with it. Call: (list problems path
 {{- include "agent-identities.validateGlobs" (list $problems $path $rule) }}
 {{- $verbs := include "agent-identities.validateVerbs" (list $problems $path $rule) | fromJsonArray }}
 {{- if and $clusterScoped (eq $tier.scope "Namespace") }}
-  {{- include "agent-identities.validateScope" (list $problems $path $tier $rule $clusterScoped $verbs) }}
+  {{- include "agent-identities.validateScope" (list (index . 4) $path $rule $groups $clusterScoped $verbs) }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses "*" as a part of a name: RBAC compares texts, except for "*" alone and for the resource "*" of a subresource. Call: (list problems path rule) */}}
+{{/*
+Refuses "*" as a part of a name: RBAC compares texts, except for "*" alone and for the resource "*" of a subresource. The names of signers may be
+example.com/*: the API server also asks for this name (plugin/pkg/admission/certificates). Call: (list problems path rule)
+*/}}
 {{- define "agent-identities.validateGlobs" -}}
 {{- $rule := index . 2 }}
 {{- if contains "*" (toJson $rule) }}
+  {{- $signers := has "signers" $rule.resources }}
   {{- range $field := list "apiGroups" "resources" "verbs" "resourceNames" }}
     {{- range get $rule $field | default list }}
-      {{- if and (contains "*" .) (or (eq $field "resourceNames") (and (ne . "*") (or (ne $field "resources") (not (regexMatch "^[*]/[^*]+$" .))))) }}
+      {{- if and (contains "*" .) (or (and (eq $field "resourceNames") (not (and $signers (regexMatch "^[^*]+/[*]$" .)))) (and (not (has $field (list "resourceNames"))) (ne . "*") (or (ne $field "resources") (not (regexMatch "^[*]/[^*]+$" .))))) }}
         {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.%s" (index $ 1) $field) (printf "has %q, which RBAC compares literally: \"*\" is not a pattern here. List the %s." . (eq $field "resourceNames" | ternary "names, or remove resourceNames to allow all objects" $field))) }}
       {{- end }}
     {{- end }}
@@ -121,8 +133,10 @@ groups that it does not have are not compared with it. Call: (list problems path
 {{- $verbs := list }}
 {{- $wrong := list }}
 {{- range $rule.verbs }}
-  {{- $right := list (lower .) }}
-  {{- if hasKey $problems.api.verbs (lower .) }}{{ $right = get $problems.api.verbs (lower .) }}{{ end }}
+  {{- $right := list }}
+  {{- range regexSplit "[\\s,;|]+" (lower . | trim) -1 }}
+    {{- $right = concat $right (get $problems.api.verbs . | default (list .)) }}
+  {{- end }}
   {{- if not (has . $right) }}{{ $wrong = append $wrong (quote .) }}{{ end }}
   {{- $verbs = concat $verbs $right }}
 {{- end }}
@@ -147,14 +161,13 @@ groups that it does not have are not compared with it. Call: (list problems path
 {{- end }}
 
 {{/*
-Refuses cluster-scoped resources in a tier with scope: Namespace. A Role applies to a Namespace for requests with its name, and to verbs such as
-bind, which the API server checks in the namespace of the binding. Call: (list problems path tier rule cluster-scoped-resources verbs)
+Finds cluster-scoped resources in a rule of a tier with scope: Namespace. A Role applies to a Namespace for requests with its name, and to verbs
+such as bind, which the API server checks in the namespace of the binding. Adds (dict path dead rest rule) to found.list; rule: for a tier with
+scope: Cluster. Call: (list found path rule groups cluster-scoped-resources verbs)
 */}}
 {{- define "agent-identities.validateScope" -}}
-{{- $problems := index . 0 }}
-{{- $path := index . 1 }}
-{{- $tier := index . 2 }}
-{{- $rule := index . 3 }}
+{{- $found := index . 0 }}
+{{- $rule := index . 2 }}
 {{- $verbs := index . 5 }}
 {{- $special := false }}
 {{- range $verbs }}{{ $special = or $special (not (has . (list "*" "get" "list" "watch" "create" "update" "patch" "delete" "deletecollection"))) }}{{ end }}
@@ -162,14 +175,35 @@ bind, which the API server checks in the namespace of the binding. Call: (list p
 {{- range list "*" "get" "update" "patch" "delete" }}{{ $named = or $named (has . $verbs) }}{{ end }}
 {{- $dead := list }}
 {{- range index . 4 }}
-  {{- if not (or $special (and (eq . "namespaces") $named) (and (eq . "clusterroles") (has "*" $verbs))) }}{{ $dead = append $dead . }}{{ end }}
+  {{- if not (or $special (and (hasPrefix "namespaces" .) $named) (and (eq . "clusterroles") (has "*" $verbs))) }}{{ $dead = append $dead . | uniq }}{{ end }}
 {{- end }}
 {{- if $dead }}
-  {{- $fix := "Write: scope: Cluster" }}
-  {{- if or (eq $tier.name "proxy") (gt (len $tier.rules) 1) (gt (len $rule.resources) (len $dead)) }}
-    {{- $fix = printf "Move the resource to a tier with scope: Cluster, and list this tier in the tiers of the agents:\n      tiers:\n        %s-cluster:\n          scope: Cluster\n          rules: [{apiGroups: %s, resources: %s, verbs: %s}]" $tier.name (toJson $rule.apiGroups) (toJson ($dead | uniq)) (toJson $verbs) }}
-  {{- end }}
-  {{- include "agent-identities.problem" (list $problems (printf "%s.resources" $path) (printf "has %s: cluster-scoped, so a Role in a namespace allows no request. %s" (join ", " ($dead | uniq)) $fix)) }}
+  {{- $moved := printf "apiGroups: %s, resources: %s, verbs: %s" (toJson (index . 3)) (toJson $dead) (toJson $verbs) }}
+  {{- with $rule.resourceNames }}{{ $moved = printf "%s, resourceNames: %s" $moved (toJson .) }}{{ end }}
+  {{- $_ := set $found "list" (append $found.list (dict "path" (index . 1) "dead" $dead "whole" (eq (len $rule.resources) (len $dead)) "rule" (printf "{%s}" $moved))) }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses the cluster-scoped resources of a tier with scope: Namespace; the last message has the YAML for all of them.
+Call: (list problems tier found), found from agent-identities.validateScope
+*/}}
+{{- define "agent-identities.refuseClusterScoped" -}}
+{{- $problems := index . 0 }}
+{{- $tier := index . 1 }}
+{{- $found := index . 2 }}
+{{- $whole := and (ne $tier.name "proxy") (eq (len $found) (len $tier.rules)) }}
+{{- $rules := list }}
+{{- range $found }}
+  {{- $whole = and $whole .whole }}
+  {{- $rules = append $rules .rule }}
+{{- end }}
+{{- $fix := " Write: scope: Cluster" }}
+{{- if not $whole }}
+  {{- $fix = printf " Move the resource to a tier with scope: Cluster, and list this tier in the tiers of the agents:\n      tiers:\n        %s-cluster:\n          scope: Cluster\n          rules: [%s]" $tier.name (join ", " $rules) }}
+{{- end }}
+{{- range $number, $each := $found }}
+  {{- include "agent-identities.problem" (list $problems (printf "%s.resources" .path) (printf "has %s: cluster-scoped, so a Role in a namespace allows no request.%s" (join ", " .dead) (eq (add1 $number) (len $found | int64) | ternary $fix ""))) }}
 {{- end }}
 {{- end }}
 
@@ -187,13 +221,26 @@ bind, which the API server checks in the namespace of the binding. Call: (list p
 {{- else if ne $tier.scope "Cluster" }}
   {{- include "agent-identities.problem" (list $problems (printf "%s.nonResourceURLs" $path) "are not in a namespace, but the tier is. Write: scope: Cluster") }}
 {{- end }}
+{{- $urls := list }}
+{{- $wrong := list }}
 {{- range $rule.nonResourceURLs }}
-  {{- if not (regexMatch "^([*]|/[^*]*[*]?)$" .) }}
-    {{- include "agent-identities.problem" (list $problems (printf "%s.nonResourceURLs" $path) (printf "has %q. A URL is a path that begins with /, and * is the last character. Write: nonResourceURLs: [%q]" . (printf "/%s" (splitList "*" . | first | trimPrefix "/")))) }}
+  {{- $right := . }}
+  {{- if not (regexMatch "^([*]|/[^*?#]*[*]?)$" .) }}
+    {{- $wrong = append $wrong (quote .) }}
+    {{- $right = regexReplaceAll "^[a-z]+://[^/]*" (trim .) "" | splitList "?" | first | splitList "#" | first }}
+    {{- $start := splitList "*" $right | first }}
+    {{- $right = printf "/%s%s" (trimPrefix "/" $start) (eq $right (printf "%s*" $start) | ternary "*" "") }}
+  {{- end }}
+  {{- $urls = append $urls $right | uniq }}
+  {{- if regexMatch "^/(api|apis/[^/]+)/[^/]+/[^/*]" $right }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.nonResourceURLs" $path) (printf "has %q, the URL of a resource, to which RBAC applies apiGroups and resources. Write a rule with the resource instead, for example: {apiGroups: [%q], resources: [%s], verbs: [get, list]}" . (hasPrefix "/apis/" $right | ternary (splitList "/" $right | rest | rest | first) "") (splitList "/" $right | last))) }}
   {{- end }}
 {{- end }}
+{{- if $wrong }}
+  {{- include "agent-identities.problem" (list $problems (printf "%s.nonResourceURLs" $path) (printf "has %s. A URL is a path that begins with /, without host and query, and * is the last character. Write: nonResourceURLs: %s" (join ", " $wrong) (toJson $urls))) }}
+{{- end }}
 {{- $verbs := list }}
-{{- $wrong := list }}
+{{- $wrong = list }}
 {{- $same := dict "list" "get" "watch" "get" "read" "get" "view" "get" "create" "post" "update" "put" }}
 {{- range $rule.verbs }}
   {{- $right := get $same (lower .) | default (lower .) }}

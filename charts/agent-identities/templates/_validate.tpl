@@ -184,6 +184,11 @@ Call: (list problems path labels extraLabels)
 {{- if not (or $tier.rules $tier.existingRole) }}
   {{- include "agent-identities.problem" (list $problems $path "has neither rules nor existingRole. Write:\n      rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch]}]") }}
 {{- end }}
+{{- with $tier.existingRole }}
+  {{- if and (eq $tier.kind "Role") (not .kind) (has .name (list "cluster-admin" "admin" "edit" "view")) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.existingRole" $path) (printf "%q is a ClusterRole of Kubernetes, and without kind the tier refers to a Role. If the namespaces of the tier have a Role of this name, write: kind: Role. Otherwise, write: existingRole: {kind: ClusterRole, name: %s}" .name .name)) }}
+  {{- end }}
+{{- end }}
 {{- if and $tier.perAgent (eq $tier.scope "Cluster") }}
   {{- include "agent-identities.problem" (list $problems $path "has scope: Cluster and {agent} in its rules, but {agent} is for objects in namespaces. Remove one of the two.") }}
 {{- end }}
@@ -234,7 +239,7 @@ Call: (list problems path labels extraLabels)
 {{- if kindIs "slice" $agent.quarantined }}
   {{- range $index, $number := $agent.quarantined }}
     {{- if gt (int $number) (int ($agent.instances | default 0)) }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.quarantined[%d]" $path $index) (printf "there is no instance %d of %d. List an existing instance, or write: quarantined: true" (int $number) (int ($agent.instances | default 0)))) }}
+      {{- include "agent-identities.problem" (list $problems (printf "%s.quarantined[%d]" $path $index) (printf "there is no instance %d: the agent has %s. List an existing instance, or write: quarantined: true" (int $number) (hasKey $agent "instances" | ternary (printf "%d" (int ($agent.instances | default 0))) "no instances"))) }}
     {{- end }}
   {{- end }}
 {{- end }}
