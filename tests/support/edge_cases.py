@@ -219,7 +219,11 @@ _VALID: Final[dict[str, Json]] = {
                 "rules": [
                     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
                     {"apiGroups": ["", "example.com"], "resources": ["pods", "nodes", "pod"], "verbs": ["get"]},
-                    {"apiGroups": ["external.metrics.k8s.io"], "resources": ["queue.length"], "verbs": ["get"]},
+                    {
+                        "apiGroups": ["external.metrics.k8s.io"],
+                        "resources": ["queue.length", "queue.v1"],
+                        "verbs": ["get"],
+                    },
                     {"apiGroups": ["", "apps"], "resources": ["pods", "deployments"], "verbs": ["get"]},
                     {"apiGroups": [""], "resources": ["futures", "pods/future"], "verbs": ["get", "frobnicate"]},
                     {

@@ -61,7 +61,7 @@ Call: (list problems path tier rule cluster-scoped); adds the cluster-scoped res
   {{- $plural := lower $parts._0 }}
   {{- if and (contains "." $plural) (not (contains "*" $plural)) }}
     {{- /* As kubectl names a resource, and a CustomResourceDefinition its name: deployments.v1.apps, widgets.example.com. */}}
-    {{- range append $groups "" }}{{ $plural = regexReplaceAll (printf "[.](v[0-9]+((alpha|beta)[0-9]+)?)?[.]?%s$" (regexQuoteMeta .)) $plural "" }}{{ end }}
+    {{- range $groups }}{{ $plural = regexReplaceAll (printf "[.](v[0-9]+((alpha|beta)[0-9]+)?)?[.]?%s$" (regexQuoteMeta .)) $plural "" }}{{ end }}
   {{- end }}
   {{- $sub := lower ($parts._1 | default "") }}
   {{- if and $builtIn (not (has $plural (list "*" ""))) }}
