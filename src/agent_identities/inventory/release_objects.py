@@ -6,7 +6,8 @@ from agent_identities.chart.names import AGENT_PLACEHOLDER, role_name
 from agent_identities.declaration import Declaration, Identity, TierGrant
 from agent_identities.rbac import Binding, GrantedBy, RoleRef
 
-_BUCKET = re.compile(":[0-9a-f]$")  # of a binding that agents share, with bindings: perTier
+_BUCKET = "[0-9a-f]"  # of a binding that agents share, with bindings: perTier
+_SHARED, _SHARED_EXISTING = re.compile(f":{_BUCKET}$"), re.compile(_BUCKET)
 
 
 class ReleaseObjects:
@@ -54,12 +55,12 @@ class ReleaseObjects:
         holders = self._holders_of(namespace, ref)
         roles = {each.name for each in self._spellings(namespace, ref)}
         for spelling in self._spellings(namespace, RoleRef("", binding.name)):
-            name = spelling.name
-            shared = _BUCKET.sub("", name) if _BUCKET.search(name) else name  # or the impersonation by the proxy
+            name = spelling.name.removeprefix(f"{ref.kind}:")  # of an existing role
+            shared = _SHARED.sub("", name)  # or the impersonation by the proxy
             if (shared in roles and holders) or name.removesuffix("-binding") in holders:
                 return True
-            account, _, role = name.partition(":")
-            if account in holders and role in roles:
+            subject, _, role = name.partition(":")
+            if role in roles and (subject in holders or (holders and _SHARED_EXISTING.fullmatch(subject))):
                 return True
         return False
 
