@@ -8,6 +8,7 @@ from agent_identities.declaration import EVERYWHERE
 from agent_identities.inventory.bindings import HeldRole
 from agent_identities.inventory.confirm import Confirmed
 from agent_identities.rbac import PolicyRule, Request, Subject, covers, requests_of
+from agent_identities.rbac.default_grants import gives_by_default, of_kubernetes
 from agent_identities.rbac.served import UNKNOWN, Served
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.words import KEEP, REINSTALL, delete_command, few_rights, label
@@ -166,14 +167,34 @@ def _removal(alike: Iterable[HeldRole]) -> Iterator[str]:
         binding = held.binding
         delete = delete_command(binding.kind, binding.namespace, binding.name)
         others = [each for at, each in enumerate(binding.subjects) if at not in held.subjects]
+        if all(gives_by_default(binding, binding.subjects[at]) for at in held.subjects):
+            yield f"{held.role_key} belongs to Kubernetes, and was changed. To remove the rules: {_without_rules(held)}"
+            continue
         if not others and not held.own_name:
             yield f"To remove it: {delete}"
             continue
         yield f"To remove it for {_who(held)} only: {_without_subjects(held)}"
         if held.own_name:
             yield f"The binding belongs to the release. {REINSTALL}"
-        else:
+        elif not of_kubernetes(binding):
             yield f"To remove it for all its subjects, also for {_named(others)}: {delete}"
+
+
+def _without_rules(held: HeldRole) -> str:
+    """A command that removes the rules of a role that give undeclared rights, if they are still at their positions."""
+    rules = held.role.rules if held.role is not None else ()
+    patch = [
+        operation
+        for at, rule in reversed(list(enumerate(rules)))
+        if any(not covers([rule], [atom]) for atom in held.beyond)
+        for operation in (
+            {"op": "test", "path": f"/rules/{at}/verbs", "value": list(rule.verbs)},
+            {"op": "remove", "path": f"/rules/{at}"},
+        )
+    ]
+    where = ["-n", held.role_key.namespace] if held.role_key.namespace else []
+    change = ["--type=json", "-p", json.dumps(patch, separators=(",", ":"))]
+    return shlex.join(["kubectl", *where, "patch", held.role_key.kind.lower(), held.role_key.name, *change])
 
 
 def _without_subjects(held: HeldRole) -> str:

@@ -114,8 +114,9 @@ class _Comparison:
             more, beyond, risks = self._rights_of(role, declared.values(), namespace)
             if beyond:
                 yield HeldRole(binding, role, more, tuple(declared), beyond, risks, declared=True, own_name=True)
-        by_group = all(kind == "Group" for kind, _ in foreign.values())
-        if not foreign or (by_group and (unread or self._of_kubernetes(role))):
+        if unread or self._of_kubernetes(role):
+            foreign = {position: holder for position, holder in foreign.items() if holder[0] != "Group"}
+        if not foreign:
             return
         if role is None:
             reached = tuple(dict.fromkeys(one for holder in foreign.values() for one in self._reached[holder]))
