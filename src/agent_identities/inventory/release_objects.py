@@ -66,11 +66,7 @@ class ReleaseObjects:
 
     def makes_granting(self, granted: GrantedBy) -> bool:
         """`makes_binding` for the binding in a reason of the API server."""
-        ref = RoleRef(granted.role_kind, granted.role)
-        made = Binding(
-            "RoleBinding" if granted.namespace else "ClusterRoleBinding", granted.name, granted.namespace, ref
-        )
-        return self.makes_binding(made)
+        return self.makes_binding(granted.binding)
 
     def _holders_of(self, namespace: str, role: RoleRef) -> set[str]:
         return {one for each in self._spellings(namespace, role) for one in self._holders.get((namespace, each), ())}
