@@ -231,6 +231,10 @@ def test_a_secret_with_a_token_is_a_way_for_its_readers() -> None:
     (one,) = found(read, around=around(secret)).subjects
     assert [(each.opening.way.id, each.accounts) for each in one.judged] == [("token-secrets", frozenset({"a"}))]
     assert not found(read).subjects
+    (finding,) = findings(found(read, around=around(secret)))
+    assert not any("guards" in line for line in finding.remediation)  # admission does not see reads
+    (both,) = findings(found(held(PolicyRule(("get", "create"), ("",), ("secrets",))), around=around(secret)))
+    assert any("by guards (tokenSecrets)" in line for line in both.remediation)
 
 
 def test_the_record_of_the_release_is_in_the_namespace_of_the_release() -> None:
