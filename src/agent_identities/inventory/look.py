@@ -9,7 +9,7 @@ from agent_identities.declaration import Declaration
 from agent_identities.inventory import ways_report
 from agent_identities.inventory.account_fields import changed_accounts
 from agent_identities.inventory.accounts import Accounts
-from agent_identities.inventory.binding_findings import binding_findings
+from agent_identities.inventory.binding_findings import binding_findings, foreign_subjects
 from agent_identities.inventory.bindings import undeclared_roles
 from agent_identities.inventory.confirm import confirm
 from agent_identities.inventory.credentials import quarantined_accounts, token_secrets
@@ -62,6 +62,7 @@ def look(
     become = entrants(declaration, state.policy, surroundings) if surroundings is not None else None
     found = (
         *binding_findings(held, answers, state.served),
+        *foreign_subjects(state.policy.bindings, declaration),
         *existing_role_findings(declaration, catalogue, absent),
         *_of_objects(objects, pods),
         *(ways_report.findings(become) if become is not None else ()),

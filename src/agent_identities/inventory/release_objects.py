@@ -6,8 +6,8 @@ from agent_identities.chart.names import AGENT_PLACEHOLDER, role_name
 from agent_identities.declaration import Declaration, Identity, TierGrant
 from agent_identities.rbac import Binding, GrantedBy, RoleRef
 
-_BUCKET = "[0-9a-f]"  # of a binding that agents share, with bindings: perTier
-_SHARED, _SHARED_EXISTING = re.compile(f":{_BUCKET}$"), re.compile(_BUCKET)
+_BUCKET = re.compile("[0-9a-f]")  # of a binding that agents share, with bindings: perTier
+_SHARED = re.compile(":[0-9a-f]$")
 
 
 class ReleaseObjects:
@@ -54,13 +54,18 @@ class ReleaseObjects:
         namespace, ref = binding.namespace, binding.role_ref
         holders = self._holders_of(namespace, ref)
         roles = {each.name for each in self._spellings(namespace, ref)}
+        made = self.makes_role(namespace, ref)
         for spelling in self._spellings(namespace, RoleRef("", binding.name)):
-            name = spelling.name.removeprefix(f"{ref.kind}:")  # of an existing role
-            shared = _SHARED.sub("", name)  # or the impersonation by the proxy
-            if (shared in roles and holders) or name.removesuffix("-binding") in holders:
-                return True
+            name = spelling.name.removeprefix(f"{ref.kind}:")
             subject, _, role = name.partition(":")
-            if role in roles and (subject in holders or (holders and _SHARED_EXISTING.fullmatch(subject))):
+            if name != spelling.name:  # of an existing role
+                if role in roles and (subject in holders or (holders and _BUCKET.fullmatch(subject))):
+                    return True
+            elif made and (
+                _SHARED.sub("", name) in roles  # or the impersonation by the proxy
+                or name.removesuffix("-binding") in holders
+                or (subject in holders and role in roles)
+            ):
                 return True
         return False
 

@@ -6,7 +6,7 @@ import pytest
 from agent_identities import bundled
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
-from agent_identities.inventory.binding_findings import binding_findings
+from agent_identities.inventory.binding_findings import binding_findings, foreign_subjects
 from agent_identities.inventory.bindings import HeldRole, undeclared_roles
 from agent_identities.inventory.confirm import Confirmed
 from agent_identities.inventory.read import ClusterState
@@ -196,6 +196,8 @@ def test_an_existing_role_of_the_values_is_bound_as_declared(catalogue: Catalogu
     foreign = bound("Role:triage:view", HOME, VIEW, agent("triage"))
     (held,) = undeclared_roles(ClusterState(Policy((VIEW,), (*bindings, foreign))), declared, catalogue)
     assert held.binding == foreign
+    of_others = bound("view", HOME, VIEW, ALICE)  # a binding of another user, with the name of its role
+    assert list(foreign_subjects([*bindings, of_others], declared)) == []
 
 
 DISCOVERY = Role("ClusterRole", "system:discovery", rules=(PUBLIC_URLS, SECRETS))
@@ -233,3 +235,34 @@ def test_a_binding_with_a_reserved_name_for_an_agent_alone_is_deleted(look: Any)
     (held,) = look(bound("system:mine", "", made, agent("triage")), roles=(made,))
     (found,) = findings((held,))
     assert found.remediation[0] == "To remove it: kubectl delete clusterrolebinding system:mine"
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [
+        (ALICE, "User alice"),
+        (Subject("Group", "developers"), "Group developers"),
+        (agent("stranger"), f"ServiceAccount {HOME}/stranger"),
+        (agent("triage", "elsewhere"), "ServiceAccount elsewhere/triage"),
+    ],
+    ids=str,
+)
+def test_another_subject_in_a_binding_of_the_release_is_a_finding(
+    declaration: Declaration, subject: Subject, named: str
+) -> None:
+    (found,) = foreign_subjects([bound(OWN.name, HOME, READER, agent("triage"), subject)], declaration)
+    assert named in found.message
+    assert f"patch rolebinding {OWN.name}" in found.remediation[0]
+    assert '"path":"/subjects/1"' in found.remediation[0]
+
+
+def test_agents_and_other_releases_are_not_other_subjects(declaration: Declaration) -> None:
+    elsewhere = Role("Role", f"{HOME}:agents:pod-reader-role", "team-x", (READ_PODS,))
+    bindings = [
+        OWN,
+        bound(OWN.name, HOME, READER, agent("triage"), agent("suspect")),  # an undeclared binding of an agent
+        bound(OWN.name, HOME, READER, agent("triage"), Subject("Group", "system:serviceaccounts")),
+        bound(f"{HOME}:agents:pod-reader-role:c", "team-x", elsewhere, agent("other"), agent("of-another-release")),
+        bound("theirs", HOME, READER, ALICE),
+    ]
+    assert list(foreign_subjects(bindings, declaration)) == []
