@@ -41,7 +41,13 @@ CONTROLLERS = frozenset(
     }
 )
 """The users that the guards take for controllers (agent-identities.notAController)."""
-_OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
+_OPERATIONS = {
+    "create": "CREATE",
+    "update": "UPDATE",
+    "patch": "UPDATE",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",  # admission sees each object of the collection
+}
 _CONNECT = ("exec", "attach", "portforward", "proxy")
 
 
