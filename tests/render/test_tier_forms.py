@@ -1,8 +1,11 @@
 """A change of the form of a tier never changes the role of a binding: the API server refuses such an upgrade."""
 
+import agent_identities as ai
 from agent_identities.chart.helm import Renderer
 from agent_identities.chart.objects import Key, thaw
 from agent_identities.chart.values import Values
+from agent_identities.inventory.release_objects import ReleaseObjects
+from agent_identities.rbac import Binding
 from support.tier_forms import forms
 
 
@@ -23,3 +26,14 @@ def test_the_names_of_the_bindings_of_the_seed_do_not_change(renderer: Renderer)
         "agent-proxy-binding": "agent-proxy-role",
         "agent-worker-1-binding": "agent-proxy-role",
     }
+
+
+def test_every_binding_of_every_form_is_a_binding_of_the_release(renderer: Renderer) -> None:
+    for name, values in forms().items():
+        release = ReleaseObjects(ai.load(overrides=values).declaration)
+        rendered = renderer.render(Values(overrides=values)).objects
+        for binding in rendered.of_kind("RoleBinding", "ClusterRoleBinding"):
+            read = Binding.from_manifest(
+                "RoleBinding" if binding.key.kind == "RoleBinding" else "ClusterRoleBinding", thaw(binding.body)
+            )
+            assert release.makes_binding(read), f"{name}: {binding.key}"

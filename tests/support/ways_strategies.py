@@ -190,7 +190,7 @@ def _requests(ask: Ask, target: Target, privileged: Privileged, before: str) -> 
             continue
         for verb, (resource, group), namespace in product(_verbs(ask), _resources(ask), _namespaces(ask, target, name)):
             base, _, subresource = resource.partition("/")
-            nameless = ask.name is Name.NONE or (verb == "create" and not subresource)
+            nameless = ask.name is Name.NONE or verb == "deletecollection" or (verb == "create" and not subresource)
             yield name, Request(verb, group, base, subresource, "" if nameless else name, namespace)
             if verb in ("list", "watch"):
                 yield name, Request(verb, group, base, subresource, "", namespace)

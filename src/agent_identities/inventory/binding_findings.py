@@ -4,10 +4,15 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent_identities.declaration import EVERYWHERE
-from agent_identities.inventory.bindings import HeldRole
+from agent_identities.chart.objects import Key
+from agent_identities.declaration import EVERYWHERE, Declaration
+from agent_identities.inventory.bindings import HeldRole, holders_of
 from agent_identities.inventory.confirm import Confirmed
-from agent_identities.rbac import PolicyRule, Request, Subject, covers, requests_of
+from agent_identities.inventory.release_objects import ReleaseObjects
+from agent_identities.rbac import Binding, PolicyRule, Request, Subject, covers, requests_of
+from agent_identities.rbac.authorizer import authenticated_as
+from agent_identities.rbac.default_grants import gives_by_default, of_kubernetes
+from agent_identities.rbac.model import API_GROUP
 from agent_identities.rbac.served import UNKNOWN, Served
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.words import KEEP, REINSTALL, delete_command, few_rights, label
@@ -15,6 +20,7 @@ from agent_identities.report.words import KEEP, REINSTALL, delete_command, few_r
 UNDECLARED_BINDING = "undeclared-binding"
 UNDECLARED_RULE = "undeclared-rule"
 DANGLING_BINDING = "dangling-binding"
+UNDECLARED_SUBJECT = "undeclared-subject"
 
 _MOST_RISKS = 6
 _MOST_ALIKE = 10  # more bindings of one role to the same agents share a finding
@@ -46,6 +52,33 @@ def binding_findings(
             yield _undeclared(group, asked[group[0].key], served)
         else:
             yield from (_undeclared([each], asked[each.key], served) for each in group)
+
+
+def foreign_subjects(bindings: Iterable[Binding], declaration: Declaration) -> Iterator[Finding]:
+    """A finding for each binding of the release with subjects that are not agents, nor groups of agents.
+
+    Outside the agents' namespace, the ServiceAccounts of the agents' namespace can belong to another release.
+    """
+    release, home = ReleaseObjects(declaration), declaration.namespace
+    agents = {holder for one in declaration.identities for holder in holders_of(one)}
+    for binding in bindings:
+        others = [
+            at
+            for at, subject in enumerate(binding.subjects)
+            if authenticated_as(subject, binding.namespace) not in (None, *agents)
+            and (binding.namespace == home or subject.namespace != home)
+        ]
+        if others and release.makes_binding(binding):
+            names = _named([binding.subjects[at] for at in others])
+            key = Key(API_GROUP, binding.kind, binding.namespace, binding.name)
+            yield Finding(
+                UNDECLARED_SUBJECT,
+                Severity.ERROR,
+                f"{key} belongs to the release, and gives {binding.role_ref.kind} {binding.role_ref.name} also to "
+                f"{names}, but the values do not declare it.",
+                Location(key),
+                remediation=(f"To remove it: {_without_subjects(binding, others)}",),
+            )
 
 
 def _undeclared(alike: Sequence[HeldRole], answer: Confirmed, served: Served) -> Finding:
@@ -166,25 +199,44 @@ def _removal(alike: Iterable[HeldRole]) -> Iterator[str]:
         binding = held.binding
         delete = delete_command(binding.kind, binding.namespace, binding.name)
         others = [each for at, each in enumerate(binding.subjects) if at not in held.subjects]
+        if all(gives_by_default(binding, binding.subjects[at]) for at in held.subjects):
+            yield f"{held.role_key} belongs to Kubernetes, and was changed. To remove the rules: {_without_rules(held)}"
+            continue
         if not others and not held.own_name:
             yield f"To remove it: {delete}"
             continue
-        yield f"To remove it for {_who(held)} only: {_without_subjects(held)}"
+        yield f"To remove it for {_who(held)} only: {_without_subjects(binding, held.subjects)}"
         if held.own_name:
             yield f"The binding belongs to the release. {REINSTALL}"
-        else:
+        elif not of_kubernetes(binding):
             yield f"To remove it for all its subjects, also for {_named(others)}: {delete}"
 
 
-def _without_subjects(held: HeldRole) -> str:
+def _without_rules(held: HeldRole) -> str:
+    """A command that removes the rules of a role that give undeclared rights, if they are still at their positions."""
+    rules = held.role.rules if held.role is not None else ()
+    patch = [
+        operation
+        for at, rule in reversed(list(enumerate(rules)))
+        if any(not covers([rule], [atom]) for atom in held.beyond)
+        for operation in (
+            {"op": "test", "path": f"/rules/{at}/verbs", "value": list(rule.verbs)},
+            {"op": "remove", "path": f"/rules/{at}"},
+        )
+    ]
+    where = ["-n", held.role_key.namespace] if held.role_key.namespace else []
+    change = ["--type=json", "-p", json.dumps(patch, separators=(",", ":"))]
+    return shlex.join(["kubectl", *where, "patch", held.role_key.kind.lower(), held.role_key.name, *change])
+
+
+def _without_subjects(binding: Binding, subjects: Sequence[int]) -> str:
     """A command that removes subjects of a binding, if they are still at the same positions."""
-    binding = held.binding
     where = ["-n", binding.namespace] if binding.namespace else []
-    if len(held.subjects) > _MOST_SUBJECTS:
+    if len(subjects) > _MOST_SUBJECTS:
         return shlex.join(["kubectl", *where, "edit", binding.kind.lower(), binding.name])
     patch = [
         operation
-        for at in sorted(held.subjects, reverse=True)
+        for at in sorted(subjects, reverse=True)
         for operation in (
             {"op": "test", "path": f"/subjects/{at}/name", "value": binding.subjects[at].name},
             {"op": "remove", "path": f"/subjects/{at}"},

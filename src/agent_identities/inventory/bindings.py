@@ -68,6 +68,11 @@ def undeclared_roles(state: ClusterState, declaration: Declaration, catalogue: C
     return tuple(_Comparison(state, declaration, catalogue).run())
 
 
+def holders_of(identity: Identity) -> tuple[_Holder, ...]:
+    """The user and the groups through which bindings reach an agent."""
+    return ("User", identity.user.name), *(("Group", group) for group in identity.user.groups)
+
+
 class _Comparison:
     def __init__(self, state: ClusterState, declaration: Declaration, catalogue: Catalogue) -> None:
         self._state = state
@@ -76,8 +81,7 @@ class _Comparison:
         self._granted = frozenset(declaration.granted_namespaces)
         reached: dict[_Holder, list[Identity]] = {}
         for identity in declaration.identities:
-            user = identity.user
-            for holder in (("User", user.name), *(("Group", group) for group in user.groups)):
+            for holder in holders_of(identity):
                 reached.setdefault(holder, []).append(identity)
         self._reached = reached
         self._declared: dict[tuple[str, str], _Rules] = {}
@@ -114,8 +118,9 @@ class _Comparison:
             more, beyond, risks = self._rights_of(role, declared.values(), namespace)
             if beyond:
                 yield HeldRole(binding, role, more, tuple(declared), beyond, risks, declared=True, own_name=True)
-        by_group = all(kind == "Group" for kind, _ in foreign.values())
-        if not foreign or (by_group and (unread or self._of_kubernetes(role))):
+        if unread or self._of_kubernetes(role):
+            foreign = {position: holder for position, holder in foreign.items() if holder[0] != "Group"}
+        if not foreign:
             return
         if role is None:
             reached = tuple(dict.fromkeys(one for holder in foreign.values() for one in self._reached[holder]))

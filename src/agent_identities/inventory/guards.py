@@ -41,7 +41,13 @@ CONTROLLERS = frozenset(
     }
 )
 """The users that the guards take for controllers (agent-identities.notAController)."""
-_OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
+_OPERATIONS = {
+    "create": "CREATE",
+    "update": "UPDATE",
+    "patch": "UPDATE",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",  # admission sees each object of the collection
+}
 _CONNECT = ("exec", "attach", "portforward", "proxy")
 
 
@@ -162,7 +168,9 @@ class Guards:
 
 def possible_guard(way: str, request: Request) -> str:
     """The key in the values of the guard that would refuse the request; "" if there is none."""
-    group, resource, _ = _attributes(request)
+    group, resource, operation = _attributes(request)
+    if not operation:  # admission does not see reads
+        return ""
     return next((c.guard for c in CLOSURES if way in c.ways and (group, resource) in _COVERS[c.policy]), "")
 
 

@@ -1,6 +1,7 @@
 """Look at a cluster: read its state, and compare it with the values."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -8,7 +9,7 @@ from agent_identities.declaration import Declaration
 from agent_identities.inventory import ways_report
 from agent_identities.inventory.account_fields import changed_accounts
 from agent_identities.inventory.accounts import Accounts
-from agent_identities.inventory.binding_findings import binding_findings
+from agent_identities.inventory.binding_findings import binding_findings, foreign_subjects
 from agent_identities.inventory.bindings import undeclared_roles
 from agent_identities.inventory.confirm import confirm
 from agent_identities.inventory.credentials import quarantined_accounts, token_secrets
@@ -61,14 +62,25 @@ def look(
     become = entrants(declaration, state.policy, surroundings) if surroundings is not None else None
     found = (
         *binding_findings(held, answers, state.served),
+        *foreign_subjects(state.policy.bindings, declaration),
         *existing_role_findings(declaration, catalogue, absent),
         *_of_objects(objects, pods),
         *(ways_report.findings(become) if become is not None else ()),
         *unusable.findings,
     )
-    not_read = (*accounts.not_read, *state.not_read, *objects.not_read, *missing)
+    not_read = _together((*accounts.not_read, *state.not_read, *objects.not_read, *missing))
     workloads = other_workloads(objects, pods)
     return declaration, Inventory(found, not_read, unusable.notes, workloads, held, state.served, become)
+
+
+def _together(several: Iterable[NotRead]) -> tuple[NotRead, ...]:
+    """One entry for the objects of one list, with everything that was not looked for."""
+    found: dict[str, NotRead] = {}
+    for each in several:
+        first = found.get(each.what)
+        consequence = f"{first.consequence}; {each.consequence}" if first else each.consequence
+        found[each.what] = replace(first or each, consequence=consequence)
+    return tuple(found.values())
 
 
 def _with_existing_roles(

@@ -6,7 +6,8 @@ from agent_identities.chart.names import AGENT_PLACEHOLDER, role_name
 from agent_identities.declaration import Declaration, Identity, TierGrant
 from agent_identities.rbac import Binding, GrantedBy, RoleRef
 
-_BUCKET = re.compile(":[0-9a-f]$")  # of a binding that agents share, with bindings: perTier
+_BUCKET = re.compile("[0-9a-f]")  # of a binding that agents share, with bindings: perTier
+_SHARED = re.compile(":[0-9a-f]$")
 
 
 class ReleaseObjects:
@@ -53,23 +54,24 @@ class ReleaseObjects:
         namespace, ref = binding.namespace, binding.role_ref
         holders = self._holders_of(namespace, ref)
         roles = {each.name for each in self._spellings(namespace, ref)}
+        made = self.makes_role(namespace, ref)
         for spelling in self._spellings(namespace, RoleRef("", binding.name)):
-            name = spelling.name
-            shared = _BUCKET.sub("", name) if _BUCKET.search(name) else name  # or the impersonation by the proxy
-            if (shared in roles and holders) or name.removesuffix("-binding") in holders:
-                return True
-            account, _, role = name.partition(":")
-            if account in holders and role in roles:
+            name = spelling.name.removeprefix(f"{ref.kind}:")
+            subject, _, role = name.partition(":")
+            if name != spelling.name:  # of an existing role
+                if role in roles and (subject in holders or (holders and _BUCKET.fullmatch(subject))):
+                    return True
+            elif made and (
+                _SHARED.sub("", name) in roles  # or the impersonation by the proxy
+                or name.removesuffix("-binding") in holders
+                or (subject in holders and role in roles)
+            ):
                 return True
         return False
 
     def makes_granting(self, granted: GrantedBy) -> bool:
         """`makes_binding` for the binding in a reason of the API server."""
-        ref = RoleRef(granted.role_kind, granted.role)
-        made = Binding(
-            "RoleBinding" if granted.namespace else "ClusterRoleBinding", granted.name, granted.namespace, ref
-        )
-        return self.makes_binding(made)
+        return self.makes_binding(granted.binding)
 
     def _holders_of(self, namespace: str, role: RoleRef) -> set[str]:
         return {one for each in self._spellings(namespace, role) for one in self._holders.get((namespace, each), ())}

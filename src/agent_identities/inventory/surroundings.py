@@ -64,10 +64,12 @@ def read_surroundings(api: Api, namespaces: Iterable[str]) -> tuple[Surroundings
     tokens: dict[str, Mapping[str, str]] = {}
     for namespace in namespaces:
         core = f"/api/v1/namespaces/{namespace}"
-        pods[namespace] = listed(f"{core}/pods", f"Pods of {namespace}", "ConfigMaps and Secrets that only they read")
+        pods[namespace] = listed(
+            f"{core}/pods", f"Pods in namespace {namespace}", "ConfigMaps and Secrets that only they read"
+        )
         secrets = listed(
             f"{core}/secrets{_TOKENS}",
-            f"Secrets of {namespace}",
+            f"Secrets in namespace {namespace}",
             "who may read a Secret with a token of an agent",
             metadata_only=True,
         )

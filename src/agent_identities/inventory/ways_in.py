@@ -1,7 +1,7 @@
 """Who may become an agent on a cluster, and which of these ways the values declare or a guard closes."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache, cached_property
@@ -18,13 +18,14 @@ from agent_identities.inventory.guards import (
     Guards,
     guards_in,
 )
+from agent_identities.inventory.release_objects import ReleaseObjects
 from agent_identities.inventory.surroundings import Surroundings
-from agent_identities.rbac import Authorizer, Policy, Request, Role, ServiceAccount, Subject, User, rule_allows
+from agent_identities.rbac import Authorizer, Binding, Policy, Request, Role, ServiceAccount, Subject, User, rule_allows
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.match import resource_matches, verb_matches
 from agent_identities.rbac.request import AUTHENTICATED_GROUP, SERVICE_ACCOUNTS_GROUP
 from agent_identities.rbac.ways import WAYS, Ask, Name, Objects, Way
-from agent_identities.rbac.ways_in import Accounts, Opening, SubjectWays, Target, union, ways_in
+from agent_identities.rbac.ways_in import Accounts, Bound, Opening, SubjectWays, Target, union, ways_in
 
 _ROOT_CA = "kube-root-ca.crt"
 _RECORD = "sh.helm.release.v1."
@@ -69,14 +70,23 @@ class Entrant:
         """The subject."""
         return self.ways.subject
 
+    def bound(self, group: Iterable[Judged]) -> list[Bound]:
+        """The bindings that allow the requests of some openings."""
+        return [self.ways.bound[step.bound] for each in group for step in each.opening.steps]
+
 
 @dataclass(frozen=True, slots=True)
 class Entrants:
-    """All subjects that may become agents. ``accounts``: the agents of each namespace; ``guards``: their guards."""
+    """All subjects that may become agents.
+
+    ``accounts``: the agents of each namespace; ``guards``: their guards. ``of_release``: whether the chart makes a
+    binding.
+    """
 
     subjects: tuple[Entrant, ...] = ()
     accounts: Mapping[str, Accounts] = field(default_factory=dict)
     guards: Mapping[str, Guards] = field(default_factory=dict)
+    of_release: Callable[[Binding], bool] = lambda _binding: False
 
     @property
     def open(self) -> tuple[Entrant, ...]:
@@ -97,7 +107,7 @@ def entrants(declaration: Declaration, policy: Policy, around: Surroundings) -> 
         judge = _Judge(declaration, policy, target, guards[namespace])
         found += judge.entrants(ways_in(policy, target, (*WAYS, _record(declaration))))
     accounts = {name: frozenset(one.name for one in each) for name, each in by_namespace.items()}
-    return Entrants(tuple(found), accounts, guards)
+    return Entrants(tuple(found), accounts, guards, ReleaseObjects(declaration).makes_binding)
 
 
 def _record(declaration: Declaration) -> Way:

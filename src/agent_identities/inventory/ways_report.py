@@ -10,9 +10,10 @@ from agent_identities.chart.objects import Key
 from agent_identities.inventory.guards import Guards, possible_guard
 from agent_identities.inventory.ways_in import Entrant, Entrants, Judged, Verdict, text_of
 from agent_identities.rbac import Binding, Request, Subject
+from agent_identities.rbac.default_grants import gives_by_default
 from agent_identities.rbac.ways_in import Accounts, Bound, union
 from agent_identities.report.model import Column, Finding, Location, Severity, Style, Table, cell, many
-from agent_identities.report.words import phrase
+from agent_identities.report.words import KEEP, REINSTALL, label, phrase
 
 CAN_BECOME = "can-become-agent"
 """The rule of the findings."""
@@ -20,6 +21,7 @@ CAN_BECOME = "can-become-agent"
 _MOST_NAMES = 3
 _MOST_COMMANDS = 3
 _BUILT_IN = ("edit", "admin")
+_ACTING = "impersonate-on:"
 _READS = frozenset({"impersonate", "impersonate-others"})
 """Ways that no admission policy can close: admission does not see reads, and sees the impersonated user."""
 
@@ -34,9 +36,15 @@ _STATES = {
 
 
 def findings(entrants: Entrants) -> Iterator[Finding]:
-    """An error for each subject with a way that is open and that the values do not declare."""
+    """An error for each subject with a way that is open and that the values do not declare.
+
+    Agents that hold the same roles of the release share an error.
+    """
+    together: dict[object, list[Entrant]] = {}
     for one in entrants.open:
-        yield _finding(one, entrants)
+        together.setdefault(_alike(one, entrants), []).append(one)
+    for alike in together.values():
+        yield _finding(alike, entrants)
 
 
 def counted(entrants: Entrants) -> Iterator[str]:
@@ -83,7 +91,7 @@ def table(entrants: Entrants) -> Table:
                 group[0].opening.way.title,
                 _accounts(_union(group), everyone, one.namespace),
                 _requests(group),
-                _bindings(_bound(one, group)),
+                _bindings(one.bound(group)),
                 f"{state} {group[0].by}".strip(),
             )
             rows.append(tuple(cell(text, style) for text in texts))
@@ -101,7 +109,7 @@ def data(entrants: Entrants) -> list[dict[str, Any]]:
             "by": group[0].by,
             "accounts": sorted(_union(group)),
             "requests": [[_json_request(step.request) for step in each.opening.steps] for each in group],
-            "bindings": [_name_of(bound.binding) for bound in _distinct(_bound(one, group))],
+            "bindings": [_name_of(bound.binding) for bound in _distinct(one.bound(group))],
         }
         for one in entrants.subjects
         for group in _groups(one.judged)
@@ -135,33 +143,75 @@ def _json_request(request: Request) -> dict[str, str]:
 # ---- findings
 
 
-def _finding(one: Entrant, entrants: Entrants) -> Finding:
-    everyone = entrants.accounts[one.namespace]
+def _alike(one: Entrant, entrants: Entrants) -> object:
+    """The roles and requests of an agent whose own roles open the ways. Any other subject has a finding of its own."""
+    judged = one.of(Verdict.OPEN)
+    bound = one.bound(judged)
+    if not (_is_agent(one, entrants) and all(entrants.of_release(each.binding) for each in bound)):
+        return one.ways.kind, one.ways.name, one.namespace
+    requests = tuple(tuple(step.request for step in each.opening.steps) for each in judged)
+    return one.namespace, requests, tuple((each.binding.namespace, each.binding.role_ref) for each in bound)
+
+
+def _is_agent(one: Entrant, entrants: Entrants) -> bool:
+    subject = one.subject
+    return (
+        subject.kind == "ServiceAccount"
+        and subject.namespace == one.namespace
+        and subject.name in entrants.accounts[one.namespace]
+    )
+
+
+def _finding(alike: Sequence[Entrant], entrants: Entrants) -> Finding:
+    one = alike[0]
     groups = _groups(one.of(Verdict.OPEN))
     titles = list(dict.fromkeys(group[0].opening.way.title for group in groups))
-    reached = _accounts(union(map(_union, groups)), everyone, one.namespace)
-    bound = _distinct(bound for group in groups for bound in _bound(one, group))
+    reached = union(_union(each.of(Verdict.OPEN)) for each in alike)
+    bound = _distinct(bound for each in alike for bound in each.bound(each.of(Verdict.OPEN)))
+    who = text_of(one.subject) if len(alike) == 1 else label([each.subject.name for each in alike], "ServiceAccounts")
     return Finding(
         CAN_BECOME,
         Severity.ERROR,
-        f"{text_of(one.subject)} can become {reached}: {', '.join(titles)}.",
+        f"{who} can become {_reached(reached, alike, entrants)}: {', '.join(titles)}.",
         Location(_key(bound[0].binding)),
-        details=(*(_detail(one, group, everyone) for group in groups), *_hints(one, groups, bound, entrants)),
+        details=(
+            *(_detail(alike, at, reached, entrants) for at in range(len(groups))),
+            *_hints(one, groups, bound, entrants),
+        ),
         remediation=tuple(_remediation(one, groups, bound, entrants)),
     )
 
 
-def _detail(one: Entrant, group: Sequence[Judged], everyone: Accounts) -> str:
-    accounts = _union(group)
-    which = f" ({_accounts(accounts, everyone, one.namespace)})" if accounts != everyone else ""
-    return f"{group[0].opening.way.title}{which}: {_requests(group)}, by {_bindings(_bound(one, group))}"
+def _detail(alike: Sequence[Entrant], at: int, reached: Accounts, entrants: Entrants) -> str:
+    """A way, the group of openings at this position, with the requests and the bindings."""
+    groups = [_groups(each.of(Verdict.OPEN))[at] for each in alike]
+    accounts = union(map(_union, groups))
+    which = f" ({_reached(accounts, alike, entrants)})" if accounts != reached else ""
+    bound = [bound for each, group in zip(alike, groups, strict=True) for bound in each.bound(group)]
+    return f"{groups[0][0].opening.way.title}{which}: {_requests(groups[0])}, by {_bindings(bound)}"
+
+
+def _reached(accounts: Accounts, alike: Sequence[Entrant], entrants: Entrants) -> str:
+    namespace = alike[0].namespace
+    everyone = entrants.accounts[namespace]
+    others = everyone - {alike[0].subject.name}
+    if len(alike) == 1 and _is_agent(alike[0], entrants) and accounts == others and len(others) > _MOST_NAMES:
+        return f"every other agent of {namespace} ({len(others):,} ServiceAccounts)"
+    return _accounts(accounts, everyone, namespace)
 
 
 def _requests(group: Sequence[Judged]) -> str:
     """The shortest requests of a way, and how many others there are."""
-    steps = [step.request for step in group[0].opening.steps]
+    steps = [_request(step.request) for step in group[0].opening.steps]
     more = f", and {many(len(group) - 1, 'other request')}" if len(group) > 1 else ""
-    return f"{' with '.join(phrase([each]) for each in steps)}{more}"
+    return f"{' and '.join(steps)}{more}"
+
+
+def _request(request: Request) -> str:
+    if request.verb.startswith(_ACTING):
+        where = f"in {request.namespace}" if request.namespace else "in all namespaces"
+        return f"{request.verb} {request.target} {where}"
+    return phrase([request])
 
 
 def _hints(
@@ -170,10 +220,8 @@ def _hints(
     ways = {group[0].opening.way.id for group in groups}
     built_in = sorted({each.role.name for each in bound if each.role.kind == "ClusterRole"} & {*_BUILT_IN})
     if "impersonate" in ways and built_in:
-        yield (
-            f"The built-in ClusterRole {' and '.join(built_in)} includes impersonate on serviceaccounts. Bind a "
-            f"narrower Role in {one.namespace}."
-        )
+        roles = f"ClusterRole {built_in[0]} includes" if len(built_in) == 1 else "ClusterRoles admin and edit include"
+        yield f"The built-in {roles} impersonate on serviceaccounts. Bind a narrower Role in {one.namespace}."
     if ways & _READS:
         yield "No guard can close impersonation: admission policies do not see reads."
     if idle := sorted(entrants.guards[one.namespace].idle & _possible(groups)):
@@ -189,8 +237,16 @@ def _hints(
 def _remediation(
     one: Entrant, groups: Sequence[Sequence[Judged]], bound: Sequence[Bound], entrants: Entrants
 ) -> Iterator[str]:
+    own = [each for each in bound if entrants.of_release(each.binding)]
+    if own and _is_agent(one, entrants):
+        roles = ", ".join(dict.fromkeys(f"{each.role.kind} {each.role.name}" for each in own))
+        yield f"The values declare the bindings of {roles}, and not these rules. {REINSTALL}"
+        bound = [each for each in bound if not entrants.of_release(each.binding)]
+        if not bound:
+            yield KEEP
+            return
     for each in bound[:_MOST_COMMANDS]:
-        yield f"To remove it: {remove_subject(each)}"
+        yield f"To remove it: {remove_subject(each, of_release=entrants.of_release(each.binding))}"
     if len(bound) > _MOST_COMMANDS:
         others = ", ".join(_name_of(each.binding) for each in bound[_MOST_COMMANDS:])
         yield f"Remove it from these bindings, too: {others}"
@@ -221,12 +277,18 @@ def _yaml(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-._][A-Za-z0-9]+)*", text) else json.dumps(text)
 
 
-def remove_subject(bound: Bound) -> str:
-    """The command that removes a subject from a binding: the binding, if it has no other subject."""
+def remove_subject(bound: Bound, *, of_release: bool = False) -> str:
+    """The command that removes a subject from a binding: the binding, if it has no other subject.
+
+    ``of_release``: the chart makes the binding, so it stays. If Kubernetes gives the subject the role by default, the
+    command edits the role, to which rules were added.
+    """
     binding = bound.binding
     where = ["-n", binding.namespace] if binding.namespace else []
     kind = binding.kind.lower()
-    if len(binding.subjects) == 1:
+    if gives_by_default(binding, binding.subjects[bound.position]):
+        return shlex.join(["kubectl", *where, "edit", binding.role_ref.kind.lower(), binding.role_ref.name])
+    if len(binding.subjects) == 1 and not of_release:
         return shlex.join(["kubectl", *where, "delete", kind, binding.name])
     path = f"/subjects/{bound.position}"
     name = binding.subjects[bound.position].name
@@ -247,10 +309,6 @@ def _groups(judged: Iterable[Judged]) -> list[list[Judged]]:
 
 def _union(group: Iterable[Judged]) -> Accounts:
     return union(each.accounts for each in group)
-
-
-def _bound(one: Entrant, group: Iterable[Judged]) -> list[Bound]:
-    return [one.ways.bound[step.bound] for each in group for step in each.opening.steps]
 
 
 def _distinct(bound: Iterable[Bound]) -> list[Bound]:

@@ -5,7 +5,7 @@ k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go.
 
 from collections.abc import Container
 
-from agent_identities.rbac.model import PolicyRule
+from agent_identities.rbac.model import Binding, PolicyRule, Subject
 
 RESOURCES: tuple[PolicyRule, ...] = (
     PolicyRule(("create",), ("authorization.k8s.io",), ("selfsubjectaccessreviews", "selfsubjectrulesreviews")),
@@ -38,6 +38,25 @@ NAMESPACES = ("default", "kube-public", "kube-system", "kube-node-lease")
 
 ABSENT_NAMESPACE = "kube-absent"
 """A namespace that no cluster has. The prefix kube- is reserved for Kubernetes."""
+
+_SERVICE_ACCOUNTS = "system:serviceaccount"
+_CONTROLLERS = "kube-system"
+
+
+def of_kubernetes(binding: Binding) -> bool:
+    """Whether Kubernetes makes the binding: it has the name of its role, and a name that is reserved for Kubernetes."""
+    reserved = binding.name.startswith("system:") or binding.name == "cluster-admin"
+    return reserved and binding.name == binding.role_ref.name
+
+
+def gives_by_default(binding: Binding, subject: Subject) -> bool:
+    """Whether the subject is in a binding of Kubernetes by default: rights beyond come from a changed role."""
+    if not of_kubernetes(binding):
+        return False
+    if subject.kind == "ServiceAccount":
+        return subject.namespace == _CONTROLLERS
+    issuer = binding.name == "system:service-account-issuer-discovery"
+    return subject.name.startswith("system:") and (issuer or not subject.name.startswith(_SERVICE_ACCOUNTS))
 
 
 def ungranted_namespace(granted: Container[str]) -> str:

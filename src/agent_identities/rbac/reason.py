@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agent_identities.rbac.model import Binding, RoleRef, Subject
+from agent_identities.rbac.model import Binding, BindingKind, RoleRef, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,12 @@ class GrantedBy:
     def to_everyone(self) -> bool:
         """Whether Kubernetes itself grants the binding to every ServiceAccount, as with system:discovery."""
         return self.subject_kind == "Group" and self.name.startswith("system:") and self.role.startswith("system:")
+
+    @property
+    def binding(self) -> Binding:
+        """The binding, without its subjects."""
+        kind: BindingKind = "RoleBinding" if self.namespace else "ClusterRoleBinding"
+        return Binding(kind, self.name, self.namespace, RoleRef(self.role_kind, self.role))
 
     def __str__(self) -> str:
         """The kind, the namespace and the name: RoleBinding team/triage-1:pod-reader-role."""

@@ -95,6 +95,7 @@ def _write(*resources: str, group: str = "") -> tuple[tuple[Ask, ...], ...]:
 
 _CHANGE = ("update", "patch")
 _WRITE = ("create", "update", "patch")
+_DELETE = ("delete", "deletecollection")
 _CONNECT = ("create", "get")
 _PROXY = ("get", "create", "update", "patch", "delete")
 
@@ -182,13 +183,13 @@ WAYS: tuple[Way, ...] = (
         (
             (_named(_CHANGE, "roles", Objects.ROLES, group=API_GROUP, where=Where.ROLES),),
             (
-                _named(("delete",), "roles", Objects.ROLES, group=API_GROUP, where=Where.ROLES),
+                _named(_DELETE, "roles", Objects.ROLES, group=API_GROUP, where=Where.ROLES),
                 Ask(("create",), "roles", API_GROUP, Name.NONE, where=Where.ROLES),
             ),
             (Ask(("create",), "roles", API_GROUP, Name.NONE, Objects.ABSENT_ROLES, Where.ROLES),),
             (_named(_CHANGE, "clusterroles", Objects.CLUSTER_ROLES, group=API_GROUP, where=Where.CLUSTER),),
             (
-                _named(("delete",), "clusterroles", Objects.CLUSTER_ROLES, group=API_GROUP, where=Where.CLUSTER),
+                _named(_DELETE, "clusterroles", Objects.CLUSTER_ROLES, group=API_GROUP, where=Where.CLUSTER),
                 Ask(("create",), "clusterroles", API_GROUP, Name.NONE, where=Where.CLUSTER),
             ),
             (Ask(("create",), "clusterroles", API_GROUP, Name.NONE, Objects.ABSENT_CLUSTER_ROLES, Where.CLUSTER),),
@@ -198,7 +199,7 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "escalate",
-        "give itself its rights",
+        "give itself the same rights",
         (
             *(
                 (
@@ -230,7 +231,7 @@ WAYS: tuple[Way, ...] = (
         "change its ServiceAccount",
         (
             (_named(_CHANGE, "serviceaccounts", Objects.ACCOUNTS),),
-            (_named(("delete",), "serviceaccounts", Objects.ACCOUNTS), *_create("serviceaccounts")),
+            (_named(_DELETE, "serviceaccounts", Objects.ACCOUNTS), *_create("serviceaccounts")),
         ),
     ),
     Way(
@@ -238,14 +239,14 @@ WAYS: tuple[Way, ...] = (
         "change what its pods read",
         (
             (_named(_CHANGE, "configmaps", Objects.CONFIGMAPS),),
-            (_named(("delete",), "configmaps", Objects.CONFIGMAPS), *_create("configmaps")),
+            (_named(_DELETE, "configmaps", Objects.CONFIGMAPS), *_create("configmaps")),
             (_named(_CHANGE, "secrets", Objects.SECRETS),),
-            (_named(("delete",), "secrets", Objects.SECRETS), *_create("secrets")),
+            (_named(_DELETE, "secrets", Objects.SECRETS), *_create("secrets")),
         ),
     ),
     Way(
         "admission",
-        "change requests by admission",
+        "change its pods by admission",
         (
             *(
                 (Ask(_WRITE, each, _ADMISSION, where=Where.CLUSTER),)
@@ -265,7 +266,7 @@ WAYS: tuple[Way, ...] = (
         "guards",
         "turn off its guards",
         tuple(
-            (_named(("delete", *_CHANGE), each, objects, group=_ADMISSION, where=Where.CLUSTER),)
+            (_named((*_DELETE, *_CHANGE), each, objects, group=_ADMISSION, where=Where.CLUSTER),)
             for each, objects in (
                 ("validatingadmissionpolicies", Objects.POLICIES),
                 ("validatingadmissionpolicybindings", Objects.POLICY_BINDINGS),

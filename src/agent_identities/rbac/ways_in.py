@@ -271,7 +271,7 @@ class _Search:
             request = request._replace(name=min(reached))
         elif ask.names:
             request = request._replace(name=ask.names[0])
-        elif ask.objects is Objects.ACCOUNTS and len(accounts) == 1:
+        elif ask.objects is Objects.ACCOUNTS and len(accounts) == 1 and verb != "deletecollection":
             request = request._replace(name=next(iter(accounts)))
         return _Hit(request, accounts, reached)
 
@@ -387,7 +387,7 @@ def _allowed_names(rule: PolicyRule, ask: Ask, verb: str) -> frozenset[str] | No
     """The names of requests that the rule allows. None: all of them. Empty: no request of the ask."""
     if not rule.resource_names:
         return None
-    nameless = ask.name is Name.NONE or (verb == "create" and "/" not in ask.resource)
+    nameless = ask.name is Name.NONE or verb == "deletecollection" or (verb == "create" and "/" not in ask.resource)
     if "" in rule.resource_names and (nameless or verb in ("list", "watch")):
         return None  # ResourceNameMatches of k8s.io/kubernetes: such a rule matches requests without a name
     if nameless:

@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
-from agent_identities.rbac import GrantedBy, Request, granted_by
+from agent_identities.rbac import GrantedBy, Request, Subject, granted_by
+from agent_identities.rbac.default_grants import gives_by_default, of_kubernetes
 
 ABBREVIATIONS = {"read": ("get", "list", "watch"), "write": ("create", "update", "patch", "delete")}
 """The words for several verbs, if an agent has all of them."""
@@ -48,7 +49,19 @@ def remediation(
         return ("No RBAC binding allows it: check the other authorizers of the API server.",)
     if of_release(binding):
         return (f"{binding} belongs to the release, and its {binding.role_kind} was changed. {REINSTALL}", KEEP)
+    if of_kubernetes(binding.binding):
+        return (f"{binding} belongs to Kubernetes, but was changed. To fix it: {_edit_command(binding)}", KEEP)
     return (f"To remove it: {delete_command(binding.kind, binding.namespace, binding.name)}", KEEP)
+
+
+def _edit_command(granted: GrantedBy) -> str:
+    """The kubectl command that edits a binding of Kubernetes; or its role, if the subject has it by default."""
+    binding, kind, name = granted.binding, granted.kind, granted.name
+    if gives_by_default(binding, Subject(granted.subject_kind, granted.subject)):
+        kind, name = granted.role_kind, granted.role
+    return shlex.join(
+        ["kubectl", *(["-n", binding.namespace] if binding.namespace else []), "edit", kind.lower(), name]
+    )
 
 
 def delete_command(kind: str, namespace: str, name: str) -> str:
@@ -74,6 +87,8 @@ def rights(permissions: Sequence[Request]) -> str:
     for each in permissions:
         if each._replace(verb="*", api_group="*", resource="*", subresource="", name="") in asked:
             verbs["everything"] = ["do"]
+        elif each.path == "*":
+            verbs.setdefault("all URLs", []).append("use" if each.verb == "*" else each.verb)
         elif not each.name or each._replace(name="") not in asked:
             target = f"{each.target} named {each.name}" if each.name else each.target
             target = f"URL {target}" if each.path else target

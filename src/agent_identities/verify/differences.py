@@ -1,11 +1,12 @@
 """The differences between a cluster and the values, as findings with the API server's reason and remediations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.inventory.release_objects import ReleaseObjects
+from agent_identities.rbac import GrantedBy, granted_by
 from agent_identities.report.model import Finding, Location, Severity
 from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import AFTER_QUARANTINE, label, phrase, remediation
@@ -20,16 +21,16 @@ def differences(matrix: Matrix) -> Iterator[Finding]:
     """Findings: absent ServiceAccounts, answers that differ (grouped by the server's reason), undeclared agents."""
     yield from _absences(matrix)
     made = ReleaseObjects(matrix.declaration).makes_granting
-    by_cause: dict[tuple[bool, str], list[AccessCell]] = {}
+    by_cause: dict[tuple[bool, object], list[AccessCell]] = {}
     for cell in matrix.unexplained:
-        by_cause.setdefault((cell.allowed, _cause(cell)), []).append(cell)
+        by_cause.setdefault((cell.allowed, _role_of_release(cell, made) or _cause(cell)), []).append(cell)
     for (allowed, cause), cells in by_cause.items():
         names = list(dict.fromkeys(cell.identity.name for cell in cells))
         permissions = list(dict.fromkeys(cell.request for cell in cells))
         verb, declared = ("may", "the values do not declare it") if allowed else ("may not", "the values declare it")
         if len(cells) < len(names) * len(permissions):
             declared += " for each of them" if allowed else " for some of them"
-        reason = cause if len(names) > 1 else cells[0].reason
+        reason = cause if isinstance(cause, str) and len(names) > 1 else cells[0].reason
         yield Finding(
             UNDECLARED_RIGHT if allowed else MISSING_RIGHT,
             Severity.ERROR,
@@ -42,6 +43,12 @@ def differences(matrix: Matrix) -> Iterator[Finding]:
         key = Key("", "ServiceAccount", one.namespace, one.name)
         yield undeclared_account(key, one.release, "verify sent no reviews for it")
     yield from matrix.inventory.findings()
+
+
+def _role_of_release(cell: AccessCell, made: Callable[[GrantedBy], bool]) -> tuple[str, str, str] | None:
+    """The role, if the chart makes the binding of the reason: the bindings of one changed role share a finding."""
+    binding = granted_by(cell.reason) if cell.allowed else None
+    return (binding.namespace, binding.role_kind, binding.role) if binding is not None and made(binding) else None
 
 
 def _cause(cell: AccessCell) -> str:

@@ -6,7 +6,7 @@ import pytest
 from agent_identities import bundled
 from agent_identities.chart import values
 from agent_identities.declaration import Declaration, declare
-from agent_identities.inventory.binding_findings import binding_findings
+from agent_identities.inventory.binding_findings import binding_findings, foreign_subjects
 from agent_identities.inventory.bindings import HeldRole, undeclared_roles
 from agent_identities.inventory.confirm import Confirmed
 from agent_identities.inventory.read import ClusterState
@@ -178,3 +178,91 @@ def test_other_subjects_of_a_binding_can_keep_it(look: Any) -> None:
 def test_the_same_binding_in_many_namespaces_is_one_finding(look: Any) -> None:
     (found,) = findings(look(*(bound("devs", f"team-{number}", EDIT, agent("triage")) for number in range(40))))
     assert "and 35 more" in found.message
+
+
+def test_an_existing_role_of_the_values_is_bound_as_declared(catalogue: Catalogue) -> None:
+    tier = {"existingRole": {"kind": "ClusterRole", "name": "view"}}
+    given = {
+        "proxy": {"name": "agent-proxy", "rules": []},
+        "tiers": {"reports": tier},
+        "agents": {"triage": {"tiers": ["reports"], "namespaces": {"team-x": ["reports"]}}},
+    }
+    declared = declare(given, namespace=HOME).with_existing_roles(lambda _ref, _namespace: VIEW.rules)
+    bindings = [
+        bound("ClusterRole:triage:view", HOME, VIEW, agent("triage")),
+        bound("ClusterRole:c:view", HOME, VIEW, agent("triage")),
+        bound(f"{HOME}:agents:ClusterRole:triage:view", "team-x", VIEW, agent("triage")),
+    ]
+    foreign = bound("Role:triage:view", HOME, VIEW, agent("triage"))
+    (held,) = undeclared_roles(ClusterState(Policy((VIEW,), (*bindings, foreign))), declared, catalogue)
+    assert held.binding == foreign
+    of_others = bound("view", HOME, VIEW, ALICE)  # a binding of another user, with the name of its role
+    assert list(foreign_subjects([*bindings, of_others], declared)) == []
+
+
+DISCOVERY = Role("ClusterRole", "system:discovery", rules=(PUBLIC_URLS, SECRETS))
+EVERYONE = Subject("Group", "system:authenticated")
+
+
+def test_rules_are_removed_from_a_role_of_kubernetes_and_its_binding_stays(look: Any) -> None:
+    (held,) = look(bound("system:discovery", "", DISCOVERY, EVERYONE), roles=(DISCOVERY,))
+    (found,) = findings((held,))
+    assert found.remediation[0] == (
+        "ClusterRole system:discovery belongs to Kubernetes, and was changed. To remove the rules: kubectl patch "
+        "clusterrole system:discovery --type=json -p "
+        """'[{"op":"test","path":"/rules/1/verbs","value":["get"]},{"op":"remove","path":"/rules/1"}]'"""
+    )
+    assert not any("delete" in line for line in found.remediation)
+
+
+@pytest.mark.parametrize(
+    ("role", "other"), [("cluster-admin", Subject("Group", "system:masters")), ("system:discovery", EVERYONE)]
+)
+def test_an_agent_is_removed_from_a_binding_of_kubernetes_and_the_binding_stays(
+    look: Any, role: str, other: Subject
+) -> None:
+    rules = (PUBLIC_URLS,) if role == "system:discovery" else (SECRETS,)
+    made = Role("ClusterRole", role, rules=rules)
+    (held,) = look(bound(role, "", made, other, agent("triage")), roles=(made,))
+    (found,) = findings((held,))
+    assert f"kubectl patch clusterrolebinding {role} " in found.remediation[0]
+    assert '"path":"/subjects/1"' in found.remediation[0]
+    assert not any("delete" in line for line in found.remediation)
+
+
+def test_a_binding_with_a_reserved_name_for_an_agent_alone_is_deleted(look: Any) -> None:
+    made = Role("ClusterRole", "system:mine", rules=(SECRETS,))
+    (held,) = look(bound("system:mine", "", made, agent("triage")), roles=(made,))
+    (found,) = findings((held,))
+    assert found.remediation[0] == "To remove it: kubectl delete clusterrolebinding system:mine"
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [
+        (ALICE, "User alice"),
+        (Subject("Group", "developers"), "Group developers"),
+        (agent("stranger"), f"ServiceAccount {HOME}/stranger"),
+        (agent("triage", "elsewhere"), "ServiceAccount elsewhere/triage"),
+    ],
+    ids=str,
+)
+def test_another_subject_in_a_binding_of_the_release_is_a_finding(
+    declaration: Declaration, subject: Subject, named: str
+) -> None:
+    (found,) = foreign_subjects([bound(OWN.name, HOME, READER, agent("triage"), subject)], declaration)
+    assert named in found.message
+    assert f"patch rolebinding {OWN.name}" in found.remediation[0]
+    assert '"path":"/subjects/1"' in found.remediation[0]
+
+
+def test_agents_and_other_releases_are_not_other_subjects(declaration: Declaration) -> None:
+    elsewhere = Role("Role", f"{HOME}:agents:pod-reader-role", "team-x", (READ_PODS,))
+    bindings = [
+        OWN,
+        bound(OWN.name, HOME, READER, agent("triage"), agent("suspect")),  # an undeclared binding of an agent
+        bound(OWN.name, HOME, READER, agent("triage"), Subject("Group", "system:serviceaccounts")),
+        bound(f"{HOME}:agents:pod-reader-role:c", "team-x", elsewhere, agent("other"), agent("of-another-release")),
+        bound("theirs", HOME, READER, ALICE),
+    ]
+    assert list(foreign_subjects(bindings, declaration)) == []

@@ -231,6 +231,10 @@ def test_a_secret_with_a_token_is_a_way_for_its_readers() -> None:
     (one,) = found(read, around=around(secret)).subjects
     assert [(each.opening.way.id, each.accounts) for each in one.judged] == [("token-secrets", frozenset({"a"}))]
     assert not found(read).subjects
+    (finding,) = findings(found(read, around=around(secret)))
+    assert not any("guards" in line for line in finding.remediation)  # admission does not see reads
+    (both,) = findings(found(held(PolicyRule(("get", "create"), ("",), ("secrets",))), around=around(secret)))
+    assert any("by guards (tokenSecrets)" in line for line in both.remediation)
 
 
 def test_the_record_of_the_release_is_in_the_namespace_of_the_release() -> None:
@@ -253,6 +257,61 @@ def test_the_remediation_removes_only_the_subject_from_a_binding_with_others() -
     assert alone.remediation[-1] == "To keep it: trustedSubjects: [{kind: User, name: eve, reason: why}]"
 
 
+def own_binding(agent: str, *subjects: Subject, role: str = "agent-proxy-role") -> Binding:
+    everyone = (Subject("ServiceAccount", agent, NAMESPACE), *subjects)
+    return Binding("RoleBinding", f"{agent}-binding", NAMESPACE, RoleRef("Role", role), everyone)
+
+
+def test_agents_with_one_changed_role_share_a_finding_that_keeps_their_bindings() -> None:
+    changed = Role("Role", "agent-proxy-role", NAMESPACE, (PODS,))
+    policy = Policy((changed,), tuple(own_binding(f"worker-{number}") for number in range(1, 10)))
+    (finding,) = findings(found(policy, WORKERS))
+    assert finding.message == (
+        "worker-1 … worker-9 (9 ServiceAccounts) can become every agent of agent-system (10 ServiceAccounts): run "
+        "pods as it."
+    )
+    assert "and 6 more" in finding.details[0]
+    assert "Role agent-proxy-role" in finding.remediation[0]
+    assert "--force-conflicts" in finding.remediation[0]
+    assert not any("kubectl" in line or "trustedSubjects" in line for line in finding.remediation)
+
+
+def test_an_agent_with_a_binding_of_its_own_can_become_every_other_agent() -> None:
+    (finding,) = findings(found(held(PODS, subjects=(Subject("ServiceAccount", "worker-1", NAMESPACE),)), WORKERS))
+    assert "can become every other agent of agent-system (9 ServiceAccounts): run pods as it." in finding.message
+    assert finding.remediation[0] == "To remove it: kubectl -n agent-system delete rolebinding r"
+
+
+def test_another_subject_is_removed_from_a_binding_of_the_release_and_the_binding_stays() -> None:
+    changed = Role("Role", "agent-proxy-role", NAMESPACE, (PODS,))
+    replaced = own_binding("a")
+    for binding in (own_binding("a", EVE), Binding("RoleBinding", "a-binding", NAMESPACE, replaced.role_ref, (EVE,))):
+        made = [each for each in findings(found(Policy((changed,), (binding,)))) if "eve" in each.message]
+        (finding,) = made
+        assert "patch rolebinding a-binding" in finding.remediation[0]
+        assert not any("delete" in line for line in finding.remediation)
+
+
+def test_the_binding_of_a_component_of_kubernetes_stays() -> None:
+    name = "system:kube-scheduler"
+    role = Role("ClusterRole", name, "", (TOKENS,))
+    scheduler = Subject("User", name)
+    binding = Binding("ClusterRoleBinding", name, "", RoleRef("ClusterRole", name), (scheduler,))
+    (finding,) = findings(found(Policy((role,), (binding,))))
+    assert finding.remediation[0] == f"To remove it: kubectl edit clusterrole {name}"
+    joined = Binding("ClusterRoleBinding", name, "", RoleRef("ClusterRole", name), (scheduler, EVE))
+    added = [each for each in findings(found(Policy((role,), (joined,)))) if "eve" in each.message]
+    assert "patch clusterrolebinding system:kube-scheduler" in added[0].remediation[0]
+
+
+def test_the_request_of_a_constrained_impersonation_is_named_as_it_is_written_in_a_role() -> None:
+    first = PolicyRule(("impersonate:serviceaccount",), ("authentication.k8s.io",), ("serviceaccounts",))
+    act = PolicyRule(("impersonate-on:serviceaccount:list",), ("",), ("pods",))
+    (finding,) = findings(found(held(first, act, everywhere=True)))
+    assert "and impersonate-on:serviceaccount:list pods in all namespaces, by" in finding.details[0]
+
+
+WORKERS = {"agents": {"worker": {"instances": 9}}}
 X = [{"kind": "User", "name": "x", "reason": "known"}]
 
 

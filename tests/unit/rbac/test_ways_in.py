@@ -114,6 +114,16 @@ def test_a_role_with_names_does_not_create_pods() -> None:
     assert ids(held(rule("create", "pods", "", "a"))) == set()
 
 
+def test_a_collection_of_objects_can_be_deleted_and_made_again() -> None:
+    both = (rule("deletecollection", "serviceaccounts"), rule("create", "serviceaccounts"))
+    assert ids(held(*both)) == {"account"}
+    assert ids(held(rule("deletecollection", "serviceaccounts"))) == set()
+    named = (rule("deletecollection", "serviceaccounts", "", "a"), rule("create", "serviceaccounts"))
+    assert ids(held(*named)) == set()  # the request has no name
+    policies = rule("deletecollection", "validatingadmissionpolicies", "admissionregistration.k8s.io")
+    assert ids(held(policies, namespace="")) == {"guards"}
+
+
 def test_a_secret_that_nobody_may_read_gives_no_token() -> None:
     no_tokens = Target(HOME, TARGET.accounts, {**TARGET.objects, Objects.TOKEN_SECRETS: {}, Objects.SECRETS: {}})
     assert ids(held(rule("create", "secrets")), no_tokens) == set()

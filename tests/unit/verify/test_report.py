@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from agent_identities.declaration import Declaration, Identity, declare
 from agent_identities.inventory import UndeclaredAccount
 from agent_identities.rbac import Request
 from agent_identities.report.formats.text import show
-from agent_identities.report.words import abbreviate, label
+from agent_identities.report.words import abbreviate, label, remediation, rights
 from agent_identities.verify import report
+from agent_identities.verify.differences import differences
 from agent_identities.verify.matrix import AccessCell, Matrix
 from agent_identities.verify.questions import dangerous_entries, expected, questions
 from agent_identities.verify.rows import table
@@ -301,3 +303,41 @@ def test_the_rights_of_the_proxy_as_its_agents_have_a_prefix_and_a_legend(chart:
     assert "read as-agent:read" in shown
     assert "as-agent:verb = allowed to the proxy when it impersonates a proxied agent" in " ".join(shown.split())
     assert "as-agent" not in text(asked(declare(values.load(chart, overrides={}), namespace="agent-system")))
+
+
+def test_the_bindings_of_one_changed_role_share_a_finding(quickstart: Declaration) -> None:
+    reason = (
+        'RBAC: allowed by RoleBinding "{agent}-binding/agent-system" of Role "agent-proxy-role" to ServiceAccount '
+        '"{agent}/agent-system"'
+    )
+    holders = [one for one in quickstart.identities if one.name in ("researcher", "summarizer", "agent-worker-1")]
+    matrix = asked(quickstart)
+    cells = [
+        replace(cell, allowed=True, reason=reason.replace("{agent}", cell.identity.name))
+        for cell in matrix.cells
+        if cell.identity in holders and (cell.request.verb, cell.request.resource) == ("create", "jobs")
+    ]
+    assert cells
+    (found,) = differences(replace(matrix, cells=tuple(cells)))
+    assert "(3 ServiceAccounts)" in found.message
+    assert "-binding/agent-system" in found.details[0]
+    assert "--force-conflicts" in found.remediation[0]
+
+
+@pytest.mark.parametrize(
+    ("subject", "edited"),
+    [
+        ('Group "system:authenticated"', "clusterrole system:basic-user"),
+        ('ServiceAccount "researcher/agent-system"', "clusterrolebinding system:basic-user"),
+    ],
+)
+def test_the_advice_keeps_a_binding_of_kubernetes(subject: str, edited: str) -> None:
+    name = "system:basic-user"
+    reason = f'RBAC: allowed by ClusterRoleBinding "{name}" of ClusterRole "{name}" to {subject}'
+    first, *_ = remediation(reason, allowed=True)
+    assert first.endswith(f"To fix it: kubectl edit {edited}")
+
+
+def test_all_rights_are_named_in_words() -> None:
+    everything = (Request("*", "*", "*"), Request("*", path="*"))
+    assert rights(everything) == "do everything; use all URLs"
