@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, PROXY_LABEL, agent_label
+from agent_identities.chart.names import ADOPTED, AGENT_LABEL, INSTANCE_LABEL, PROXY_LABEL, agent_label
 from agent_identities.declaration import DEFAULT_EXPIRATION_SECONDS, Declaration, Identity
 
 INJECTED_SECONDS = 3607
@@ -66,7 +66,11 @@ def declared_objects(declaration: Declaration, identity: Identity) -> DeclaredOb
     workload = agent.get("workload")
     return DeclaredObjects(
         created=created,
-        annotations={**_cloud_annotations(agent), **(agent.get("annotations") or {})},
+        annotations={
+            **_cloud_annotations(agent),
+            **(agent.get("annotations") or {}),
+            **({ADOPTED: "true"} if created and identity.name in (values.get("adoptServiceAccounts") or ()) else {}),
+        },
         automount=automount and identity.name != declaration.proxy.name,
         pull_secrets=tuple(each["name"] for each in values.get("imagePullSecrets") or ()),
         labels=labels,

@@ -130,6 +130,7 @@ def test_removing_an_agent_removes_only_its_objects(
     smaller = changed(given_values, entry, None)
     for deployer in (smaller.get("guards") or {}).get("deployers") or ():  # a deployer can refer to the agent
         assume(entry not in deployer.get("agents", ()))
+    assume(not given_values.get("adoptServiceAccounts"))  # it can name the ServiceAccount of the agent
     whole, rest = render_all([(renderer, given_values), (renderer, smaller)])
     names = set(identities_of(given_values, entry))
     own = {key for key, obj in whole.objects.items() if obj.labels.get(AGENT_LABEL) in names}

@@ -132,6 +132,9 @@ def _pairs(plan: expected_manifests.Plan, objects: Objects, kind: str, names: di
             yield from (f"{name} does not know {one}" for one in everyone if f"'{one}'" not in text)
         if name.rsplit(".", 1)[1].startswith("quarantine"):
             yield from (f"{name} does not know {one.name}" for one in plan.quarantined if f"'{one.name}'" not in text)
+        if name.endswith(".impersonation"):
+            proxied = [agent.name for agent in plan.agents if agent.access == "proxied"]
+            yield from (f"{name} does not know {one}" for one in proxied if f"'{one}'" not in text)
     for name, binding in bindings.items():
         yield from _around(plan, binding)
         wanted = {"policyName": name} | ({"validationActions": names[name]} if names.get(name) else {})

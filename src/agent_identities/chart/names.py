@@ -10,6 +10,9 @@ AGENT_LABEL = "agent-identities/agent"
 PROXY_LABEL = "agent-identities/proxy"
 """The label of the proxy's Deployment, pods and NetworkPolicy. The proxy's ServiceAccount does not have it."""
 
+ADOPTED = "agent-identities/adopted"
+"""The annotation of ServiceAccounts that another client made, and that the release has taken over."""
+
 LABEL_LIMIT = 63
 """The maximum length of a label's value."""
 
