@@ -122,7 +122,10 @@ class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has
 
     _WHOLE_CLUSTER = (
         "tests/cluster/guards/",
-        *(f"tests/cluster/test_{name}.py" for name in ("lifecycle", "namespaces", "verify", "ways_in")),
+        *(
+            f"tests/cluster/test_{name}.py"
+            for name in ("lifecycle", "namespaces", "verify", "verify_rights", "ways_in")
+        ),
     )
 
     def _split_scope(self, nodeid: str) -> str:

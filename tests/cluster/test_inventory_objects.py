@@ -639,7 +639,10 @@ def test_the_old_tokens_of_adopted_accounts_are_found(
         server.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
         plant_token_secret(server, namespace, name, f"{name}-token")
     values = Values(
-        overrides={"agents": {"billing-bot": {}, "legacy": {"serviceAccount": {"create": False, "name": "old-bot"}}}}
+        overrides={
+            "agents": {"billing-bot": {}, "legacy": {"serviceAccount": {"create": False, "name": "old-bot"}}},
+            "adoptServiceAccounts": ["billing-bot"],
+        }
     )
     release(either_helm).install(values, "--take-ownership")
     declaration = declare(values.merged(chart), namespace=namespace)

@@ -39,7 +39,7 @@ SIDECAR: Json = SIDE | {"livenessProbe": PROBE, "ports": [{"containerPort": 8080
 WORKLOADS: dict[str, Json] = {
     "plain": {},
     "auto": {"runAsUser": "auto"},
-    "null": {"runAsUser": None},
+    "no-id": {"runAsUser": None},
     "group": {"runAsGroup": 7, "fsGroup": "auto"},
     "no-tmp": {"tmp": "none"},
     "volumes": {"volumes": VOLUMES},

@@ -133,7 +133,7 @@ def _pairs(plan: expected_manifests.Plan, objects: Objects, kind: str, names: di
         if name.rsplit(".", 1)[1].startswith("quarantine"):
             yield from (f"{name} does not know {one.name}" for one in plan.quarantined if f"'{one.name}'" not in text)
         if name.endswith(".impersonation"):
-            proxied = [agent.name for agent in plan.agents if agent.access == "proxied"]
+            proxied = [agent.name for agent in plan.agents if agent.proxied]
             yield from (f"{name} does not know {one}" for one in proxied if f"'{one}'" not in text)
     for name, binding in bindings.items():
         yield from _around(plan, binding)

@@ -124,6 +124,7 @@ FILLED_IN = {
         f"spec.{field}"
         for field in (
             "progressDeadlineSeconds",
+            "replicas",
             "revisionHistoryLimit",
             "strategy",
             *(
