@@ -87,7 +87,7 @@ def here(control_plane: Cluster, namespace: str) -> list[str | Path]:
 
 def test_a_new_install_of_the_quickstart_has_no_differences(asking: Callable[[], Matrix]) -> None:
     matrix = asking()
-    assert matrix.ok
+    assert matrix.ok, [each.message for each in matrix.findings]
     allowed, denied = (matrix.count(expected=one, allowed=one) for one in (True, False))
     assert 0 < allowed < allowed + denied == len(matrix.cells)
 

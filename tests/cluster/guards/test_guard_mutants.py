@@ -27,7 +27,7 @@ LISTED = noticed(GuardsLive.name)
 MUTANTS = [mutant for path, text in templates() for mutant in template_mutants(path, text)]
 SHORT_TOKENS = "guard-sets:shortTokens"
 ENDS_EARLIER = "guard-admits:impersonation"
-"""A trial ends at the first probes that notice it: each mutant that refuses agents with a token is noticed before that."""
+"""A trial ends at the first probes that notice it: mutants that refuse agents with a token are noticed before that."""
 
 
 @pytest.fixture(scope="module")
