@@ -42,8 +42,8 @@ def look(
     """What the cluster has around the agents that the values do not declare. Read-only. Raises ApiError.
 
     ``accounts`` are the ServiceAccounts in the namespaces of the agents, as `read_accounts` returns them. ``becoming``:
-    also look for subjects that can become an agent. The
-    declaration in the result has the rules of the existing roles that tiers refer to.
+    also look for subjects that can become an agent. The declaration in the result has the rules of the existing roles
+    that tiers refer to.
     """
     namespaces = sorted({one.namespace for one in declaration.identities})
     reads: list[Callable[[], ClusterState | AgentObjects | tuple[Surroundings, tuple[NotRead, ...]]]] = [

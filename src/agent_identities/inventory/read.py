@@ -1,6 +1,6 @@
 """Read objects of a whole cluster, or of the namespaces that the caller may list."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -15,7 +15,6 @@ from agent_identities.kube.roles import RBAC, find_role
 from agent_identities.rbac import Binding, Policy, Role, RoleRef
 from agent_identities.rbac.served import UNKNOWN, Served
 
-Manifest = Mapping[str, Any]
 _Made = TypeVar("_Made")
 
 _ROLES = "rights that a binding gives an agent"
@@ -64,12 +63,12 @@ def read(api: Api, declaration: Declaration, *, concurrency: int = DEFAULT_CONCU
     def read_roles(kind: str) -> None:
         within = namespaces if kind == "Role" else ()
         make = partial(Role.from_manifest, "Role" if kind == "Role" else "ClusterRole")
-        roles[kind] = list_everywhere_as(api, RBAC, kind, within, _ROLES, make)
+        roles[kind] = list_everywhere(api, RBAC, kind, within, _ROLES, make)
 
     def read_bindings(kind: str) -> None:
         within = namespaces if kind == "RoleBinding" else ()
         make = partial(Binding.from_manifest, "RoleBinding" if kind == "RoleBinding" else "ClusterRoleBinding")
-        bindings[kind] = list_everywhere_as(api, RBAC, kind, within, _BINDINGS, make)
+        bindings[kind] = list_everywhere(api, RBAC, kind, within, _BINDINGS, make)
 
     works: list[Callable[[], None]] = [
         *(partial(read_bindings, kind) for kind in ("RoleBinding", "ClusterRoleBinding")),
@@ -103,16 +102,6 @@ def _undiscovered(discovered: Discovered) -> Iterator[NotRead]:
 
 
 def list_everywhere(
-    api: Api, group: str, kind: str, namespaces: Iterable[str], consequence: str
-) -> tuple[list[Manifest], list[NotRead]]:
-    """All objects of a kind, each with its kind. If the caller may not list all namespaces: those of ``namespaces``.
-
-    ``group`` is the path of the API group and version. Raises ApiError for a failure other than 403.
-    """
-    return list_everywhere_as(api, group, kind, namespaces, consequence, lambda item: {**item, "kind": kind})
-
-
-def list_everywhere_as(
     api: Api,
     group: str,
     kind: str,
@@ -120,7 +109,11 @@ def list_everywhere_as(
     consequence: str,
     make: Callable[[dict[str, Any]], _Made],
 ) -> tuple[list[_Made], list[NotRead]]:
-    """`list_everywhere` with ``make`` of each object, so that only a page of objects is in memory at a time."""
+    """``make`` of each object of a kind. If the caller may not list all namespaces: of the objects in ``namespaces``.
+
+    ``group`` is the path of the API group and version. Only a page of objects is in memory at a time. Raises ApiError
+    for a failure other than 403.
+    """
     plural = f"{kind.lower()}s"
     try:
         return api.list_as(f"{group}/{plural}", make), []
