@@ -4,8 +4,8 @@ VENV   ?= .venv
 RUN     = $(VENV)/bin
 # The cluster of the tests: embedded, kind or kubeconfig. See docs/clusters.md.
 CLUSTER    ?= embedded
-# One kind cluster for each run, so kind needs one worker.
-WORKERS    ?= $(if $(filter kind,$(CLUSTER)),0,2)
+# Each worker starts an embedded control plane of its own. Any other cluster is one for all tests, so it needs one worker.
+WORKERS    ?= $(if $(filter embedded,$(CLUSTER)),2,0)
 KUBERNETES ?= 1.36
 # The wheel of `make wheel-test`, and its Pythons: versions or paths, as uv accepts them.
 WHEEL   ?=
@@ -75,8 +75,8 @@ prove: $(VENV)/.installed ## run all proofs at full length (about 45 minutes); s
 mutants: $(VENV)/.installed ## break the chart in thousands of places, one at a time; print what notices each mutant
 	@PYTHONPATH=ci:tests $(RUN)/python -m mutation --kubernetes $(KUBERNETES) $(ARGS)
 
-bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks, control plane; then up to 10,000 agents
-	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py && exit $$status
+bench: $(VENV)/.installed ## measure speed as ratios: rendering, growth, checks, control plane; then up to 10,000 agents, and the guards
+	@$(RUN)/python ci/bench.py $(ARGS); status=$$?; $(RUN)/python ci/bench_fleet.py || status=1; $(RUN)/python ci/bench_guards.py && exit $$status
 
 clean: ## remove the files that make created in the checkout (not the cache of built binaries)
 	rm -rf $(VENV) .tools dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from agent_identities.chart.helm import Helm, Renderer, Target
 from agent_identities.chart.values import Values
@@ -112,26 +110,3 @@ def renderer(helm_4: Helm, chart: Path, render_worker: RenderWorker) -> Renderer
 def renderer_3(helm_3: Helm, chart: Path, render_worker: RenderWorker) -> Renderer:
     pinned = helm_3.version == component("helm-3").version
     return Renderer(HelmByWorker(helm_3, 3, render_worker) if pinned else helm_3, chart)
-
-
-class OneWorkerForGuards(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """A file's tests on one worker, and on a single one all that change the whole cluster, or look at all of it.
-
-    Guards hold in the whole cluster. Users with rights in the whole cluster can become every agent, which verify finds.
-    """
-
-    _WHOLE_CLUSTER = (
-        "tests/cluster/guards/",
-        *(
-            f"tests/cluster/test_{name}.py"
-            for name in ("lifecycle", "namespaces", "verify", "verify_rights", "ways_in")
-        ),
-    )
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "guards" if nodeid.startswith(self._WHOLE_CLUSTER) else nodeid.split("::", 1)[0]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    return OneWorkerForGuards(config, log) if config.getvalue("dist") == "loadfile" else None

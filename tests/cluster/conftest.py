@@ -1,5 +1,6 @@
 """Releases on a real API server, each test in its own namespace."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,8 +9,27 @@ from pytest_helm_charts.clusters import ExistingCluster
 
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.cluster.provide import Cluster
+from agent_identities.cluster.shared import shared
+from agent_identities.cluster.starting import ControlPlaneConfig
+from agent_identities.pytest_plugin import cluster_kind
+from agent_identities.toolchain import DEFAULT_KUBERNETES
 from support.namespaces import own_namespace
-from support.server import Server
+from support.server import RBAC, Server
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """Overrides the plugin's fixture: each xdist worker has an embedded control plane of its own.
+
+    Guards hold in the whole cluster, and verify finds every user of the cluster who can become an agent. So a test must
+    not meet the objects of a test that runs at the same time.
+    """
+    if cluster_kind(request.config) != "embedded":
+        provided: Cluster = request.getfixturevalue("cluster")
+        return provided
+    kubernetes = request.config.getoption("agent_identities_kubernetes") or DEFAULT_KUBERNETES
+    plane = shared(tmp_path_factory.getbasetemp(), os.getpid(), ControlPlaneConfig(kubernetes=kubernetes))
+    return Cluster.of_control_plane(plane, "embedded")
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +47,15 @@ def control_plane(cluster: Cluster) -> Cluster:
 def server(kube_cluster: ExistingCluster) -> Server:
     """The API server, with the administrator's credentials."""
     return Server(kube_cluster.kube_client)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_in_the_cluster(server: Server) -> Iterator[None]:
+    """The tests of a module remove their ClusterRoleBindings: the next module's verify would report them."""
+    collection = f"{RBAC}/clusterrolebindings"
+    before = server.names(collection)
+    yield
+    assert server.names(collection) <= before
 
 
 @pytest.fixture

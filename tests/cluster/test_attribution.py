@@ -57,14 +57,17 @@ def test_every_request_of_an_attack_run_is_attributed_to_exactly_one_agent(
 
     def written() -> Trace | None:
         trace = traced(cluster, declaration)
-        return trace if trace.attributed + trace.not_attributed >= sum(sent.values()) else None
+        return trace if trace.attributed >= sum(sent.values()) else None
 
     trace = eventually(written)
     assert trace is not None
-    record_property("requests", trace.attributed + trace.not_attributed)
+    # The run deletes an account. Its token is valid until the API server hears of that, and the account is no agent.
+    deleted = {each.identity.name for each in done.attempts if each.outcome is Outcome.TOKEN}
+    by_others = [use for use in trace.unattributed if use.agent.name not in deleted - set(sent)]
+    record_property("requests", trace.attributed + sum(use.count for use in by_others))
     record_property("attributed", trace.attributed)
-    assert trace.ok, trace.unattributed
-    assert trace.not_attributed == 0
+    assert by_others == []
+    assert not trace.unreadable
     by_sender = Counter({use.via.rpartition(":")[2] or use.agent.name: 0 for use in trace.uses})
     for use in trace.uses:
         by_sender[use.via.rpartition(":")[2] or use.agent.name] += use.count

@@ -279,7 +279,7 @@ def test_a_name_that_is_not_an_agent_is_refused_and_nothing_changes(scene: Scene
 
 def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *rules: Json) -> list[str | Path]:
     """The options of a command for a user with these rules and the right to read the relevant objects."""
-    name = f"operator-{uuid.uuid4().hex[:8]}"
+    name = f"operator-{scene.namespace}-{uuid.uuid4().hex[:8]}"  # with the namespace, which removes it
     reading = [
         {"apiGroups": ["rbac.authorization.k8s.io", "", "apps"], "resources": ["*"], "verbs": ["get", "list"]},
         {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
