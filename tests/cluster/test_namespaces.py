@@ -126,7 +126,8 @@ def _assert_verified(fleet: Fleet) -> None:
         for name in fleet.agents:
             overrides = fleet.values(name).overrides
             declaration = declare(values_of.load(fleet.chart, overrides=overrides), namespace=name)
-            assert verify(api, declaration).ok, name
+            found = verify(api, declaration)
+            assert found.ok, (name, [str(each) for each in found.findings])
 
 
 def _assert_no_rights_in_other_namespaces(fleet: Fleet) -> None:

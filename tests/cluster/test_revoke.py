@@ -23,6 +23,7 @@ from agent_identities.cluster.provide import Cluster
 from agent_identities.kube.client import Api
 from agent_identities.kube.reviews import ask
 from agent_identities.rbac import Request, User
+from support.namespaces import remove
 from support.server import RBAC, Json, Server, eventually
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -121,13 +122,13 @@ def place(server: Server, helm: Helm) -> Iterator[tuple[str, str]]:
     server.make_namespace(names[1])
     yield names
     for name in names:
-        server.delete(f"/api/v1/namespaces/{name}")
+        remove(server, name)
 
 
 @pytest.fixture(scope="module")
 def scene(
     server: Server, api: Api, cluster: Cluster, chart: Path, helm: Helm, place: tuple[str, str], options: list[Any]
-) -> Iterator[Scene]:
+) -> Scene:
     namespace, elsewhere = place
     Release(helm, chart, "agents", namespace, cluster.kubeconfig, cluster.context).install(Values(overrides=VALUES))
     bind(server, elsewhere, "stray", as_user(namespace, "triage-2"))
@@ -159,8 +160,7 @@ def scene(
         pods,
     )
     done = run("quarantine", "triage-2", *before.options)
-    yield Scene(**{**vars(before), "done": done})
-    server.delete(f"{RBAC}/clusterrolebindings/stray-{namespace}")
+    return Scene(**{**vars(before), "done": done})
 
 
 def four(found: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A change of the form of a tier never changes the role of a binding: the API server refuses such an upgrade."""
 
 import agent_identities as ai
-from agent_identities.chart.helm import Renderer
+from agent_identities.chart.helm import Renderer, Target
 from agent_identities.chart.objects import Key, thaw
 from agent_identities.chart.values import Values
 from agent_identities.inventory.release_objects import ReleaseObjects
@@ -37,3 +37,17 @@ def test_every_binding_of_every_form_is_a_binding_of_the_release(renderer: Rende
                 "RoleBinding" if binding.key.kind == "RoleBinding" else "ClusterRoleBinding", thaw(binding.body)
             )
             assert release.makes_binding(read), f"{name}: {binding.key}"
+
+
+def test_no_binding_of_a_release_in_another_namespace_is_a_binding_of_the_release(renderer: Renderer) -> None:
+    """The other release has the same name, agents and tiers, and its namespace is one in which the agents hold tiers."""
+    checked = 0
+    for name, values in forms().items():
+        declaration = ai.load(overrides=values).declaration
+        agents = {"a": {key: value for key, value in values["agents"]["a"].items() if key != "namespaces"}}
+        rendered = renderer.render(Values(overrides=values | {"agents": agents}), Target(namespace="team-a")).objects
+        for binding in rendered.of_kind("RoleBinding"):
+            read = Binding.from_manifest("RoleBinding", thaw(binding.body))
+            assert not ReleaseObjects(declaration).makes_binding(read), f"{name}: {binding.key}"
+            checked += len(declaration.agents[0].grants) > 2
+    assert checked > 50

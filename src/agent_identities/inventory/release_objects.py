@@ -20,14 +20,11 @@ class ReleaseObjects:
     def __init__(self, declaration: Declaration) -> None:
         self._declaration = declaration
         self._prefix = re.compile(rf"{re.escape(declaration.namespace)}:[^:]+:")
-        self._holders: dict[tuple[str, RoleRef], set[str]] = {}
-        self._made: set[tuple[str, RoleRef]] = set()
+        self._holders: dict[tuple[str, RoleRef, bool], set[str]] = {}
         for identity in declaration.identities:
             for grant in identity.grants:
-                held = grant.namespace, self._role(identity, grant)
+                held = grant.namespace, self._role(identity, grant), grant.existing is None
                 self._holders.setdefault(held, set()).add(identity.name)
-                if grant.existing is None:
-                    self._made.add(held)
 
     def _role(self, identity: Identity, grant: TierGrant) -> RoleRef:
         """The role of a grant, without the prefix of its name."""
@@ -47,36 +44,37 @@ class ReleaseObjects:
 
     def makes_role(self, namespace: str, role: RoleRef) -> bool:
         """Whether the chart makes this role, for bindings in this namespace."""
-        return any((namespace, each) in self._made for each in self._spellings(namespace, role))
+        name = self._given(namespace, role.name)
+        return (namespace, RoleRef(role.kind, name), True) in self._holders
 
     def makes_binding(self, binding: Binding) -> bool:
         """Whether a binding has a name that the chart gives to a declared binding of this role in this namespace."""
         namespace, ref = binding.namespace, binding.role_ref
         holders = self._holders_of(namespace, ref)
-        roles = {each.name for each in self._spellings(namespace, ref)}
-        made = self.makes_role(namespace, ref)
-        for spelling in self._spellings(namespace, RoleRef("", binding.name)):
-            name = spelling.name.removeprefix(f"{ref.kind}:")
-            subject, _, role = name.partition(":")
-            if name != spelling.name:  # of an existing role
-                if role in roles and (subject in holders or (holders and _BUCKET.fullmatch(subject))):
-                    return True
-            elif made and (
-                _SHARED.sub("", name) in roles  # or the impersonation by the proxy
-                or name.removesuffix("-binding") in holders
-                or (subject in holders and role in roles)
-            ):
-                return True
-        return False
+        subject, _, role = binding.name.partition(":")
+        if self.makes_role(namespace, ref) and (
+            _SHARED.sub("", binding.name) == ref.name  # or the impersonation by the proxy
+            or (subject in holders and role == ref.name)
+            or any(binding.name == f"{holder}-binding" for holder in holders)
+        ):
+            return True
+        kind, _, rest = self._given(namespace, binding.name).partition(":")
+        subject, _, role = rest.partition(":")
+        shared = bool(holders) and bool(_BUCKET.fullmatch(subject))
+        return (kind, role) == (ref.kind, ref.name) and (shared or subject in holders)
 
     def makes_granting(self, granted: GrantedBy) -> bool:
         """`makes_binding` for the binding in a reason of the API server."""
         return self.makes_binding(granted.binding)
 
     def _holders_of(self, namespace: str, role: RoleRef) -> set[str]:
-        return {one for each in self._spellings(namespace, role) for one in self._holders.get((namespace, each), ())}
+        made = RoleRef(role.kind, self._given(namespace, role.name))
+        existing = self._holders.get((namespace, role, False), set())
+        return existing | self._holders.get((namespace, made, True), set())
 
-    def _spellings(self, namespace: str, role: RoleRef) -> tuple[RoleRef, ...]:
-        """The reference, and outside the agents' namespace also without the prefix of its name."""
-        found = None if namespace == self._declaration.namespace else self._prefix.match(role.name)
-        return (role, RoleRef(role.kind, role.name[found.end() :])) if found else (role,)
+    def _given(self, namespace: str, name: str) -> str:
+        """A name without the prefix of the chart; "" for a name outside the agents' namespace without the prefix."""
+        if namespace == self._declaration.namespace:
+            return name
+        found = self._prefix.match(name)
+        return name[found.end() :] if found else ""
