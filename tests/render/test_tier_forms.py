@@ -40,7 +40,7 @@ def test_every_binding_of_every_form_is_a_binding_of_the_release(renderer: Rende
 
 
 def test_no_binding_of_a_release_in_another_namespace_is_a_binding_of_the_release(renderer: Renderer) -> None:
-    """The other release has the same name, agents and tiers, and its namespace is one in which the agents hold tiers."""
+    """The other release has the same name, agents and tiers. The agents of the first hold tiers in its namespace."""
     checked = 0
     for name, values in forms().items():
         declaration = ai.load(overrides=values).declaration
