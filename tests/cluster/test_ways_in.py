@@ -190,7 +190,7 @@ PLANTED: Final[dict[str, tuple[bool, tuple[Json, ...], Act]]] = {
         (rule("patch", "serviceaccounts", "", AGENT),),
         partial(patches, path=f"serviceaccounts/{AGENT}", change=LABEL),
     ),
-    "configuration": (
+    "trust-anchor": (
         False,
         (rule("patch", "configmaps", "", "kube-root-ca.crt"),),
         partial(patches, path="configmaps/kube-root-ca.crt", change=LABEL),

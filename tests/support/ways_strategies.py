@@ -28,7 +28,13 @@ TARGET: Final = Target(
     {
         **{
             kind: {HOME: {"x": ONE}}
-            for kind in (Objects.PODS, Objects.TOKEN_SECRETS, Objects.CONFIGMAPS, Objects.SECRETS)
+            for kind in (
+                Objects.PODS,
+                Objects.TOKEN_SECRETS,
+                Objects.CONFIGMAPS,
+                Objects.TRUST_ANCHOR,
+                Objects.SECRETS,
+            )
         },
         Objects.ROLES: {HOME: {"x": EVERYONE}, OTHER_NAMESPACE: {"b": ONE}},
         Objects.ABSENT_ROLES: {},

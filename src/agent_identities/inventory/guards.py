@@ -1,14 +1,17 @@
 """Which guards of the chart close which ways into an agent, and which guards are in force on a cluster.
 
-`CLOSURES` is derived from the templates in templates/guards and from docs/guards.md. A guard that is widened needs a
-line here. That the guard covers a request is read from the policy on the cluster.
+The table of guards is files/guards.json of the chart. That a guard covers a request is read from the policy on the
+cluster.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from agent_identities.bundled import chart_path
 from agent_identities.rbac import Request
 
 Manifest = Mapping[str, Any]
@@ -78,21 +81,22 @@ class Closure:
     controllers: bool = False
 
 
-_USE = Exemption("use", each=True)
-_USE_ALL = Exemption("use")
-_BIND = Exemption("bind-agents")
+@cache
+def closures() -> tuple[Closure, ...]:
+    """The guards of the chart that close ways: files/guards.json."""
+    table = json.loads((chart_path() / "files" / "guards.json").read_text(encoding="utf-8"))["policies"]
+    return tuple(
+        Closure(
+            entry["guard"],
+            policy,
+            frozenset(entry["ways"]),
+            tuple(Exemption(verb, entry["each"]) for verb in entry["verbs"]),
+            entry["controllers"],
+        )
+        for policy, entry in table.items()
+        if entry["ways"]
+    )
 
-CLOSURES: tuple[Closure, ...] = (
-    Closure("runAs", "run-as", frozenset({"pods"}), (_USE,), controllers=True),
-    Closure("runAs", "run-as-revisions", frozenset({"pods"}), (_USE_ALL,), controllers=True),
-    Closure("tokens", "tokens", frozenset({"tokens"}), (_USE, Exemption("request-any-token", each=True))),
-    Closure("tokenSecrets", "token-secrets", frozenset({"token-secrets"})),
-    Closure("bindings", "bindings", frozenset({"bindings"}), (_BIND,)),
-    Closure("roles", "roles", frozenset({"roles"}), (_BIND,), controllers=True),
-    Closure("accounts", "accounts", frozenset({"account"}), (_BIND,), controllers=True),
-    Closure("ephemeralContainers", "ephemeral-containers", frozenset({"exec"}), (_USE,)),
-    Closure("exec", "exec", frozenset({"exec"}), (_USE_ALL,)),
-)
 
 _CHART_CONDITIONS = frozenset(
     {
@@ -104,6 +108,8 @@ _CHART_CONDITIONS = frozenset(
         "role-of-agents",
         "changes-the-rules",
         "changes-the-account",
+        "record-of-this-release",
+        "leads-to-the-api-server",
     }
 )
 """The matchConditions of the chart. Another condition limits the guard."""
@@ -120,6 +126,8 @@ _COVERS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "bindings": ((_RBAC, "rolebindings"), (_RBAC, "clusterrolebindings")),
     "roles": ((_RBAC, "roles"), (_RBAC, "clusterroles")),
     "accounts": (("", "serviceaccounts"),),
+    "trust-anchor": (("", "configmaps"),),
+    "records": (("", "secrets"),),
     "ephemeral-containers": (("", "pods/ephemeralcontainers"),),
     "exec": (*(("", f"pods/{each}") for each in _CONNECT), ("", "services/proxy")),
 }
@@ -136,7 +144,7 @@ class InForce:
     def covers(self, request: Request) -> bool:
         """Whether the policy matches the request, by group, resource and operation."""
         group, resource, operation = _attributes(request)
-        return any(
+        return bool(operation) and any(
             {group, "*"} & groups and {resource, "*"} & resources and {operation, "*"} & operations
             for groups, resources, operations in self.rules
         )
@@ -159,7 +167,7 @@ class Guards:
 
     def closure(self, way: str, request: Request) -> tuple[Closure, InForce] | None:
         """The guard in force that refuses the request, and the data about it."""
-        for closure in CLOSURES:
+        for closure in closures():
             guard = self.in_force.get(closure.policy)
             if guard is not None and way in closure.ways and guard.covers(request):
                 return closure, guard
@@ -171,7 +179,7 @@ def possible_guard(way: str, request: Request) -> str:
     group, resource, operation = _attributes(request)
     if not operation:  # admission does not see reads
         return ""
-    return next((c.guard for c in CLOSURES if way in c.ways and (group, resource) in _COVERS[c.policy]), "")
+    return next((c.guard for c in closures() if way in c.ways and (group, resource) in _COVERS[c.policy]), "")
 
 
 def guards_in(namespace: str, policies: Iterable[Manifest], bindings: Iterable[Manifest]) -> Guards:
@@ -183,10 +191,10 @@ def guards_in(namespace: str, policies: Iterable[Manifest], bindings: Iterable[M
     in_force = {
         end: InForce(name, _rules(policy))
         for name, (end, policy) in ours.items()
-        if name in denying and _unlimited(policy.get("spec") or {}, namespace)
+        if name in denying and _unlimited(policy, namespace)
     }
     ends = {end for end, _ in ours.values()}
-    idle = {closure.guard for closure in CLOSURES if closure.policy in ends - in_force.keys()}
+    idle = {closure.guard for closure in closures() if closure.policy in ends - in_force.keys()}
     release = next((_release_namespace(policy) for _, policy in ours.values()), "") or namespace
     return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle), release)
 
@@ -203,8 +211,12 @@ def _denies(spec: Manifest) -> bool:
     return "Deny" in (spec.get("validationActions") or ()) and not limited and not spec.get("paramRef")
 
 
-def _unlimited(spec: Manifest, namespace: str) -> bool:
-    """Whether a policy is as the chart renders it in what it matches: in its namespace, with no further condition."""
+def _unlimited(policy: Manifest, namespace: str) -> bool:
+    """Whether a policy is as the chart renders it in what it matches: in its namespace, with no further condition.
+
+    The namespace is that of the agents or, for the records of Helm, that of the release.
+    """
+    spec = policy.get("spec") or {}
     constraints = spec.get("matchConstraints") or {}
     selector = constraints.get("namespaceSelector") or {}
     conditions = {each.get("name") for each in spec.get("matchConditions") or ()}
@@ -212,7 +224,8 @@ def _unlimited(spec: Manifest, namespace: str) -> bool:
         spec.get("failurePolicy", "Fail") == "Fail"
         and bool(spec.get("validations"))
         and not selector.get("matchExpressions")
-        and (selector.get("matchLabels") or {}) in ({}, {"kubernetes.io/metadata.name": namespace})
+        and (selector.get("matchLabels") or {})
+        in ({}, *({"kubernetes.io/metadata.name": name} for name in (namespace, _release_namespace(policy))))
         and not any((constraints.get("objectSelector") or {}).values())
         and not constraints.get("excludeResourceRules")
         and conditions <= _CHART_CONDITIONS

@@ -21,10 +21,13 @@ class ReleaseObjects:
         self._declaration = declaration
         self._prefix = re.compile(rf"{re.escape(declaration.namespace)}:[^:]+:")
         self._holders: dict[tuple[str, RoleRef, bool], set[str]] = {}
+        self._existing: set[tuple[str, RoleRef]] = set()  # of ClusterRoles: without a namespace
         for identity in declaration.identities:
             for grant in identity.grants:
                 held = grant.namespace, self._role(identity, grant), grant.existing is None
                 self._holders.setdefault(held, set()).add(identity.name)
+                if grant.existing is not None:
+                    self._existing.add((grant.namespace if grant.existing.kind == "Role" else "", grant.existing))
 
     def _role(self, identity: Identity, grant: TierGrant) -> RoleRef:
         """The role of a grant, without the prefix of its name."""
@@ -46,6 +49,12 @@ class ReleaseObjects:
         """Whether the chart makes this role, for bindings in this namespace."""
         name = self._given(namespace, role.name)
         return (namespace, RoleRef(role.kind, name), True) in self._holders
+
+    def guarded_role(self, namespace: str, role: RoleRef) -> bool:
+        """Whether the guard `roles` covers a role: templates/guards/roles.yaml."""
+        if role.kind == "Role" and namespace == self._declaration.namespace:
+            return True
+        return self._prefix.match(role.name) is not None or (namespace, role) in self._existing
 
     def makes_binding(self, binding: Binding) -> bool:
         """Whether a binding has a name that the chart gives to a declared binding of this role in this namespace."""

@@ -20,7 +20,18 @@ from agent_identities.inventory.guards import (
 )
 from agent_identities.inventory.release_objects import ReleaseObjects
 from agent_identities.inventory.surroundings import Surroundings
-from agent_identities.rbac import Authorizer, Binding, Policy, Request, Role, ServiceAccount, Subject, User, rule_allows
+from agent_identities.rbac import (
+    Authorizer,
+    Binding,
+    Policy,
+    Request,
+    Role,
+    RoleRef,
+    ServiceAccount,
+    Subject,
+    User,
+    rule_allows,
+)
 from agent_identities.rbac.authorizer import authenticated_as
 from agent_identities.rbac.match import resource_matches, verb_matches
 from agent_identities.rbac.request import AUTHENTICATED_GROUP, SERVICE_ACCOUNTS_GROUP
@@ -133,7 +144,7 @@ def target_of(
 ) -> Target:
     """The ServiceAccounts of the identities, which are all in this namespace, with what belongs to them."""
     accounts = frozenset(one.name for one in identities)
-    read: dict[tuple[str, str], set[str]] = {("ConfigMap", _ROOT_CA): set(accounts)}
+    read: dict[tuple[str, str], set[str]] = {}
     for account, names in declaration.configuration.items():
         for kind_and_name in names if account in accounts else ():
             read.setdefault(kind_and_name, set()).add(account)
@@ -146,6 +157,7 @@ def target_of(
     objects: dict[Objects, Mapping[str, Mapping[str, Accounts]]] = {
         Objects.TOKEN_SECRETS: {namespace: tokens},
         Objects.CONFIGMAPS: {namespace: _of_kind("ConfigMap", read)},
+        Objects.TRUST_ANCHOR: {namespace: {_ROOT_CA: accounts}},
         Objects.SECRETS: {namespace: _of_kind("Secret", read)},
         Objects.POLICIES: {"": dict.fromkeys(guards.policies, accounts)},
         Objects.POLICY_BINDINGS: {"": dict.fromkeys(guards.bindings, accounts)},
@@ -163,7 +175,7 @@ def _account(pod: Mapping[str, object]) -> str:
 
 
 def _of_kind(kind: str, read: Mapping[tuple[str, str], set[str]]) -> dict[str, Accounts]:
-    return {name: frozenset(accounts) for (of, name), accounts in read.items() if of == kind}
+    return {name: frozenset(accounts) for (of, name), accounts in read.items() if of == kind and name != _ROOT_CA}
 
 
 def _roles(namespace: str, accounts: Accounts, policy: Policy) -> dict[Objects, Mapping[str, Mapping[str, Accounts]]]:
@@ -225,6 +237,7 @@ class _Judge:
         self._policy = policy
         self._target = target
         self._guards = guards
+        self._release = ReleaseObjects(declaration)
         self._identities = {one.user.name: one for one in (declaration.proxy, *declaration.agents)}
         self._trusted: dict[tuple[str, str], list[Trusted]] = {}
         for each in declaration.trusted:
@@ -268,6 +281,16 @@ class _Judge:
                 if left := _without(accounts, deploys):
                     yield from self._guarded(ways, opening, left, None if unguarded else exempt)
 
+    def _guards_role(self, request: Request) -> bool:
+        """Whether the guard `roles` covers the role of a request or, without a name, all roles of the agents."""
+        kind = "Role" if request.resource == "roles" else "ClusterRole"
+        kinds = (Objects.ROLES, Objects.ABSENT_ROLES)
+        if kind == "ClusterRole":
+            kinds = (Objects.CLUSTER_ROLES, Objects.ABSENT_CLUSTER_ROLES)
+        held = (name for each in kinds for name in self._target.objects.get(each, {}).get(request.namespace, ()))
+        names = [request.name] if request.name else held
+        return all(self._release.guarded_role(request.namespace, RoleRef(kind, name)) for name in names)
+
     def _deploys(self, deployer: Trusted, opening: Opening, accounts: Accounts) -> Accounts:
         """The accounts that a deployer may become this way, as the values declare."""
         ways = _DEPLOYING | ({"exec"} if deployer.accounts is None else set())
@@ -285,7 +308,8 @@ class _Judge:
         refused: Accounts = frozenset()
         closed = None
         for step in opening.steps if exempt is not None else ():
-            closed = closed or self._guards.closure(opening.way.id, step.request)
+            if opening.way.id != "roles" or self._guards_role(step.request):
+                closed = closed or self._guards.closure(opening.way.id, step.request)
         if closed is not None and exempt is not None:
             closure, _ = closed
             if not (closure.controllers and _is_controller(ways)):

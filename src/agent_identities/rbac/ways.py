@@ -22,6 +22,7 @@ class Objects(Enum):
     PODS = auto()
     TOKEN_SECRETS = auto()
     CONFIGMAPS = auto()
+    TRUST_ANCHOR = auto()
     SECRETS = auto()
     ROLES = auto()
     ABSENT_ROLES = auto()
@@ -193,9 +194,13 @@ WAYS: tuple[Way, ...] = (
                 Ask(("create",), "clusterroles", API_GROUP, Name.NONE, where=Where.CLUSTER),
             ),
             (Ask(("create",), "clusterroles", API_GROUP, Name.NONE, Objects.ABSENT_CLUSTER_ROLES, Where.CLUSTER),),
-            # A label puts the rules of a ClusterRole into each ClusterRole that aggregates them.
-            (Ask(_WRITE, "clusterroles", API_GROUP, Name.ANY, Objects.AGGREGATED, Where.CLUSTER),),
         ),
+    ),
+    Way(
+        "aggregation",
+        "add rules to its aggregated ClusterRole",
+        # A label puts the rules of a ClusterRole into each ClusterRole that aggregates them.
+        ((Ask(_WRITE, "clusterroles", API_GROUP, Name.ANY, Objects.AGGREGATED, Where.CLUSTER),),),
     ),
     Way(
         "escalate",
@@ -242,6 +247,14 @@ WAYS: tuple[Way, ...] = (
             (_named(_DELETE, "configmaps", Objects.CONFIGMAPS), *_create("configmaps")),
             (_named(_CHANGE, "secrets", Objects.SECRETS),),
             (_named(_DELETE, "secrets", Objects.SECRETS), *_create("secrets")),
+        ),
+    ),
+    Way(
+        "trust-anchor",
+        "change the certificate authority that its pods trust",
+        (
+            (_named(_CHANGE, "configmaps", Objects.TRUST_ANCHOR),),
+            (_named(_DELETE, "configmaps", Objects.TRUST_ANCHOR), *_create("configmaps")),
         ),
     ),
     Way(

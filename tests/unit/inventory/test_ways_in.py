@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 import agent_identities as ai
-from agent_identities.inventory.guards import CLOSURES
+from agent_identities.inventory.guards import closures
 from agent_identities.inventory.surroundings import Surroundings, surroundings_of
 from agent_identities.inventory.ways_in import Entrants, Verdict, entrants, known_subjects, text_of
 from agent_identities.inventory.ways_report import counted, data, findings, table
 from agent_identities.rbac import Binding, Policy, PolicyRule, Role, RoleRef, Subject
+from agent_identities.rbac.selector import LabelSelector
 from agent_identities.rbac.ways import WAYS
 
 NAMESPACE = "agent-system"
@@ -84,6 +85,36 @@ def test_a_guard_in_force_closes_its_way_and_no_other() -> None:
     assert verdicts(made) == {"tokens": {Verdict.REFUSED}, "pods": {Verdict.OPEN}}
     (finding,) = findings(made)
     assert "Guards in force refuse other ways: tokens." in finding.details
+
+
+RBAC = "rbac.authorization.k8s.io"
+ON_ROLES = [{"apiGroups": [RBAC], "resources": ["roles", "clusterroles"], "operations": ["CREATE", "UPDATE"]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [("existing", Verdict.REFUSED), (f"{NAMESPACE}:agents:own", Verdict.REFUSED), ("other", Verdict.OPEN)],
+)
+def test_the_guard_of_roles_closes_only_the_roles_that_it_knows(name: str, verdict: Verdict) -> None:
+    agent = Subject("ServiceAccount", "a", NAMESPACE)
+    changes = PolicyRule(("patch",), (RBAC,), ("clusterroles",), (name,))
+    policy = both(
+        held(TOKENS, subjects=(agent,), name=name, everywhere=True), held(changes, name="changes", everywhere=True)
+    )
+    values = {"tiers": {"t": {"existingRole": {"kind": "ClusterRole", "name": "existing"}}}, "agents": {"a": {"tiers": ["t"]}}}
+    made = found(policy, values, around(*guard("roles", ON_ROLES, matchConditions=[{"name": "role-of-agents"}])))
+    (eve,) = (each for each in made.subjects if each.subject == EVE)
+    assert {(each.opening.way.id, each.verdict) for each in eve.judged} == {("roles", verdict)}
+
+
+def test_no_guard_closes_the_labels_of_an_aggregated_role() -> None:
+    agent = Subject("ServiceAccount", "a", NAMESPACE)
+    into = Role("ClusterRole", "existing", "", (), {}, (LabelSelector(),))
+    binding = Binding("ClusterRoleBinding", "b", "", RoleRef("ClusterRole", "existing"), (agent,))
+    creates = PolicyRule(("create",), (RBAC,), ("clusterroles",))
+    policy = both(Policy((into,), (binding,)), held(creates, name="creates", everywhere=True))
+    made = found(policy, around=around(*guard("roles", ON_ROLES)))
+    assert verdicts(made) == {"aggregation": {Verdict.OPEN}}
 
 
 def _changed(**fields: Any) -> list[Json]:
@@ -213,14 +244,14 @@ def test_what_pods_read_is_taken_from_the_values_and_from_the_cluster() -> None:
     values = {"agents": {"a": {"workload": workload}, "b": {}}}
     spec = {"serviceAccountName": "b", "containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "live"}}}]}]}
     pod = {"kind": "Pod", "metadata": {"name": "p", "namespace": NAMESPACE}, "spec": spec}
-    for name, resource, accounts in (
-        ("settings", "configmaps", frozenset({"a"})),
-        ("key", "secrets", frozenset({"a"})),
-        ("live", "secrets", frozenset({"b"})),
-        ("kube-root-ca.crt", "configmaps", frozenset({"a", "b", "agent-proxy"})),
+    for name, resource, way, accounts in (
+        ("settings", "configmaps", "configuration", frozenset({"a"})),
+        ("key", "secrets", "configuration", frozenset({"a"})),
+        ("live", "secrets", "configuration", frozenset({"b"})),
+        ("kube-root-ca.crt", "configmaps", "trust-anchor", frozenset({"a", "b", "agent-proxy"})),
     ):
         ((judged,),) = (one.judged for one in found(patch(name, resource), values, around(pod)).subjects)
-        assert (judged.opening.way.id, judged.accounts) == ("configuration", accounts)
+        assert (judged.opening.way.id, judged.accounts) == (way, accounts)
     assert not found(patch("unrelated"), values, around(pod)).subjects
 
 
@@ -234,7 +265,7 @@ def test_a_secret_with_a_token_is_a_way_for_its_readers() -> None:
     (finding,) = findings(found(read, around=around(secret)))
     assert not any("guards" in line for line in finding.remediation)  # admission does not see reads
     (both,) = findings(found(held(PolicyRule(("get", "create"), ("",), ("secrets",))), around=around(secret)))
-    assert any("by guards (tokenSecrets)" in line for line in both.remediation)
+    assert any("by guards (records, tokenSecrets)" in line for line in both.remediation)
 
 
 def test_the_record_of_the_release_is_in_the_namespace_of_the_release() -> None:
@@ -350,5 +381,5 @@ def test_the_table_and_the_data_have_every_subject() -> None:
 def test_known_subjects_and_guards_name_ways_that_exist() -> None:
     ids = {way.id for way in WAYS} | {"helm-record"}
     assert all(ways <= ids for _, ways in known_subjects().values())
-    assert all(closure.ways <= ids for closure in CLOSURES)
+    assert all(closure.ways <= ids for closure in closures())
     assert text_of(Subject("ServiceAccount", "job-controller", "kube-system")) in known_subjects()

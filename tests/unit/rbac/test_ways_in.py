@@ -182,4 +182,4 @@ def test_write_on_cluster_roles_opens_a_way_by_a_label_if_a_role_of_the_account_
     aggregated = {**TARGET.objects, Objects.AGGREGATED: {"": {"view": frozenset({"a"})}}}
     assert ids(create) == set()
     (eve,) = ways_in(create, Target(HOME, TARGET.accounts, aggregated))
-    assert [(each.way.id, each.accounts) for each in eve.openings] == [("roles", frozenset({"a"}))]
+    assert [(each.way.id, each.accounts) for each in eve.openings] == [("aggregation", frozenset({"a"}))]
