@@ -14,6 +14,7 @@ from agent_identities.chart.names import (
     DEFAULT_NAMESPACE,
     DEFAULT_RELEASE,
     INSTANCE_LABEL,
+    LABEL_LIMIT,
     RELEASE_LABEL,
 )
 from agent_identities.declaration import Declaration, declare
@@ -89,7 +90,7 @@ def find(
         agents_namespace, names = declaration.namespace, tuple(sorted({*names, *declared}))
         accounts = tuple(item for each in names if (item := _account(api, agents_namespace, each)) is not None)
         name, home = _made_by(accounts, release, namespace)
-    target = TargetAccounts(agents_namespace, names)
+    target = TargetAccounts(agents_namespace, names, _entries(declaration))
     return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home, values, kept)
 
 
@@ -122,7 +123,7 @@ def find_all(
         names |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
     if not names:
         raise UnknownAgentError(_no_agents(agents_namespace))
-    target = TargetAccounts(agents_namespace, tuple(sorted(names)))
+    target = TargetAccounts(agents_namespace, tuple(sorted(names)), _entries(declaration))
     existing = tuple(each for each in accounts if each["metadata"]["name"] in names)
     return FoundAgent(target, "", existing, name, home, values, kept, every=True)
 
@@ -151,6 +152,8 @@ def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], 
     account = _account(api, namespace, agent)
     if account is not None and (account["metadata"].get("labels") or {}).get(AGENT_LABEL) == agent:
         return (account,)
+    if len(agent) > LABEL_LIMIT:
+        return ()
     where = f"/api/v1/namespaces/{namespace}/serviceaccounts?labelSelector={INSTANCE_LABEL}%3D{agent}"
     return tuple(api.list_all(where))
 
@@ -162,6 +165,11 @@ def _account(api: Api, namespace: str, name: str) -> Mapping[str, Any] | None:
         if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
+
+
+def _entries(declaration: Declaration | None) -> Mapping[str, str]:
+    every = (*declaration.agents, *declaration.quarantined) if declaration is not None else ()
+    return {one.name: one.entry for one in every}
 
 
 def _declared(declaration: Declaration | None, agent: str) -> tuple[str, ...]:

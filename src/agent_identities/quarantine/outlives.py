@@ -3,6 +3,7 @@
 The API server cannot end these, or the command must not, so each is a warning. Pure: from objects to warnings.
 """
 
+import itertools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -154,11 +155,11 @@ def controllers(
 
 def impostors(pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Outliving]:
     """Pods with the label of the target that run as another ServiceAccount."""
-    names = set(target.names)
+    names, agents = set(target.names), target.labels
     for pod in pods:
         agent = (pod["metadata"].get("labels") or {}).get(AGENT_LABEL)
         account = pod["spec"].get("serviceAccountName", "default")
-        if agent in names and account not in names:
+        if agent in agents and account not in names:
             yield Outliving(
                 OutlivingKind.POD,
                 f"{key_of(pod)}, which has the label of {agent} and runs as {account}",
@@ -179,14 +180,46 @@ def open_traffic(policies: Iterable[Manifest], labels: Sequence[Mapping[str, str
         selector = spec.get("podSelector") or {}
         if (spec.get("ingress") or spec.get("egress")) and any(_selects(selector, each) for each in labels):
             key = key_of(policy)
+            where = f"-n {key.namespace} " if key.namespace else ""
             yield Outliving(
                 OutlivingKind.TRAFFIC,
                 f"{key}, which is not of this chart and allows traffic of pods with the agent's label. Policies "
                 "add up: the NetworkPolicy of the quarantine does not deny this traffic",
-                f"Exclude {AGENT_LABEL} from its podSelector, or: kubectl -n {key.namespace} delete networkpolicy "
-                f"{key.name}",
+                f"Exclude {AGENT_LABEL} from its selector, or: kubectl {where}delete {key.kind.lower()} {key.name}",
                 key,
             )
+
+
+def open_cilium_traffic(
+    policies: Iterable[Manifest], target: TargetAccounts, labels: Sequence[Mapping[str, str]]
+) -> Iterator[Outliving]:
+    """`open_traffic` for the policies of Cilium: a policy can have several selectors, and labels have a source.
+
+    Cilium also selects by the namespace and the ServiceAccount of a pod (docs.cilium.io, "Endpoint identity").
+    """
+    alike = [
+        {**each, "io.kubernetes.pod.namespace": target.namespace, "io.cilium.k8s.policy.serviceaccount": name}
+        for each in labels
+        for name in target.names
+    ]
+    for policy in policies:
+        rules = [each for each in (policy.get("spec"), *(policy.get("specs") or ())) if each]
+        plain = ({**rule, "podSelector": _without_source(rule.get("endpointSelector") or {})} for rule in rules)
+        selecting = ({**policy, "spec": rule} for rule in plain if "nodeSelector" not in rule)
+        yield from itertools.islice(open_traffic(selecting, alike), 1)
+
+
+def _without_source(selector: Manifest) -> Manifest:
+    """A selector of Cilium without the sources of its labels: ``k8s:app`` and ``any:app`` are ``app``."""
+    return {
+        "matchLabels": {_plain(key): value for key, value in (selector.get("matchLabels") or {}).items()},
+        "matchExpressions": [{**each, "key": _plain(each["key"])} for each in selector.get("matchExpressions") or ()],
+    }
+
+
+def _plain(key: str) -> str:
+    source, _, label = key.partition(":")
+    return label if source in ("k8s", "any") and label else key
 
 
 def _selects(selector: Manifest, labels: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL
+from agent_identities.chart.names import AGENT_LABEL, INSTANCE_LABEL, agent_label
 from agent_identities.chart.objects import Key
 from agent_identities.kube.field_owner import Applied, applied_with
 from agent_identities.kube.roles import RBAC
@@ -27,16 +27,27 @@ PREFIXES: Mapping[str, str] = {
     "Pod": "/api/v1",
     "Secret": "/api/v1",
     "NetworkPolicy": "/apis/networking.k8s.io/v1",
+    "CiliumNetworkPolicy": "/apis/cilium.io/v2",
+    "CiliumClusterwideNetworkPolicy": "/apis/cilium.io/v2",
 }
 _BOOTSTRAP_LABEL = "kubernetes.io/bootstrapping"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetAccounts:
-    """The ServiceAccounts to quarantine: one agent, or all instances of one entry of the values."""
+    """The ServiceAccounts to quarantine: one agent, or all instances of one entry of the values.
+
+    ``entries`` are the entries of ServiceAccounts whose names are not their labels.
+    """
 
     namespace: str
     names: tuple[str, ...]
+    entries: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The ServiceAccounts by the value of AGENT_LABEL. A label has at most 63 characters, a name 253."""
+        return {agent_label(name, self.entries.get(name, name)): name for name in self.names}
 
     @property
     def users(self) -> Mapping[str, User]:
@@ -163,11 +174,10 @@ def account_steps(accounts: Iterable[Manifest], target: TargetAccounts) -> Itera
 
 def workload_steps(deployments: Iterable[Manifest], pods: Iterable[Manifest], target: TargetAccounts) -> Iterator[Step]:
     """Steps for the target's Deployments (with the label of the agent that they run as), then for all of its pods."""
-    names, mine = set(target.names), set()
+    names, accounts, mine = set(target.names), target.labels, set()
     for deployment in deployments:
-        labels = deployment["metadata"].get("labels") or {}
-        spec = deployment["spec"]["template"]["spec"]
-        if labels.get(AGENT_LABEL) in names and spec.get("serviceAccountName") == labels[AGENT_LABEL]:
+        account = accounts.get((deployment["metadata"].get("labels") or {}).get(AGENT_LABEL, ""))
+        if account and deployment["spec"]["template"]["spec"].get("serviceAccountName") == account:
             mine.add(deployment["metadata"]["name"])
             yield _whole("Deployment", deployment, "")
     for pod in pods:

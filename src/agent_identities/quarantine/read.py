@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -122,6 +123,26 @@ def network_policies(server: Server, target: TargetAccounts) -> list[dict[str, A
     return server.list("NetworkPolicy", f"/apis/networking.k8s.io/v1/namespaces/{target.namespace}/networkpolicies")
 
 
+def cilium_policies(server: Server, target: TargetAccounts) -> list[dict[str, Any]]:
+    """The policies of Cilium for the namespace, and those of the cluster. Raises ApiError, ServerGoneError."""
+    if (
+        server.get("/apis/cilium.io") is None
+    ):  # asked first: a caller without rights gets a 403 also if it is not served
+        return []
+    paths = {
+        "CiliumNetworkPolicy": f"namespaces/{target.namespace}/ciliumnetworkpolicies",
+        "CiliumClusterwideNetworkPolicy": "ciliumclusterwidenetworkpolicies",
+    }
+    found: list[dict[str, Any]] = []
+    for kind, path in paths.items():
+        try:
+            found += server.list(kind, f"/apis/cilium.io/v2/{path}")
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+    return found
+
+
 def token_secrets(server: Server, target: TargetAccounts) -> list[dict[str, Any]]:
     """The Secrets of the namespace with a token of a ServiceAccount. Raises ApiError, ServerGoneError."""
     selector = "fieldSelector=type%3Dkubernetes.io/service-account-token"
@@ -142,4 +163,4 @@ def _searched(server: Server, kind: str, paths: Iterable[str]) -> Found:
 def _agents(target: TargetAccounts) -> str:
     if len(target.names) > _NAMED_ONE_BY_ONE:
         return urlencode({"labelSelector": AGENT_LABEL})
-    return urlencode({"labelSelector": f"{AGENT_LABEL} in ({','.join(target.names)})"})
+    return urlencode({"labelSelector": f"{AGENT_LABEL} in ({','.join(target.labels)})"})

@@ -56,7 +56,7 @@ def remaining(
 
     mounted = audiences(values, declaration, target.names, seen.pods)
     labels = [dict(pod["metadata"].get("labels") or {}) for pod in seen.pods] + [
-        {AGENT_LABEL: name} for name in target.names
+        {AGENT_LABEL: label} for label in target.labels
     ]
     every = [
         *outlives.connections(target, seen.rights),
@@ -70,6 +70,10 @@ def remaining(
         *tried(
             "NetworkPolicies that allow traffic",
             lambda: outlives.open_traffic(read.network_policies(server, target), labels),
+        ),
+        *tried(
+            "CiliumNetworkPolicies that allow traffic",
+            lambda: outlives.open_cilium_traffic(read.cilium_policies(server, target), target, labels),
         ),
         *tried("Secrets with tokens", lambda: outlives.token_secrets(read.token_secrets(server, target), target)),
     ]

@@ -161,3 +161,46 @@ def test_a_secret_with_a_token_of_the_agent_is_reported() -> None:
         for name, account in (("forever", "bot"), ("else", "other"))
     ]
     assert [each.object for each in outlives.token_secrets(secrets, TARGET)] == [Key("", "Secret", "team", "forever")]
+
+
+CILIUM = "CiliumNetworkPolicy"
+
+
+def cilium(selector: dict[str, Any], kind: str = CILIUM, **spec: Any) -> dict[str, Any]:
+    namespace = {"namespace": "team"} if kind == CILIUM else {}
+    rule = {"endpointSelector": selector, **(spec or {"egress": [{"toEntities": ["world"]}]})}
+    return {"kind": kind, "metadata": {"name": "p", **namespace}, "spec": rule}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        cilium({}),
+        cilium({"matchLabels": {"k8s:app": "x"}}),
+        cilium({"matchLabels": {"any:agent-identities/agent": "bot"}}),
+        cilium({"matchLabels": {"io.cilium.k8s.policy.serviceaccount": "bot"}}),
+        cilium({"matchExpressions": [{"key": "k8s:app", "operator": "Exists"}]}),
+        cilium({"matchLabels": {"k8s:io.kubernetes.pod.namespace": "team"}}, "CiliumClusterwideNetworkPolicy"),
+        {**cilium({}), "spec": None, "specs": [cilium({}, ingress=[{}])["spec"]]},
+    ],
+)
+def test_policies_of_cilium_that_open_traffic_are_left(policy: dict[str, Any]) -> None:
+    labels = [{"app": "x", "agent-identities/agent": "bot"}]
+    (left,) = outlives.open_cilium_traffic([policy], TARGET, labels)
+    assert left.kind is OutlivingKind.TRAFFIC
+    where = "-n team " if policy["kind"] == CILIUM else ""
+    assert f"kubectl {where}delete {policy['kind'].lower()} p" in left.remediation
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        cilium({"matchLabels": {"k8s:app": "other"}}),
+        cilium({}, egressDeny=[{"toEntities": ["world"]}]),
+        cilium({"matchLabels": {"reserved:host": ""}}),
+        cilium({"matchLabels": {"k8s:io.kubernetes.pod.namespace": "other"}}, "CiliumClusterwideNetworkPolicy"),
+    ],
+)
+def test_policies_of_cilium_that_open_nothing_for_the_agent_are_not_left(policy: dict[str, Any]) -> None:
+    labels = [{"app": "x", "agent-identities/agent": "bot"}]
+    assert not list(outlives.open_cilium_traffic([policy], TARGET, labels))

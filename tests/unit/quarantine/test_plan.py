@@ -182,3 +182,12 @@ def test_a_step_has_the_path_of_its_object() -> None:
     assert Step("RoleBinding", "agents", "b", "1").collection.endswith("/namespaces/agents/rolebindings")
     assert Step("ClusterRoleBinding", "", "b", "1").collection.endswith("/v1/clusterrolebindings")
     assert str(Step("Pod", "agents", "p", "1")) == "Pod agents/p"
+
+
+def test_an_account_with_a_name_that_is_too_long_for_a_label_has_the_label_of_its_entry() -> None:
+    long = f"{'a' * 60}.{'b' * 60}"
+    target = TargetAccounts("agents", (long, "worker"), {long: "entry", "worker": "worker"})
+    assert target.labels == {"entry": long, "worker": "worker"}
+    meta = {"name": "entry", "namespace": "agents", "uid": "u", "labels": {"agent-identities/agent": "entry"}}
+    deployment = {"kind": "Deployment", "metadata": meta, "spec": {"template": {"spec": {"serviceAccountName": long}}}}
+    assert [step.name for step in workload_steps([deployment], [], target)] == ["entry"]
