@@ -81,18 +81,23 @@ class Splitter:
             break
 
     def close(self) -> Iterator[Record]:
-        """The records that the end of the log ends."""
+        """The records that the end of the log ends. The log ends in what no event follows."""
+        found = list(self._rest())
+        last = max((index for index, record in enumerate(found) if record.contents.events), default=0)
+        yield from found[:last]
+        yield from (record._replace(ended=False) for record in found[last:])
+
+    def _rest(self) -> Iterator[Record]:
         if self._tail_size or self._skip_line:
-            for record in self._end_line(b""):
-                yield record._replace(ended=False)
+            yield from self._end_line(b"")
         if self._value is not None:
             value, self._value = self._value, None
-            yield _broken(value)._replace(ended=False)
+            yield _broken(value)
             self._resuming = True
             yield from self._read(value.lines_from(value.line + 1))
         left = self._decoder.close()
         if left.unreadable:
-            yield Record(self.lines, left, ended=False)
+            yield Record(self.lines, left)
 
     def _feed_part(self, data: bytes) -> Iterator[Record]:
         """A part of a line."""

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from agent_identities.audit.accounts import AgentAccounts
 from agent_identities.audit.bounded import Recent
 from agent_identities.audit.envelopes import Decoder, Unreadable
-from agent_identities.audit.events import RECEIVED, STARTED, Event, refused_impersonation, unlogged_verbs
+from agent_identities.audit.events import (
+    AKS_ALL,
+    AKS_WRITES,
+    RECEIVED,
+    STARTED,
+    Event,
+    refused_impersonation,
+    unlogged_verbs,
+)
 from agent_identities.audit.problems import Problems
 from agent_identities.audit.records import Record, Splitter
 from agent_identities.audit.sources import Cut, NoEventError, Piece
@@ -32,7 +40,10 @@ _REMEDIATION = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of memory use: kinds of requests in total and per agent, names in total and per kind, and so on."""
+    """Limits of memory use: kinds of requests in total and per agent, names in total and per kind, and so on.
+
+    ``writes_of_aks``: the events of which it is known whether they are in both logs of AKS.
+    """
 
     uses: int = 60_000
     uses_of_agent: int = 2_000
@@ -40,6 +51,7 @@ class Limits:
     names_of_use: int = 1_000
     credentials: int = 40_000
     requests_under_way: int = 20_000
+    writes_of_aks: int = 200_000
     problems: int = 20
     namespaces: int = 100
 
@@ -59,6 +71,7 @@ class _Log:
         self.problems, self.skipped = Problems(most_problems), Problems(most_problems)
         self.incomplete: list[str] = []
         self.first_problem = ""
+        self.has_mark = False
 
 
 class Tracer:
@@ -83,6 +96,7 @@ class Tracer:
         self._issues: Recent[str, Issue] = Recent(limits.credentials)
         self._received: Recent[str, Event] = Recent(limits.requests_under_way, self._add_unanswered)
         self._under_way: Recent[str, bool] = Recent(limits.requests_under_way)
+        self._writes_of_aks: Recent[tuple[str, str], str] = Recent(limits.writes_of_aks)
         self._logs: list[_Log] = []
         self._others = self._unauthenticated = 0
         self._first, self._last = "", ""
@@ -154,7 +168,9 @@ class Tracer:
             log.incomplete.append(f"{log.name}:{line} ({cut.reason})")
 
     def _add_unreadable(self, log: "_Log", location: str, unreadable: Unreadable, *, ended: bool) -> None:
-        log.first_problem = log.first_problem or f"line {location.rpartition(':')[2]} {unreadable.reason}"
+        if not log.first_problem or (unreadable.text and not log.has_mark):  # the first part of an audit event
+            log.first_problem = f"line {location.rpartition(':')[2]} {unreadable.reason}"
+            log.has_mark = bool(unreadable.text)
         if ended:
             log.problems.add(location, unreadable.reason)
         elif not log.incomplete:
@@ -176,6 +192,8 @@ class Tracer:
         """Add an event. A request has up to three events, and is counted at the first event with a response."""
         if event.log:
             self._kinds_of_logs.add(event.log)
+            if self._is_copy(event):
+                return
         if event.stage == RECEIVED:
             if self._since <= event.time < self._until and self._is_from_agent(event):
                 self._received.put(event.id, event)
@@ -193,6 +211,15 @@ class Tracer:
             self._first = event.time
         self._last = max(self._last, event.time)
         self._attribute(event)
+
+    def _is_copy(self, event: Event) -> bool:
+        """Whether the other log of AKS had the event: kube-audit has everything that kube-audit-admin has."""
+        if event.log not in (AKS_ALL, AKS_WRITES) or event.request.verb in ("get", "list"):
+            return False
+        key = event.id, event.stage
+        found = self._writes_of_aks.get(key)
+        self._writes_of_aks.put(key, event.log)
+        return found not in (None, event.log)
 
     def _is_from_agent(self, event: Event) -> bool:
         accounts = (_account(user) for user in (event.acted_as, event.caller))

@@ -224,3 +224,29 @@ def test_a_log_that_leaves_out_requests_is_known_by_its_records(
     log: bytes, unlogged: set[str], trace_of: TraceOf
 ) -> None:
     assert trace_of(log).unlogged == unlogged
+
+
+@pytest.mark.parametrize("first", ["kube-audit", "kube-audit-admin"])
+def test_a_request_in_both_logs_of_aks_is_counted_once(first: str, trace_of: TraceOf) -> None:
+    both = ("kube-audit", "kube-audit-admin")
+    one, other = event("reader", "create"), event("reader", "create", name="b")
+    order = both if first == "kube-audit" else both[::-1]
+    records = [audit_forms.aks_record(each, log) for log in order for each in (one, other)]
+    found = trace_of(audit_forms.lines([*records, audit_forms.aks_record(event("reader", "get"), "kube-audit")]))
+    assert sorted((use.request.verb, use.count) for use in found.uses) == [("create", 2), ("get", 1)]
+    rows = [audit_forms.aks_row(one, table) for table in ("AKSAudit", "AKSAuditAdmin")]
+    assert [use.count for use in trace_of(json.dumps(rows).encode()).uses] == [1]
+
+
+def test_an_event_that_is_cut_before_the_last_line_is_not_the_end_of_the_log(trace_of: TraceOf) -> None:
+    lines = native([event("reader", name=f"object-{number}") for number in range(3)]).splitlines()
+    for end in range(200, len(lines[1]) - 1, 40):
+        found = trace_of(b"\n".join([lines[0], lines[1][:end], lines[2]]))
+        assert {name for use in found.uses for name in use.names} == {"object-0", "object-2"}
+        assert ([each.location for each in found.problems], found.incomplete) == (["audit.log:2"], ())
+
+
+def test_a_csv_with_a_header_is_named_as_csv(trace_of: TraceOf) -> None:
+    quoted = native([event("reader")]).decode().strip().replace('"', '""')
+    with pytest.raises(LogError, match=r"is CSV\. Export the log as JSON"):
+        trace_of(f'TenantId,log_s\nx,"{quoted}"\n'.encode())
