@@ -20,6 +20,8 @@ _AZURE = "azure.workload.identity"
 _API_AUDIENCES = ("https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local")
 
 Values = Mapping[str, Any]
+Program = tuple[tuple[str, ...], tuple[str, ...]]
+"""The command and the arguments of a container; empty: those of its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,10 @@ class DeclaredObjects:
 
     ``created``: the chart creates the ServiceAccount, with ``annotations``, ``automount`` and ``pull_secrets``.
     ``labels`` identify the pods of the identity, ``pod_labels`` are all labels of the pods that the chart creates.
-    ``containers``: the image of each container of the Deployment, by name; None without ``workload``. ``lifetimes``:
-    the maximum lifetime in seconds of a token, by audience ("": the API server). ``injected``: pods mount the token
-    that Kubernetes injects. ``policy``: the spec of the NetworkPolicy; None without one.
+    ``containers``: the image of each container of the Deployment, by name; None without ``workload``. ``programs``: the
+    command and the arguments of each container that has some, instead of those of its image. ``lifetimes``: the maximum
+    lifetime in seconds of a token, by audience ("": the API server). ``injected``: pods mount the token that Kubernetes
+    injects. ``policy``: the spec of the NetworkPolicy; None without one.
     """
 
     created: bool
@@ -40,6 +43,7 @@ class DeclaredObjects:
     labels: Mapping[str, str] = field(default_factory=dict)
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     containers: Mapping[str, str] | None = None
+    programs: Mapping[str, "Program"] = field(default_factory=dict)
     lifetimes: Mapping[str, int] = field(default_factory=dict)
     injected: bool = False
     policy: Mapping[str, Any] | None = None
@@ -75,17 +79,25 @@ def declared_objects(declaration: Declaration, identity: Identity) -> DeclaredOb
         pull_secrets=tuple(each["name"] for each in values.get("imagePullSecrets") or ()),
         labels=labels,
         pod_labels={**labels, **_cloud_labels(agent), **((workload or {}).get("podLabels") or {})},
-        containers=None if workload is None else dict(_containers(workload)),
+        containers=None if workload is None else {name: each["image"] for name, each in _containers(workload)},
+        programs={name: program(each) for name, each in _containers(workload or {}) if program(each) != ((), ())},
         lifetimes=_lifetimes(values, agent, identity),
         injected=automount,
         policy=policy,
     )
 
 
-def _containers(workload: Values) -> Iterator[tuple[str, str]]:
-    yield "agent", workload["image"]
+def program(container: Values) -> Program:
+    """The command and the arguments of a container."""
+    command, args = (tuple(map(str, container.get(key) or ())) for key in ("command", "args"))
+    return command, args
+
+
+def _containers(workload: Values) -> Iterator[tuple[str, Values]]:
+    """The containers of the Deployment, by name; the first is the workload itself."""
+    yield "agent", workload
     for key in ("initContainers", "extraContainers"):
-        yield from ((each["name"], each["image"]) for each in workload.get(key) or ())
+        yield from ((each["name"], each) for each in workload.get(key) or ())
 
 
 # ---- cloud identities: the annotations that EKS, GKE and Azure read

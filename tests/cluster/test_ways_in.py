@@ -13,9 +13,11 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
+from agent_identities.inventory.accounts import read_accounts
 from agent_identities.inventory.guards import Guards
+from agent_identities.inventory.objects import read_objects
 from agent_identities.inventory.read import read
-from agent_identities.inventory.surroundings import read_surroundings
+from agent_identities.inventory.surroundings import read_guards, surroundings_on
 from agent_identities.inventory.ways_in import target_of
 from agent_identities.inventory.ways_report import CAN_BECOME
 from agent_identities.kube.client import Api
@@ -356,7 +358,9 @@ def test_every_answer_of_the_api_server_agrees_for_built_in_and_narrow_roles(sce
 def _found(scene: Scene) -> tuple[tuple[Any, ...], Any]:
     with Api(scene.cluster.access) as api:
         policy: Policy = read(api, scene.declaration).policy
-        around, _ = read_surroundings(api, [scene.namespace])
+        guards, _ = read_guards(api)
+        accounts = read_accounts(api, scene.declaration)
+        around = surroundings_on(guards, read_objects(api, scene.declaration, accounts))
     one = scene.declaration
     target = target_of(scene.namespace, (one.proxy, *one.agents), one, policy, around, Guards({}))
     return ways_in(policy, target), target

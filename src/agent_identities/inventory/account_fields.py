@@ -8,7 +8,7 @@ from agent_identities.chart.names import AGENT_LABEL
 from agent_identities.declaration import Identity
 from agent_identities.declared_objects import DeclaredObjects
 from agent_identities.inventory.accounts import Manifest
-from agent_identities.inventory.credentials import KEEPING, token_account
+from agent_identities.inventory.credentials import KEEPING
 from agent_identities.inventory.findings import (
     INSTALL_AGAIN,
     NAMES,
@@ -18,7 +18,7 @@ from agent_identities.inventory.findings import (
     kubectl,
     objects,
 )
-from agent_identities.inventory.objects import AgentObjects
+from agent_identities.inventory.objects import AgentObjects, token_account
 from agent_identities.kube.redact import printable, redact
 from agent_identities.report.model import Finding
 

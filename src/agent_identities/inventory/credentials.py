@@ -8,11 +8,10 @@ from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.inventory.accounts import Manifest
 from agent_identities.inventory.findings import NAMES, account_key, compact, finding, kubectl, objects
-from agent_identities.inventory.objects import AgentObjects
+from agent_identities.inventory.objects import AgentObjects, token_account
 from agent_identities.report.model import Finding
 from agent_identities.report.words import label
 
-_ACCOUNT = "kubernetes.io/service-account.name"
 _CREATED_BY = ("kubernetes.io/created-by", "openshift.io/create-dockercfg-secrets")
 _OPENSHIFT = (
     "OpenShift before 4.16 creates such a Secret for the pull secret of its image registry, and creates it again if "
@@ -74,11 +73,6 @@ def _about(secret: Manifest) -> str:
         f"last used {used}" if used else "",
     )
     return ", ".join(part for part in parts if part)
-
-
-def token_account(secret: Manifest) -> str:
-    """The name of the ServiceAccount of a token Secret."""
-    return str((secret["metadata"].get("annotations") or {}).get(_ACCOUNT, ""))
 
 
 def _of_openshift(secret: Manifest) -> bool:

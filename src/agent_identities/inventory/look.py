@@ -1,7 +1,6 @@
 """Look at a cluster: read its state, and compare it with the values."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -20,7 +19,7 @@ from agent_identities.inventory.objects import AgentObjects, read_objects
 from agent_identities.inventory.pod_tokens import pod_tokens
 from agent_identities.inventory.pods import other_workloads, pod_findings
 from agent_identities.inventory.read import ClusterState, read
-from agent_identities.inventory.surroundings import Surroundings, read_surroundings
+from agent_identities.inventory.surroundings import Guards, read_guards, surroundings_on
 from agent_identities.inventory.unusable import unusable_rules
 from agent_identities.inventory.ways_in import entrants
 from agent_identities.inventory.workloads import AgentPod, agent_pods
@@ -45,11 +44,10 @@ def look(
     also look for subjects that can become an agent. The declaration in the result has the rules of the existing roles
     that tiers refer to.
     """
-    namespaces = sorted({one.namespace for one in declaration.identities})
-    reads: list[Callable[[], ClusterState | AgentObjects | tuple[Surroundings, tuple[NotRead, ...]]]] = [
+    reads: list[Callable[[], ClusterState | AgentObjects | tuple[Guards, tuple[NotRead, ...]]]] = [
         partial(read, api, declaration, concurrency=concurrency),
         partial(read_objects, api, declaration, accounts),
-        *((partial(read_surroundings, api, namespaces),) if becoming else ()),
+        *((partial(read_guards, api),) if becoming else ()),
     ]
     one, other, *around = fan_out(lambda each: each(), reads, abort=api.abort)
     state, objects = cast("ClusterState", one), cast("AgentObjects", other)
@@ -58,8 +56,8 @@ def look(
     answers = confirm(api, held, state.served, concurrency=concurrency)
     unusable = unusable_rules(declaration, state.served)
     pods = agent_pods(objects)
-    surroundings, missing = cast("tuple[Surroundings, tuple[NotRead, ...]]", around[0]) if around else (None, ())
-    become = entrants(declaration, state.policy, surroundings) if surroundings is not None else None
+    guards, missing = cast("tuple[Guards, tuple[NotRead, ...]]", around[0]) if around else (None, ())
+    become = entrants(declaration, state.policy, surroundings_on(guards, objects)) if guards is not None else None
     found = (
         *binding_findings(held, answers, state.served),
         *foreign_subjects(state.policy.bindings, declaration),
@@ -68,19 +66,9 @@ def look(
         *(ways_report.findings(become) if become is not None else ()),
         *unusable.findings,
     )
-    not_read = _together((*accounts.not_read, *state.not_read, *objects.not_read, *missing))
+    not_read = (*accounts.not_read, *state.not_read, *objects.not_read, *missing)
     workloads = other_workloads(objects, pods)
     return declaration, Inventory(found, not_read, unusable.notes, workloads, held, state.served, become)
-
-
-def _together(several: Iterable[NotRead]) -> tuple[NotRead, ...]:
-    """One entry for the objects of one list, with everything that was not looked for."""
-    found: dict[str, NotRead] = {}
-    for each in several:
-        first = found.get(each.what)
-        consequence = f"{first.consequence}; {each.consequence}" if first else each.consequence
-        found[each.what] = replace(first or each, consequence=consequence)
-    return tuple(found.values())
 
 
 def _with_existing_roles(

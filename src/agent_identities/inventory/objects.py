@@ -1,11 +1,12 @@
-"""Read the objects in the namespaces of the agents: token Secrets, pods and their owners, and NetworkPolicies."""
+"""Read the objects in the namespaces of the agents: token Secrets, pods, workloads, and NetworkPolicies."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 
 from agent_identities.chart.names import AGENT_LABEL, PROXY_LABEL
+from agent_identities.chart.objects import Key
 from agent_identities.declaration import Declaration, Identity
 from agent_identities.declared_objects import DeclaredObjects, declared_objects
 from agent_identities.inventory.accounts import Accounts, Manifest
@@ -13,14 +14,20 @@ from agent_identities.inventory.model import NotRead
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.kube.fanout import fan_out
 
+_ACCOUNT = "kubernetes.io/service-account.name"
 _Key = tuple[str, str]
 
 _CONSEQUENCES = {
-    "Secret": "token Secrets of agents, whose tokens never expire",
-    "Pod": "pods that run as an agent and do not belong to the release, and the tokens of the agents' pods",
-    "Deployment": "Deployments of the release that were changed",
+    "Secret": "token Secrets of agents, whose tokens never expire, and who may read them",
+    "Pod": "pods that run as an agent and do not belong to the release, the tokens of the agents' pods, and ConfigMaps "
+    "and Secrets that only they read",
+    "Deployment": "Deployments of the release that were changed, and others that run pods as an agent",
     "ReplicaSet": "pods of ReplicaSets that do not belong to a Deployment of the release",
-    "Job": "the CronJobs of pods that run as an agent",
+    "Job": "the CronJobs of pods that run as an agent, and Jobs that run pods as an agent",
+    **{
+        kind: f"{kind}s that run pods as an agent"
+        for kind in ("StatefulSet", "DaemonSet", "CronJob", "ReplicationController")
+    },
     "NetworkPolicy": "NetworkPolicies that allow traffic of agents",
 }
 """What is not looked for if the caller may not list objects of a kind."""
@@ -32,8 +39,9 @@ class AgentObjects:
 
     ``declared`` are the declared objects by (namespace, name of the ServiceAccount). ``token_secrets`` (with metadata
     only) and ``policies`` are all of the namespaces; ``pods`` those that run as an identity or have the label of an
-    identity, without pods that are being deleted. ``owners`` are the controllers that own such pods, by uid.
-    ``unread`` are the kinds that could not be read, as (namespace, kind).
+    identity, without pods that are being deleted. ``owners`` are ReplicaSets and Jobs, by uid. ``templates`` are the
+    pod templates that run as an identity, of workloads without a controller of their own. ``unread`` are the kinds
+    that could not be read, as (namespace, kind).
     """
 
     declaration: Declaration
@@ -43,6 +51,7 @@ class AgentObjects:
     pods: tuple[Manifest, ...] = ()
     deployments: Mapping[_Key, Manifest] = field(default_factory=dict)
     owners: Mapping[str, Manifest] = field(default_factory=dict)
+    templates: Mapping[Key, Manifest] = field(default_factory=dict)
     policies: tuple[Manifest, ...] = ()
     unread: frozenset[_Key] = frozenset()
     not_read: tuple[NotRead, ...] = ()
@@ -60,13 +69,10 @@ class AgentObjects:
 def read_objects(api: Api, declaration: Declaration, accounts: Accounts) -> AgentObjects:
     """Read the objects, all lists at the same time. What the caller may not list is in ``not_read``. Raises ApiError.
 
-    Deployments and their ReplicaSets are read only if the values declare a workload, NetworkPolicies only if they
-    declare one. No data of a Secret is read.
+    NetworkPolicies are read only if the values declare one. No data of a Secret is read.
     """
     declared = {(one.namespace, one.name): declared_objects(declaration, one) for one in declaration.identities}
     read = _read_all(api, _lists(declared))
-    pods = [pod for (_, kind), (items, _) in read.items() if kind == "Pod" for pod in items]
-    read |= _read_all(api, _owner_lists(pods))
 
     def every(*kinds: str) -> Iterator[Manifest]:
         return (item for (_, kind), (items, _) in read.items() if kind in kinds for item in items)
@@ -80,6 +86,7 @@ def read_objects(api: Api, declaration: Declaration, accounts: Accounts) -> Agen
         tuple(every("Pod")),
         {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in every("Deployment")},
         {item["metadata"]["uid"]: item for item in every("ReplicaSet", "Job")},
+        dict(_templates(read, declared)),
         tuple(every("NetworkPolicy")),
         frozenset(missing),
         tuple(missing.values()),
@@ -117,11 +124,22 @@ _PATHS = {
     ),
     "Pod": ("/api/v1/namespaces/{}/pods", False),
     "Deployment": ("/apis/apps/v1/namespaces/{}/deployments", False),
-    "ReplicaSet": ("/apis/apps/v1/namespaces/{}/replicasets", True),
-    "Job": ("/apis/batch/v1/namespaces/{}/jobs", True),
+    "ReplicaSet": ("/apis/apps/v1/namespaces/{}/replicasets", False),
+    "StatefulSet": ("/apis/apps/v1/namespaces/{}/statefulsets", False),
+    "DaemonSet": ("/apis/apps/v1/namespaces/{}/daemonsets", False),
+    "ReplicationController": ("/api/v1/namespaces/{}/replicationcontrollers", False),
+    "Job": ("/apis/batch/v1/namespaces/{}/jobs", False),
+    "CronJob": ("/apis/batch/v1/namespaces/{}/cronjobs", False),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies", False),
 }
 """The path of each kind, and whether only metadata is needed."""
+
+_WORKLOADS = {
+    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "apps"),
+    **dict.fromkeys(("Job", "CronJob"), "batch"),
+    "ReplicationController": "",
+}
+"""The API group of each kind with a pod template."""
 
 
 def _lists(declared: Mapping[_Key, DeclaredObjects]) -> dict[_Key, _Keep]:
@@ -130,18 +148,24 @@ def _lists(declared: Mapping[_Key, DeclaredObjects]) -> dict[_Key, _Keep]:
         here = {name: objects for (where, name), objects in declared.items() if where == namespace}
         found[namespace, "Secret"] = _everything
         found[namespace, "Pod"] = partial(_concerns, frozenset(here))
-        if any(objects.containers is not None for objects in here.values()):
-            found[namespace, "Deployment"] = _everything
+        found |= dict.fromkeys(((namespace, kind) for kind in _WORKLOADS), _everything)
         if any(objects.policy is not None for objects in here.values()):
             found[namespace, "NetworkPolicy"] = _everything
     return found
 
 
-def _owner_lists(pods: Iterable[Manifest]) -> dict[_Key, _Keep]:
-    """The lists with the controllers of pods that have a controller themselves: Deployments and CronJobs."""
-    owners = ((pod["metadata"]["namespace"], controller_of(pod)) for pod in pods)
-    kinds = {(namespace, owner["kind"]) for namespace, owner in owners if owner}
-    return dict.fromkeys(sorted(key for key in kinds if key[1] in ("ReplicaSet", "Job")), _everything)
+def _templates(read: Mapping[_Key, _Read], declared: Mapping[_Key, DeclaredObjects]) -> Iterator[tuple[Key, Manifest]]:
+    """The pod templates that run as an identity. Jobs that are finished create no more pods."""
+    for (namespace, kind), (items, _) in read.items():
+        for item in items if kind in _WORKLOADS else ():
+            template = item["spec"]["jobTemplate" if kind == "CronJob" else "template"]
+            template = template["spec"]["template"] if kind == "CronJob" else template
+            finished = kind == "Job" and any(
+                each["type"] in ("Complete", "Failed") and each["status"] == "True"
+                for each in (item.get("status") or {}).get("conditions") or ()
+            )
+            if (namespace, account_of(template)) in declared and controller_of(item) is None and not finished:
+                yield Key(_WORKLOADS[kind], kind, namespace, item["metadata"]["name"]), template
 
 
 def _everything(_item: Manifest) -> bool:
@@ -159,6 +183,11 @@ def _concerns(names: frozenset[str], pod: Manifest) -> bool:
 def account_of(pod: Manifest) -> str:
     """The name of the ServiceAccount of a pod."""
     return str(pod["spec"].get("serviceAccountName") or "default")
+
+
+def token_account(secret: Manifest) -> str:
+    """The name of the ServiceAccount of a token Secret; "" if it has none."""
+    return str((secret["metadata"].get("annotations") or {}).get(_ACCOUNT, ""))
 
 
 def controller_of(obj: Manifest) -> Manifest | None:

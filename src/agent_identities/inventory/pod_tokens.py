@@ -6,9 +6,8 @@ from typing import Any
 
 from agent_identities.declared_objects import INJECTED_SECONDS, DeclaredObjects
 from agent_identities.inventory.accounts import Manifest
-from agent_identities.inventory.credentials import token_account
 from agent_identities.inventory.findings import INSTALL_AGAIN, compact, finding
-from agent_identities.inventory.objects import AgentObjects
+from agent_identities.inventory.objects import AgentObjects, token_account
 from agent_identities.inventory.workloads import AgentPod, describe, fixes, removals
 from agent_identities.report.model import Finding, many
 from agent_identities.report.words import label

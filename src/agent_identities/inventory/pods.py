@@ -4,15 +4,25 @@ The chart creates the pods of an agent only if the values declare its `workload`
 pods on purpose, in their own workloads: these pods are counted, and are not findings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from agent_identities.chart.names import AGENT_LABEL, PROXY_LABEL
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
+from agent_identities.declared_objects import DeclaredObjects, Program, program
 from agent_identities.inventory.accounts import Manifest
-from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, finding, kubectl
+from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, compact, finding, kubectl
 from agent_identities.inventory.objects import AgentObjects, account_of
-from agent_identities.inventory.workloads import AgentPod, Workload, describe, fixes, removals, workload_of
+from agent_identities.inventory.workloads import (
+    AgentPod,
+    Workload,
+    describe,
+    fixes,
+    idle_workloads,
+    removals,
+    workload_of,
+)
 from agent_identities.report.model import Finding, Severity, many
 from agent_identities.report.words import label
 
@@ -25,6 +35,7 @@ def pod_findings(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Find
     active = [each for each in pods if not each.identity.quarantined]
     with_workload = [each for each in active if found.of(each.identity).containers is not None]
     yield from _undeclared([each for each in with_workload if not _of_its_deployment(each)])
+    yield from _idle(found, idle_workloads(found, pods))
     for one in found.declaration.identities:
         deployment = found.deployments.get((one.namespace, one.name))
         if deployment is not None and found.of(one).containers is not None:
@@ -94,6 +105,37 @@ def _undeclared(pods: Sequence[AgentPod]) -> Iterator[Finding]:
     )
 
 
+def _idle(found: AgentObjects, idle: Iterable[tuple[Identity, Workload]]) -> Iterator[Finding]:
+    """Workloads that can create pods as an agent, and have none now: an error if the agent has a Deployment.
+
+    For a quarantined agent, a warning: they create no pods without its ServiceAccount.
+    """
+    alike: dict[bool, list[tuple[Identity, Workload]]] = {}
+    for one, workload in idle:
+        if one.quarantined or found.of(one).containers is not None:
+            alike.setdefault(one.quarantined, []).append((one, workload))
+    for quarantined, group in alike.items():
+        identities = list(dict.fromkeys(one for one, _ in group))
+        workloads = [workload for _, workload in group]
+        why = (
+            "which the values quarantine: it creates such pods as soon as the ServiceAccount exists"
+            if quarantined
+            else "whose pods belong to the Deployment of the release, as the values declare (workload)"
+        )
+        lines = [f"{workload.key}: its pod template runs as {one.name}" for one, workload in group]
+        more = (f"and {len(lines) - _MOST_LINES} more workloads",) if len(lines) > _MOST_LINES else ()
+        yield finding(
+            "undeclared-workload",
+            f"{many(len(group), 'workload')} without pods can create pods as "
+            f"{label([one.name for one in identities])}, {why}.",
+            [workload.key for workload in workloads],
+            identities,
+            details=(*lines[:_MOST_LINES], *more),
+            remediation=removals(workloads),
+            severity=Severity.WARNING if quarantined else Severity.ERROR,
+        )
+
+
 def _number(pods: Sequence[AgentPod]) -> str:
     return f"{many(len(pods), 'pod')} run{'s' if len(pods) == 1 else ''}"
 
@@ -113,6 +155,7 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
             field="spec.template.spec.serviceAccountName",
             remediation=(*fixes([Workload(key)], body), INSTALL_AGAIN),
         )
+    yield from _changed_programs(found.of(one), key, one, template)
     images = _images(template)
     for name, image in images.items():
         if name not in declared:
@@ -137,6 +180,36 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
                 field=f"spec.template.spec.containers[{name}].image",
                 remediation=(f"To fix it: {command}", INSTALL_AGAIN),
             )
+
+
+def _changed_programs(
+    declared: DeclaredObjects, key: Key, one: Identity, template: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Containers of the values that the Deployment starts with another command or other arguments."""
+    for kind in ("initContainers", "containers"):
+        for each in template.get(kind) or ():
+            name = each["name"]
+            wanted = declared.programs.get(name, ((), ()))
+            if name not in (declared.containers or {}) or program(each) == wanted:
+                continue
+            body = {"name": name, "command": list(wanted[0]) or None, "args": list(wanted[1]) or None}
+            yield finding(
+                "changed-deployment",
+                f"{key} starts the container {name} with {_started(program(each))}, but the values declare "
+                f"{_started(wanted)}.",
+                [key],
+                [one],
+                field=f"spec.template.spec.{kind}[{name}].command",
+                remediation=(*fixes([Workload(key)], {"spec": {kind: [body]}}), INSTALL_AGAIN),
+            )
+
+
+def _started(program: Program) -> str:
+    command, args = program
+    if not (command or args):
+        return "the command of its image"
+    parts = (f"command {compact(command)}" if command else "", f"args {compact(args)}" if args else "")
+    return " and ".join(part for part in parts if part)
 
 
 def _without(key: Key, template: Mapping[str, object], name: str) -> tuple[str, ...]:

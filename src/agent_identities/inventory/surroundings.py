@@ -1,12 +1,13 @@
 """Objects around the agents that decide who may become one: guards, pods, and Secrets with a token."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from agent_identities.chart.names import CHART_LABEL, CHART_NAME
 from agent_identities.inventory.model import NotRead
+from agent_identities.inventory.objects import AgentObjects, token_account
 from agent_identities.kube.client import Api, ApiError
 
 Manifest = Mapping[str, Any]
@@ -14,8 +15,6 @@ Manifest = Mapping[str, Any]
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _CHARTS = f"?labelSelector={CHART_LABEL}%3D{CHART_NAME}"
 _TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 # a type of Secrets
-_TOKENS = f"?fieldSelector=type%3D{_TOKEN.replace('/', '%2F')}"
-_OF_ACCOUNT = "kubernetes.io/service-account.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,41 +39,43 @@ class Surroundings:
         return (self.token_secrets or {}).get(namespace, {})
 
 
-def read_surroundings(api: Api, namespaces: Iterable[str]) -> tuple[Surroundings, tuple[NotRead, ...]]:
-    """Read the objects. What the caller may not list is in the second part. Raises ApiError for other failures."""
+Guards = tuple[tuple[Manifest, ...], tuple[Manifest, ...]]
+"""The ValidatingAdmissionPolicies of the chart, and their bindings."""
+
+
+def read_guards(api: Api) -> tuple[Guards, tuple[NotRead, ...]]:
+    """Read the guards. What the caller may not list is in the second part. Raises ApiError for other failures."""
     missing: list[NotRead] = []
 
-    def listed(path: str, what: str, consequence: str, *, metadata_only: bool = False) -> tuple[Manifest, ...] | None:
+    def listed(kind: str) -> tuple[Manifest, ...]:
         try:
-            return tuple(api.list_all(path, metadata_only=metadata_only))
+            return tuple(api.list_all(f"{_ADMISSION}/{kind.lower()}{_CHARTS}"))
         except ApiError as error:
-            if error.status == HTTPStatus.NOT_FOUND:  # this version does not serve it
-                return ()
-            if error.status != HTTPStatus.FORBIDDEN:
+            if error.status == HTTPStatus.FORBIDDEN:
+                missing.append(NotRead(kind, "which ways into an agent a guard closes", str(error)))
+            elif error.status != HTTPStatus.NOT_FOUND:  # this version does not serve it
                 raise
-            missing.append(NotRead(what, consequence, str(error)))
-            return None
+            return ()
 
-    in_force = "which ways into an agent a guard closes"
-    policies = listed(f"{_ADMISSION}/validatingadmissionpolicies{_CHARTS}", "ValidatingAdmissionPolicies", in_force)
-    bindings = listed(
-        f"{_ADMISSION}/validatingadmissionpolicybindings{_CHARTS}", "ValidatingAdmissionPolicyBindings", in_force
+    guards = listed("ValidatingAdmissionPolicies"), listed("ValidatingAdmissionPolicyBindings")
+    return guards, tuple(missing)
+
+
+def surroundings_on(guards: Guards, objects: AgentObjects) -> Surroundings:
+    """The guards, and the objects that were read in the namespaces of the agents."""
+    namespaces = sorted({namespace for namespace, _ in objects.declared})
+
+    def within(items: Iterable[Manifest], namespace: str) -> tuple[Manifest, ...]:
+        return tuple(each for each in items if _metadata(each)["namespace"] == namespace)
+
+    return Surroundings(
+        *guards,
+        {
+            namespace: None if (namespace, "Pod") in objects.unread else within(objects.pods, namespace)
+            for namespace in namespaces
+        },
+        {namespace: _token_secrets(within(objects.token_secrets, namespace)) for namespace in namespaces},
     )
-    pods: dict[str, tuple[Manifest, ...] | None] = {}
-    tokens: dict[str, Mapping[str, str]] = {}
-    for namespace in namespaces:
-        core = f"/api/v1/namespaces/{namespace}"
-        pods[namespace] = listed(
-            f"{core}/pods", f"Pods in namespace {namespace}", "ConfigMaps and Secrets that only they read"
-        )
-        secrets = listed(
-            f"{core}/secrets{_TOKENS}",
-            f"Secrets in namespace {namespace}",
-            "who may read a Secret with a token of an agent",
-            metadata_only=True,
-        )
-        tokens[namespace] = _token_secrets(secrets or ())
-    return Surroundings(policies or (), bindings or (), pods, tokens), tuple(missing)
 
 
 def surroundings_of(manifests: Iterable[Manifest], namespaces: Iterable[str]) -> Surroundings:
@@ -106,8 +107,8 @@ def surroundings_of(manifests: Iterable[Manifest], namespaces: Iterable[str]) ->
 
 
 def _token_secrets(secrets: Iterable[Manifest]) -> dict[str, str]:
-    account: Callable[[Manifest], str] = lambda each: (_metadata(each).get("annotations") or {}).get(_OF_ACCOUNT, "")  # noqa: E731
-    return {_metadata(each)["name"]: account(each) for each in secrets if account(each)}
+    named = {_metadata(each)["name"]: token_account(each) for each in secrets}
+    return {name: account for name, account in named.items() if account}
 
 
 def _metadata(manifest: Manifest) -> Mapping[str, Any]:

@@ -10,7 +10,11 @@ from agent_identities.inventory.findings import NAMES, compact, kubectl
 from agent_identities.inventory.objects import AgentObjects, account_of, controller_of
 
 _HASH = "pod-template-hash"
-_GROUPS = {"apps": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "batch": ("Job", "CronJob"), "": ("Pod",)}
+_GROUPS = {
+    "apps": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
+    "batch": ("Job", "CronJob"),
+    "": ("Pod", "ReplicationController"),
+}
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds whose controllers replace the pods if the template changes."""
 
@@ -55,6 +59,19 @@ def agent_pods(found: AgentObjects) -> tuple[AgentPod, ...]:
         AgentPod(one, pod, workload_of(found, pod))
         for pod in found.pods
         if (one := identities.get((pod["metadata"]["namespace"], account_of(pod)))) is not None
+    )
+
+
+def idle_workloads(found: AgentObjects, pods: Iterable[AgentPod]) -> tuple[tuple[Identity, Workload], ...]:
+    """Workloads outside the release that run pods as an identity, and have none of these pods now.
+
+    For example, a CronJob before its time, or a Deployment with ``replicas: 0``.
+    """
+    identities, running = found.identities, {each.workload.key for each in pods}
+    return tuple(
+        (identities[key.namespace, account_of(template)], Workload(key))
+        for key, template in found.templates.items()
+        if key not in running and not _is_declared(found, key)
     )
 
 

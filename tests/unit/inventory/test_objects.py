@@ -16,6 +16,7 @@ from agent_identities.inventory.networks import network_findings
 from agent_identities.inventory.objects import AgentObjects
 from agent_identities.inventory.pods import pod_findings
 from agent_identities.inventory.workloads import Workload, agent_pods, removals
+from agent_identities.report.model import Severity
 
 Json = dict[str, Any]
 NAMESPACE = "agent-system"
@@ -193,3 +194,34 @@ def test_a_network_policy_for_a_label_that_only_a_pod_has_is_found(chart: Path) 
     with_pod = objects(chart, quarantined, policies=(own, allows), pods=(pod("a", app="x"),))
     (finding,) = network_findings(with_pod)
     assert finding.rule == "undeclared-network-policy"
+
+
+def test_workloads_without_pods_that_can_run_as_an_agent_are_found(chart: Path) -> None:
+    template = pod("bot")
+    keys = [Key("batch", "CronJob", NAMESPACE, "nightly"), Key("apps", "Deployment", NAMESPACE, "zero")]
+    declared = {Key("apps", "Deployment", NAMESPACE, "bot"): template}
+    (finding,) = pod_findings(objects(chart, BOT, templates={**declared, **dict.fromkeys(keys, template)}), ())
+    assert (finding.rule, finding.severity) == ("undeclared-workload", Severity.ERROR)
+    assert finding.remediation == (
+        f"To remove it: kubectl -n {NAMESPACE} delete cronjob nightly",
+        f"To remove it: kubectl -n {NAMESPACE} delete deployment zero",
+    )
+
+
+def test_workloads_without_pods_are_only_a_finding_for_agents_whose_pods_the_values_declare(chart: Path) -> None:
+    template = {Key("", "ReplicationController", NAMESPACE, "rc"): pod("bot")}
+    assert not list(pod_findings(objects(chart, {"bot": {}}, templates=template), ()))
+    (finding,) = pod_findings(objects(chart, {"bot": {"quarantined": True}}, templates=template), ())
+    assert (finding.rule, finding.severity) == ("undeclared-workload", Severity.WARNING)
+
+
+@pytest.mark.parametrize("changed", [{"command": ["sh", "-c", "id"]}, {"args": ["--debug"]}])
+def test_another_command_of_a_deployment_is_found_with_the_command_that_restores_it(chart: Path, changed: Json) -> None:
+    live = deployment("bot")
+    live["spec"]["template"]["spec"]["containers"][0] |= changed
+    found = objects(chart, BOT, deployments={(NAMESPACE, "bot"): live})
+    (finding,) = pod_findings(found, ())
+    assert finding.rule == "changed-deployment"
+    assert '{"name":"agent","command":null,"args":null}' in finding.remediation[0]
+    declared = {"bot": {"workload": {"image": "x:1", **changed}}}
+    assert not list(pod_findings(objects(chart, declared, deployments={(NAMESPACE, "bot"): live}), ()))

@@ -101,7 +101,10 @@ def test_the_guard_of_roles_closes_only_the_roles_that_it_knows(name: str, verdi
     policy = both(
         held(TOKENS, subjects=(agent,), name=name, everywhere=True), held(changes, name="changes", everywhere=True)
     )
-    values = {"tiers": {"t": {"existingRole": {"kind": "ClusterRole", "name": "existing"}}}, "agents": {"a": {"tiers": ["t"]}}}
+    values = {
+        "tiers": {"t": {"existingRole": {"kind": "ClusterRole", "name": "existing"}}},
+        "agents": {"a": {"tiers": ["t"]}},
+    }
     made = found(policy, values, around(*guard("roles", ON_ROLES, matchConditions=[{"name": "role-of-agents"}])))
     (eve,) = (each for each in made.subjects if each.subject == EVE)
     assert {(each.opening.way.id, each.verdict) for each in eve.judged} == {("roles", verdict)}
