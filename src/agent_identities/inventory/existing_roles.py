@@ -1,10 +1,11 @@
 """The roles outside the chart that tiers refer to, judged by their rules on the cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import EVERYWHERE, Declaration, TierGrant
-from agent_identities.rbac import Catalogue, Risk, RoleRef
+from agent_identities.rbac import Catalogue, Risk, Role, RoleRef
 from agent_identities.rbac.model import API_GROUP
 from agent_identities.report.model import Finding, Location, Severity
 
@@ -16,12 +17,13 @@ _WHOLE_ROLE = "existing-role"
 
 
 def existing_role_findings(
-    declaration: Declaration, catalogue: Catalogue, absent: frozenset[tuple[RoleRef, str]]
+    declaration: Declaration, catalogue: Catalogue, absent: frozenset[tuple[RoleRef, str]], roles: Iterable[Role]
 ) -> Iterator[Finding]:
     """A finding for each role that does not exist (``absent``: role and namespace), or has risks that no tier accepts.
 
-    ``declaration`` has the rules of the roles.
+    ``declaration`` has the rules of the roles, ``roles`` are those of the cluster.
     """
+    by_name = {role.name: role for role in roles if role.kind == "ClusterRole"}
     grants = dict.fromkeys(
         (grant.tier, grant.namespace, grant.existing, grant)
         for identity in declaration.identities
@@ -46,7 +48,15 @@ def existing_role_findings(
             continue
         risks = [risk for risk in _risks(grant, catalogue) if risk.id not in accepted]
         if risks:
-            severe = [f"{risk.id} ({risk.severity}: {risk.why})" for risk in risks[:_MOST_RISKS]]
+            parts = _parts(by_name, ref)
+            sources = {risk: _sources(risk, parts, grant, catalogue) for risk in risks[:_MOST_RISKS]}
+            severe = [
+                f"{risk.id} ({risk.severity}: {risk.why})" + (f", from ClusterRole {', '.join(names)}" if names else "")
+                for risk, names in sources.items()
+            ]
+            added = sorted({name for names in sources.values() for name in names})
+            look = f"kubectl get clusterrole {' '.join(added)} --show-labels"
+            advice = [f"{ref.name} takes their rules by their labels. To see the labels: {look}"] if added else []
             more = (f"and {len(risks) - _MOST_RISKS} more",) if len(risks) > _MOST_RISKS else ()
             reasons = ", ".join(f"{risk.id}: why it is needed" for risk in risks)
             yield Finding(
@@ -57,9 +67,27 @@ def existing_role_findings(
                 details=(*severe, *more),
                 remediation=(
                     "Refer to a role with fewer rules, or write the rules in the tier.",
+                    *advice,
                     f"To accept the risks: tiers.{tier}.acceptRisks: {{{reasons}}}",
                 ),
             )
+
+
+def _parts(roles: Mapping[str, Role], ref: RoleRef) -> list[Role]:
+    """The ClusterRoles whose rules an aggregated ClusterRole has. They can be aggregated themselves."""
+    whole = roles.get(ref.name) if ref.kind == "ClusterRole" else None
+    if whole is None or not whole.aggregation:
+        return []
+    return [
+        role
+        for role in roles.values()
+        if role is not whole and any(selector.matches(role.labels) for selector in whole.aggregation)
+    ]
+
+
+def _sources(risk: Risk, parts: Iterable[Role], grant: TierGrant, catalogue: Catalogue) -> list[str]:
+    """The names of the parts that have a risk."""
+    return [part.name for part in parts if risk in _risks(replace(grant, rules=part.rules), catalogue)]
 
 
 def _risks(grant: TierGrant, catalogue: Catalogue) -> list[Risk]:

@@ -61,7 +61,7 @@ def look(
     found = (
         *binding_findings(held, answers, state.served),
         *foreign_subjects(state.policy.bindings, declaration),
-        *existing_role_findings(declaration, catalogue, absent),
+        *existing_role_findings(declaration, catalogue, absent, state.policy.roles),
         *_of_objects(objects, pods),
         *(ways_report.findings(become) if become is not None else ()),
         *unusable.findings,

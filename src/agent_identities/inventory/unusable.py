@@ -1,6 +1,7 @@
 """Rules of tiers that no request can use, with the nearest spelling that a request can use."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from agent_identities.report.model import Finding, Location, Severity
 
 UNUSABLE_RULE = "unusable-rule"
 
+_VERSION = re.compile(r"^v\d+((alpha|beta)\d+)?\.")
 _CLOSE_GROUP = 0.9  # two groups of different products are less similar
 
 
@@ -99,6 +101,10 @@ class _Rule:
         for served in sorted(self._served.groups):
             if served.split(".")[0] == lower:  # rbac, networking, storage
                 return served
+        unversioned, first = _VERSION.sub("", lower), "" if lower.startswith("core.") else lower.split(".")[0]
+        for near in (unversioned, first):  # v1.apps, apps.k8s.io
+            if near != lower and near in self._served.groups and any(self._served.find(near, e) for e in self._items):
+                return near
         serving = [each for item in self._items for each in self._served.groups_of(item)]
         if "." not in lower and serving:  # only Kubernetes has groups without a dot
             return serving[0]

@@ -45,6 +45,8 @@ _PAGE = 500  # objects in a page, as in kubectl's --chunk-size
 _HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": "agent-identities"}
 _IMPERSONATE = "impersonate-user"
 _SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_REFUSED_USER = re.compile(r'User "([^"]+)" cannot create')
+_ANONYMOUS = "system:anonymous"
 _SHOWN = 1_000  # characters of a server's message
 
 _Made = TypeVar("_Made")
@@ -107,10 +109,18 @@ class Api:
         return str(self.get("/version").get("gitVersion") or "")
 
     def whoami(self) -> str:
-        """The user as which the API server authenticates the caller, with impersonation. Raises ApiError."""
-        review = self.post(
-            _SELF_REVIEWS, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, repeatable=True
-        )
+        """The user as which the API server authenticates the caller, with impersonation. Raises ApiError.
+
+        A cluster can refuse the review. Then the refusal has the user name.
+        """
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            review = self.post(_SELF_REVIEWS, body, repeatable=True)
+        except ApiError as error:
+            refused = _REFUSED_USER.search(str(error)) if error.status == HTTPStatus.FORBIDDEN else None
+            if refused is None or refused[1] == _ANONYMOUS:
+                raise
+            return refused[1]
         status = review.get("status")
         user = status.get("userInfo") if isinstance(status, dict) else None
         return str(user.get("username") or "") if isinstance(user, dict) else ""

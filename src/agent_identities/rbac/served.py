@@ -33,6 +33,9 @@ _ACTING = ("impersonate-on:serviceaccount:", "impersonate-on:user-info:")
 _KUBELET = frozenset({"checkpoint", "configz", "healthz", "log", "metrics", "pods", "runningpods", "spec", "stats"})
 """Subresources of nodes that only the kubelet asks the authorizer for (pkg/kubelet/server/auth.go)."""
 
+_CLOSE_VERB = 0.75
+"""The least similarity of a misspelling: `select` is not a misspelling of `delete`."""
+
 _WORDS = {
     "read": "get, list, watch",
     "view": "get, list, watch",
@@ -157,7 +160,7 @@ def nearest_verb(verb: str) -> str:
         return lower
     if lower in _WORDS:
         return _WORDS[lower]
-    return next(iter(difflib.get_close_matches(lower, (*VERBS, *_CHECKED_VERBS), 1)), "")
+    return next(iter(difflib.get_close_matches(lower, (*VERBS, *_CHECKED_VERBS), 1, _CLOSE_VERB)), "")
 
 
 def _checked(group: str, item: str) -> ServedResource | None:

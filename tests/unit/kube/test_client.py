@@ -441,6 +441,16 @@ def test_the_version_and_the_user_come_from_the_server(play: Start, kubeconfig: 
     assert (api.version(), api.whoami()) == ("v1.36.4", "jane")
 
 
+def test_a_refused_self_review_has_the_user(play: Start, kubeconfig: Callable[..., Path]) -> None:
+    def refused(user: str) -> tuple[int, object]:
+        message = f'selfsubjectreviews.authentication.k8s.io is forbidden: User "{user}" cannot create resource "x"'
+        return 403, {"kind": "Status", "message": message}
+
+    assert connect(kubeconfig(play(refused("jane")))).whoami() == "jane"
+    with pytest.raises(ApiError, match="system:anonymous"):
+        connect(kubeconfig(play(refused("system:anonymous")))).whoami()
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_no_debug_output_has_the_token(
     play: Start,
