@@ -89,8 +89,26 @@ def read_objects(api: Api, declaration: Declaration, accounts: Accounts) -> Agen
         dict(_templates(read, declared)),
         tuple(every("NetworkPolicy")),
         frozenset(missing),
-        tuple(missing.values()),
+        tuple(_not_read(missing)),
     )
+
+
+def _not_read(missing: Mapping[_Key, NotRead]) -> Iterator[NotRead]:
+    """What could not be read. The workloads of a namespace are one entry."""
+    workloads: dict[str, list[str]] = {}
+    for namespace, kind in missing:
+        if kind in _WORKLOADS:
+            workloads.setdefault(namespace, []).append(kind)
+    for (namespace, kind), each in missing.items():
+        kinds = workloads.get(namespace, ()) if kind in _WORKLOADS else (kind,)
+        if kinds[0] != kind:
+            continue
+        if len(kinds) > 1:
+            names = ", ".join(f"{other}s" for other in kinds)
+            each = NotRead(
+                f"{names} in namespace {namespace}", "; ".join(map(_CONSEQUENCES.__getitem__, kinds)), each.why
+            )
+        yield each
 
 
 _Keep = Callable[[Manifest], bool]
