@@ -41,6 +41,7 @@ def pod_findings(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[Find
         if deployment is not None and found.of(one).containers is not None:
             yield from _changed_deployment(found, one, deployment)
     yield from _changed_images(found, [each for each in with_workload if _of_its_deployment(each)])
+    yield from _debugged(with_workload)
     yield from _labels_of_others(found)
     yield from _lost_labels(found, active)
 
@@ -258,6 +259,31 @@ def _changed_images(found: AgentObjects, pods: Sequence[AgentPod]) -> Iterator[F
             ),
             severity=Severity.WARNING,
         )
+
+
+def _debugged(pods: Sequence[AgentPod]) -> Iterator[Finding]:
+    """Pods with ephemeral containers: a pod keeps them until it is deleted, also if they ended."""
+    found = [each for each in pods if each.pod["spec"].get("ephemeralContainers")]
+    if not found:
+        return
+    names = list(dict.fromkeys(each.identity.name for each in found))
+    changed = [Workload(Key("", "Pod", each.identity.namespace, each.pod["metadata"]["name"])) for each in found]
+    lines = [
+        f"{workload.key}: {container['name']} (image {container.get('image', '')})"
+        for workload, each in zip(changed, found, strict=True)
+        for container in each.pod["spec"]["ephemeralContainers"]
+    ]
+    one = len(found) == 1
+    yield finding(
+        "ephemeral-container",
+        f"{many(len(found), 'pod')} of {label(names)} {'has' if one else 'have'} ephemeral containers (kubectl debug), "
+        f"but the values do not declare them: their code runs as {'the agent' if len(names) == 1 else 'the agents'}.",
+        [each.key for each in changed],
+        [each.identity for each in found],
+        field="spec.ephemeralContainers",
+        details=lines[:_MOST_LINES],
+        remediation=removals(changed),
+    )
 
 
 def _labels_of_others(found: AgentObjects) -> Iterator[Finding]:

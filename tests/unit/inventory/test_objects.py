@@ -225,3 +225,14 @@ def test_another_command_of_a_deployment_is_found_with_the_command_that_restores
     assert '{"name":"agent","command":null,"args":null}' in finding.remediation[0]
     declared = {"bot": {"workload": {"image": "x:1", **changed}}}
     assert not list(pod_findings(objects(chart, declared, deployments={(NAMESPACE, "bot"): live}), ()))
+
+
+def test_ephemeral_containers_of_the_pods_of_the_release_are_found(chart: Path) -> None:
+    debugged = pod("bot", owner("ReplicaSet", "bot-abc"))
+    debugged["spec"]["ephemeralContainers"] = [{"name": "debugger", "image": "busybox"}]
+    owned = {"uid-bot-abc": meta("bot-abc", ownerReferences=[owner("Deployment", "bot")])}
+    deployments = {(NAMESPACE, "bot"): deployment("bot")}
+    found = objects(chart, BOT, pods=(debugged,), owners=owned, deployments=deployments)
+    (finding,) = pod_findings(found, agent_pods(found))
+    assert (finding.rule, finding.location.object) == ("ephemeral-container", Key("", "Pod", NAMESPACE, "p"))
+    assert finding.details == (f"Pod {NAMESPACE}/p: debugger (image busybox)",)
