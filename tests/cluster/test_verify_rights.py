@@ -286,7 +286,7 @@ def test_an_attack_uses_the_rights_of_an_undeclared_binding_where_they_are(
 def test_both_forms_of_discovery_have_the_same_resources(control_plane: Cluster) -> None:
     with Api(control_plane.access) as api:
         new = discover(api)
-        old = discover(_OldForm(api))  # type: ignore[arg-type]
+        old = discover(_OldForm(api))  # type: ignore[arg-type] # it has what discover calls
     assert new.served.known
     assert old.served.known
     for group in new.served.groups:

@@ -90,7 +90,7 @@ USED: Final[Json] = {
 def test_values_without_a_default_render_what_the_default_renders(
     render_worker: RenderWorker, chart: Path, engine: int
 ) -> None:
-    renderer = WorkerRenderer(render_worker, chart, engine=engine)  # type: ignore[arg-type]
+    renderer = WorkerRenderer(render_worker, chart, engine=engine)  # type: ignore[arg-type] # 3 or 4
     whole = renderer.submit(Values(overrides=USED)).result().stdout()
     for steps in keys():
         old = renderer.with_chart_files({"values.yaml": json.dumps(without(steps))})

@@ -263,7 +263,7 @@ class Place:
             return
         names = [name for name in (key.kind, key.name, key.namespace) if name]
         fault = 400 <= answer.status < 500 and answer.status not in (403, 409, 429)
-        assert fault and any(name in answer.message for name in names), f"{key}: {answer.status} {answer.message}"  # noqa: PT018
+        assert fault and any(name in answer.message for name in names), f"{key}: {answer.status} {answer.message}"  # noqa: PT018 # one message for both
         raise RefusedObjectError(f"{key}: {answer.status} {answer.message}")
 
     def _withdraw(self) -> None:

@@ -98,7 +98,7 @@ def _additional_properties(
             yield from validator.descend(value, additional, path=key)
 
 
-_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call] # the stubs of jsonschema have no types for it
     jsonschema.Draft7Validator,
     {
         "pattern": _pattern,

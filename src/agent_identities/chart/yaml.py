@@ -105,18 +105,18 @@ class _Loader(CSafeLoader):
         super().__init__(text)
         self._levels: list[Node | None] = []
         # Called by the parser after each node. This costs less than a method.
-        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment]
+        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment] # see above
         self._text = text
         self._odd_tags = _ODD_TAG.search(text) is not None
         self._shared: dict[int, Any] | None = {} if has_aliases(text) else None
 
-    def resolve(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:  # noqa: ARG002
+    def resolve(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:  # noqa: ARG002 # the parser passes it
         """The tag of a node that states none."""
         if kind is ScalarNode:
             return _PLAIN if implicit[0] else _QUOTED
         return _MAP if kind is MappingNode else _SEQ
 
-    def descend_resolver(self, parent: Node | None, index: object) -> None:  # noqa: ARG002
+    def descend_resolver(self, parent: Node | None, index: object) -> None:  # noqa: ARG002 # the parser passes it
         """Called by the parser before each node: its C code has no limit of its own, and would end the process."""
         levels = self._levels
         levels.append(parent)

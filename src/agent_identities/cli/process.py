@@ -86,8 +86,8 @@ def _open_standard_streams() -> None:
         os.set_inheritable(number, True)  # noqa: FBT003 # as the standard streams are
     os.close(number)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 # open for the life of the process
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 # as above
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 # as above
 
 
 @contextlib.contextmanager

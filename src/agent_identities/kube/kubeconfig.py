@@ -124,9 +124,9 @@ class _Strings(yaml.CSafeLoader):
         super().__init__(stream)
         self._levels: list[yaml.Node | None] = []
         # Called by the parser after each node; for its stub, the method returns nothing.
-        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment]
+        self.ascend_resolver = self._levels.pop  # type: ignore[method-assign, assignment] # see above
 
-    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:  # noqa: ARG002
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:  # noqa: ARG002 # the parser passes it
         """Called by the parser before each node."""
         self._levels.append(parent)
         if len(self._levels) > _DEEPEST and parent is not None:
