@@ -81,11 +81,11 @@ class Splitter:
             break
 
     def close(self) -> Iterator[Record]:
-        """The records that the end of the log ends. The log ends in what no event follows."""
+        """The records that the end of the log ends. The log ends in what follows the last event."""
         found = list(self._rest())
-        last = max((index for index, record in enumerate(found) if record.contents.events), default=0)
-        yield from found[:last]
-        yield from (record._replace(ended=False) for record in found[last:])
+        end = max((index for index, record in enumerate(found, 1) if record.contents.events), default=0)
+        yield from found[:end]
+        yield from (record._replace(ended=False) for record in found[end:])
 
     def _rest(self) -> Iterator[Record]:
         if self._tail_size or self._skip_line:

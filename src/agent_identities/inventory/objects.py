@@ -100,7 +100,7 @@ def _not_read(missing: Mapping[_Key, NotRead]) -> Iterator[NotRead]:
         if kind in _WORKLOADS:
             workloads.setdefault(namespace, []).append(kind)
     for (namespace, kind), each in missing.items():
-        kinds = workloads.get(namespace, ()) if kind in _WORKLOADS else (kind,)
+        kinds = workloads[namespace] if kind in _WORKLOADS else [kind]
         if kinds[0] != kind:
             continue
         if len(kinds) > 1:

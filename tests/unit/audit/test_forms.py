@@ -250,3 +250,11 @@ def test_a_csv_with_a_header_is_named_as_csv(trace_of: TraceOf) -> None:
     quoted = native([event("reader")]).decode().strip().replace('"', '""')
     with pytest.raises(LogError, match=r"is CSV\. Export the log as JSON"):
         trace_of(f'TenantId,log_s\nx,"{quoted}"\n'.encode())
+
+
+def test_an_event_that_a_log_store_cut_is_not_the_end_of_the_log(trace_of: TraceOf) -> None:
+    texts = [json.dumps(event("reader", name=name)) for name in ("a", "b", "c")]
+    messages = [{"message": texts[0]}, {"message": texts[1][:400]}, {"message": texts[2]}]
+    found = trace_of(json.dumps({"events": messages}).encode())
+    assert {name for use in found.uses for name in use.names} == {"a", "c"}
+    assert ([each.reason for each in found.problems], found.incomplete) == (["is an audit event that is cut"], ())

@@ -266,3 +266,11 @@ def test_agents_and_other_releases_are_not_other_subjects(declaration: Declarati
         bound("theirs", HOME, READER, ALICE),
     ]
     assert list(foreign_subjects(bindings, declaration)) == []
+
+
+def test_fifty_thousand_bindings_of_others_hide_no_binding_of_an_agent(look: Any) -> None:
+    stranger = agent("triage", "elsewhere")
+    others = [bound(f"b{n}", f"team-{n % 50}", VIEW, stranger) for n in range(50_000)]
+    hidden = bound("hidden", "team-7", EDIT, agent("other"))
+    (held,) = look(OWN, *others[:25_000], hidden, *others[25_000:])
+    assert (held.binding, [one.name for one in held.identities]) == (hidden, ["other"])
