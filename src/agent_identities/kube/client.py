@@ -53,11 +53,15 @@ _Made = TypeVar("_Made")
 
 
 class ApiError(ClusterError):
-    """A request without an answer, or a refused request. ``status`` is the HTTP status, 0 without an answer."""
+    """A request without an answer, or a refused request. ``status`` is the HTTP status, 0 without an answer.
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    ``refusal`` is the message without the remediation, if the API server refused the request.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, refusal: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +317,8 @@ class Api:
                 f"expired. Log in again. To check the credentials: {self._place.kubectl('auth', 'whoami')}"
             )
         elif status == HTTPStatus.FORBIDDEN:
-            message = f"{self.server}: 403 {reason}. {_remediation(reason)}"
+            refusal = f"{self.server}: 403 {reason}."
+            raise ApiError(f"{refusal} {_remediation(reason)}", status=status, refusal=refusal)
         elif status in RETRIED:
             message = f"{self.server}: {status} {reason}, also after retries. Wait a while, or lower --concurrency."
         elif status < HTTPStatus.BAD_REQUEST:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from agent_identities.chart.names import DEFAULT_NAMESPACE
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from agent_identities.kube.client import Api
     from agent_identities.quarantine.find import FoundAgent
     from agent_identities.quarantine.result import Revocation
+
+_RIGHTS = (
+    "Nothing was removed. The rights that the command needs are in docs/responder.yaml: ask an administrator for them."
+)
 
 
 def quarantine(
@@ -77,7 +82,7 @@ def _run(
     dry_run: bool,
 ) -> "Revocation":
     from agent_identities.chart.arguments import check_namespace, check_release
-    from agent_identities.kube.client import Api
+    from agent_identities.kube.client import Api, ApiError
     from agent_identities.quarantine.revoke import revoke
 
     check_namespace(namespace)
@@ -87,5 +92,10 @@ def _run(
     if agents is not None:
         namespace = agents.namespace
     with Api(cluster.access) as api:
-        found = search(api, namespace, agents.values if agents is not None else None)
+        try:
+            found = search(api, namespace, agents.values if agents is not None else None)
+        except ApiError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            raise ApiError(f"{error.refusal} {_RIGHTS}", status=error.status) from None
         return revoke(api, found, started=started, dry_run=dry_run, on_step=on_step)

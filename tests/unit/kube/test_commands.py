@@ -114,6 +114,20 @@ def test_a_faulty_answer_is_an_error_without_credentials(
     assert sum(line.startswith("agent-identities: ") for line in done.lines) == 1
 
 
+def test_quarantine_without_rights_names_the_rights_that_it_needs(
+    play: Start, kubeconfig: Kubeconfig, run: Callable[..., Output]
+) -> None:
+    message = 'serviceaccounts "triage-1" is forbidden: User "me" cannot get resource "serviceaccounts" in API group ""'
+    review = {"status": {"userInfo": {"username": "me"}}}
+    server = play((200, {"gitVersion": "v1.36.4"}), (201, review), (403, {"kind": "Status", "message": message}))
+    done = run("quarantine", kubeconfig(server, user={"token": SECRET}))
+    (error,) = [line for line in done.lines if line.startswith("agent-identities: ")]
+    assert done.status == 2
+    assert f"403 {message}. Nothing was removed." in error
+    assert "docs/responder.yaml" in error
+    assert "--clusterrole=view" not in error
+
+
 USERS: dict[str, dict[str, Any]] = {
     "token with a newline": {"token": f"{SECRET}\n"},
     "token with a newline inside": {"token": f"{SECRET}\n{SECRET}"},
