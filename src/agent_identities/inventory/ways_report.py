@@ -250,9 +250,12 @@ def _remediation(
     if len(bound) > _MOST_COMMANDS:
         others = ", ".join(_name_of(each.binding) for each in bound[_MOST_COMMANDS:])
         yield f"Remove it from these bindings, too: {others}"
-    guards = sorted(_possible(groups, entrants.guards[one.namespace]))
-    if guards:
-        yield f"To refuse a part of it by guards ({', '.join(guards)}): guards: {{enabled: true}}"
+    installed = entrants.guards[one.namespace]
+    guards = _possible(groups, installed)
+    if new := sorted(guards - installed.idle):
+        yield f"To refuse a part of it by guards ({', '.join(new)}): guards: {{enabled: true}}"
+    if idle := sorted(guards & installed.idle):
+        yield f"To refuse a part of it by guards that are not in force ({', '.join(idle)}): {REINSTALL}"
     entry = ", ".join(f"{key}: {_yaml(value)}" for key, value in _entry(one.subject).items() if value)
     yield f"To keep it: trustedSubjects: [{{{entry}}}]"
 

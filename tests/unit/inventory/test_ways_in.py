@@ -381,6 +381,12 @@ def test_the_table_and_the_data_have_every_subject() -> None:
     assert next(counted(made)) == "Cluster administrators, who can become every agent: Group ops."
 
 
+def test_a_guard_that_is_not_in_force_is_installed_again_and_not_turned_on() -> None:
+    (finding,) = findings(found(held(TOKENS), around=around(*guard("tokens", ON_TOKENS)[:1])))
+    assert any("guards that are not in force (tokens)" in line for line in finding.remediation)
+    assert not any("guards: {enabled: true}" in line for line in finding.remediation)
+
+
 def test_known_subjects_and_guards_name_ways_that_exist() -> None:
     ids = {way.id for way in WAYS} | {"helm-record"}
     assert all(ways <= ids for _, ways in known_subjects().values())
