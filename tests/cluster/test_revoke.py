@@ -1,6 +1,7 @@
 """`agent-identities quarantine` on a real API server: removed objects, times, and objects that stay."""
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -277,7 +278,10 @@ def test_a_name_that_is_not_an_agent_is_refused_and_nothing_changes(scene: Scene
     assert versions(server, scene.namespace) == before
 
 
-def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *rules: Json) -> list[str | Path]:
+@contextlib.contextmanager
+def operator(
+    server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *rules: Json
+) -> Iterator[list[str | Path]]:
     """The options of a command for a user with these rules and the right to read the relevant objects."""
     name = f"operator-{scene.namespace}-{uuid.uuid4().hex[:8]}"  # with the namespace, which removes it
     reading = [
@@ -291,8 +295,12 @@ def operator(server: Server, scene: Scene, tmp_path: Path, cluster: Cluster, *ru
     server.create(f"{RBAC}/clusterrolebindings", {"metadata": {"name": name}, "roleRef": ref, "subjects": subjects})
     token = server.token(scene.elsewhere, name)
     lists = f"{RBAC}/clusterrolebindings"
-    eventually(lambda: server.with_token(token).request("GET", lists)[0] == 200)
-    return [*with_token(cluster, token, tmp_path), "--namespace", scene.namespace]
+    try:
+        eventually(lambda: server.with_token(token).request("GET", lists)[0] == 200)
+        yield [*with_token(cluster, token, tmp_path), "--namespace", scene.namespace]
+    finally:  # such a user can become the agents of later tests
+        server.delete(f"{RBAC}/clusterrolebindings/{name}")
+        server.delete(f"{RBAC}/clusterroles/{name}")
 
 
 def with_token(cluster: Cluster, token: str, folder: Path) -> list[str | Path]:
@@ -310,7 +318,8 @@ def test_without_delete_rights_each_refusal_is_reported_and_nothing_is_removed(
     scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
 ) -> None:
     before = versions(server, scene.namespace)
-    done = run("quarantine", "solo", *operator(server, scene, tmp_path, cluster))
+    with operator(server, scene, tmp_path, cluster) as options:
+        done = run("quarantine", "solo", *options)
     assert done.returncode == 1
     assert 'cannot delete resource "rolebindings"' in done.stdout
     assert 'cannot delete resource "serviceaccounts"' in done.stdout
@@ -322,7 +331,8 @@ def test_permitted_removals_are_done_and_remaining_objects_are_reported(
     scene: Scene, server: Server, tmp_path: Path, cluster: Cluster
 ) -> None:
     rbac = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["delete"]}
-    done = run("quarantine", "triage-3", *operator(server, scene, tmp_path, cluster, rbac))
+    with operator(server, scene, tmp_path, cluster, rbac) as options:
+        done = run("quarantine", "triage-3", *options)
     assert done.returncode == 1
     assert f"RoleBinding {scene.namespace}/triage-3:notes-role" in done.stdout
     assert f"Left: ServiceAccount {scene.namespace}/triage-3: 403" in done.stdout

@@ -106,7 +106,8 @@ def test_a_binding_in_a_namespace_that_no_value_names_is_one_finding(
     server: Server, namespace: str, elsewhere: str, install: Any, ask: Ask, spelled: Callable[..., Json]
 ) -> None:
     declaration = install({"agents": {"triage": {}, "sibling": {}}})
-    assert ask(declaration).ok
+    clean = ask(declaration)
+    assert clean.ok, clean.to_text()
     bind(server, elsewhere, "left-over", spelled(namespace))
     matrix = ask(declaration)
     assert not matrix.ok
