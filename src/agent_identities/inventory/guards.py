@@ -6,16 +6,21 @@ cluster.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from agent_identities.bundled import chart_path
+from agent_identities.chart.objects import Key
 from agent_identities.rbac import Request
+from agent_identities.report.model import Finding, Location, Severity
+from agent_identities.report.words import REINSTALL
 
 Manifest = Mapping[str, Any]
 
+TYPE_WARNING = "guard-type-warning"
+_ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 GUARDS_GROUP = "agent-identities"
 GUARDS_RESOURCE = "agents"
@@ -156,7 +161,8 @@ class Guards:
 
     ``policies`` and ``bindings`` are the names of the policies and of their bindings, also of those not in force.
     ``idle``: the keys in the values of guards that are installed, and refuse nothing. ``release_namespace``: where
-    the verbs of exemptions are granted.
+    the verbs of exemptions are granted. ``type_warnings``: what the API server says of expressions that do not fit the
+    types of the objects: (policy, field, warning).
     """
 
     in_force: Mapping[str, InForce]
@@ -164,6 +170,7 @@ class Guards:
     bindings: frozenset[str] = frozenset()
     idle: frozenset[str] = frozenset()
     release_namespace: str = ""
+    type_warnings: tuple[tuple[str, str, str], ...] = ()
 
     def closure(self, way: str, request: Request) -> tuple[Closure, InForce] | None:
         """The guard in force that refuses the request, and the data about it."""
@@ -196,7 +203,29 @@ def guards_in(namespace: str, policies: Iterable[Manifest], bindings: Iterable[M
     ends = {end for end, _ in ours.values()}
     idle = {closure.guard for closure in closures() if closure.policy in ends - in_force.keys()}
     release = next((_release_namespace(policy) for _, policy in ours.values()), "") or namespace
-    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle), release)
+    warnings = tuple(warning for _, policy in ours.values() for warning in _type_warnings(policy))
+    return Guards(in_force, frozenset(ours), frozenset(map(_name, theirs)), frozenset(idle), release, warnings)
+
+
+def type_findings(guards: Iterable[Guards]) -> Iterator[Finding]:
+    """A warning for each expression of a guard that the API server could not check against the types."""
+    for policy, field, warning in sorted({each for one in guards for each in one.type_warnings}):
+        yield Finding(
+            TYPE_WARNING,
+            Severity.WARNING,
+            f"The API server reports that an expression of the guard {policy} does not fit the objects that it judges. "
+            "The guard refuses a request for which the expression fails.",
+            Location(Key(_ADMISSION, "ValidatingAdmissionPolicy", "", policy), field),
+            (f"API server: {warning}",),
+            (f"{REINSTALL} docs/versions.md lists the versions of Kubernetes that the chart was tested on.",),
+        )
+
+
+def _type_warnings(policy: Manifest) -> Iterator[tuple[str, str, str]]:
+    checked = (policy.get("status") or {}).get("typeChecking") or {}
+    for each in checked.get("expressionWarnings") or ():
+        warning = " ".join(str(each.get("warning") or "").split())
+        yield _name(policy), str(each.get("fieldRef") or ""), warning
 
 
 def _release_namespace(manifest: Manifest) -> str:

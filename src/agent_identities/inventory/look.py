@@ -13,6 +13,7 @@ from agent_identities.inventory.bindings import undeclared_roles
 from agent_identities.inventory.confirm import confirm
 from agent_identities.inventory.credentials import quarantined_accounts, token_secrets
 from agent_identities.inventory.existing_roles import existing_role_findings
+from agent_identities.inventory.guards import type_findings
 from agent_identities.inventory.model import Inventory, NotRead
 from agent_identities.inventory.networks import network_findings
 from agent_identities.inventory.objects import AgentObjects, read_objects
@@ -63,7 +64,7 @@ def look(
         *foreign_subjects(state.policy.bindings, declaration),
         *existing_role_findings(declaration, catalogue, absent, state.policy.roles),
         *_of_objects(objects, pods),
-        *(ways_report.findings(become) if become is not None else ()),
+        *((*ways_report.findings(become), *type_findings(become.guards.values())) if become is not None else ()),
         *unusable.findings,
     )
     not_read = (*accounts.not_read, *state.not_read, *objects.not_read, *missing)

@@ -12,6 +12,7 @@ from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
 from agent_identities.inventory.ways_in import Entrant, Judged, Verdict
 from agent_identities.kube.client import Api
+from agent_identities.report.model import Finding, Severity
 from support.certificates import log_in
 from support.guarded import pod
 from support.looked import looked_at
@@ -199,3 +200,28 @@ def test_a_guard_that_only_warns_closes_nothing(guarded: Installed) -> None:
     finally:
         now = guarded.server.get(path)
         guarded.server.request("PUT", path, {**now, "spec": found["spec"]})
+
+
+@pytest.mark.parametrize("expression", ["object.spec.nothing == 1", "object.spec.jobTemplate.spec.parallelism == 1"])
+def test_a_guard_that_does_not_fit_the_types_is_a_warning(guarded: Installed, expression: str) -> None:
+    name = f"agents.{guarded.namespace}.odd"
+    rules = [
+        {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource]}
+        for group, resource in (("apps", "deployments"), ("batch", "cronjobs"))
+    ]
+    path = f"{ADMISSION}/validatingadmissionpolicies"
+    labels = guarded.server.get(f"{path}/agents.{guarded.namespace}.run-as")["metadata"]["labels"]
+    spec = {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": expression}]}
+    guarded.server.create(path, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+
+    def warnings() -> list[Finding]:
+        with Api(guarded.cluster.access) as api:
+            return [one for one in looked_at(api, guarded.declaration).found if one.rule == "guard-type-warning"]
+
+    try:
+        assert eventually(warnings)[0].location.field == "spec.validations[0].expression"
+        assert "undefined field" in warnings()[0].details[0]
+        assert warnings()[0].severity is Severity.WARNING
+    finally:
+        guarded.server.delete(f"{path}/{name}")
+    assert not warnings()
