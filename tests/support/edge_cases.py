@@ -11,6 +11,7 @@ from agent_identities.bundled import chart_path
 from agent_identities.chart.helm import Target
 from agent_identities.chart.values import Values
 from support.invalid_values import (
+    ACCEPTED_ROLE,
     AWS,
     CLIENT,
     DESTINATIONS,
@@ -97,7 +98,7 @@ DIGITS: Final[Json] = {
         },
         "4e4": {"access": "proxied", "tiers": ["reader"], "namespaces": {"9e9": ["reader"]}},
     },
-    "tiers": {"7e7": {"existingRole": {"kind": "ClusterRole", "name": "77"}}},
+    "tiers": {"7e7": {"existingRole": {"kind": "ClusterRole", "name": "77"}, "acceptRisks": ACCEPTED_ROLE}},
     "network": {"dns": {"namespace": "53"}},
     "guards": {
         "deployers": [{"kind": "User", "name": "11"}, {"kind": "ServiceAccount", "name": "1", "namespace": "2"}]
@@ -257,7 +258,7 @@ _VALID: Final[dict[str, Json]] = {
                 "scope": "Cluster",
                 "rules": [{"nonResourceURLs": ["/api/v1", "/apis/apps/v1", "/openapi/v3/*"], "verbs": ["get"]}],
             },
-            "view": {"existingRole": {"kind": "Role", "name": "view"}},
+            "view": {"existingRole": {"kind": "Role", "name": "view"}, "acceptRisks": ACCEPTED_ROLE},
             "kubelet": {
                 "scope": "Cluster",
                 "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}],
@@ -570,7 +571,7 @@ INVALID: Final[list[Invalid]] = [
     told({"agents": {"default": {"quarantined": True}}}, "agents.default", '"default"', fixed={"agents": {"a": {}}}),
     told({"agents": {"a": {}, "default": {}}}, "agents.default", '"default"', fixed={"agents": {"a": {}}}),
     told(
-        {"tiers": {"t": {"existingRole": {"name": "u-role"}}, "u": {"rules": RULES}}},
+        {"tiers": {"t": {"existingRole": {"name": "u-role"}, "acceptRisks": ACCEPTED_ROLE}, "u": {"rules": RULES}}},
         "tiers.u",
         '"u-role"',
         '"t"',

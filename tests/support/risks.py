@@ -18,7 +18,11 @@ Findings = list[tuple[str, int]]
 CALLER: Final = """\
 {{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
 {{- $every := dict }}
-{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
+{{- $groups := dict }}
+{{- range .Values.cases }}
+  {{- range .rules }}{{ range .apiGroups }}{{ $_ := set $groups . true }}{{ end }}{{ end }}
+{{- end }}
+{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true) $groups) }}
 cases:
 {{- range .Values.cases }}
   {{- $index := $every }}
@@ -26,7 +30,7 @@ cases:
     {{- $named := dict }}
     {{- range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}
     {{- $index = dict }}
-    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named) }}
+    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named $groups) }}
   {{- end }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}

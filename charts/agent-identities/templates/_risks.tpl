@@ -9,9 +9,15 @@ Call: (list problems root catalogue)
 {{- $root := index . 1 }}
 {{- $identities := $root.identities }}
 {{- $named := dict }}
-{{- range $identities.tiers }}{{ range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}{{ end }}
+{{- $groups := dict }}
+{{- range $identities.tiers }}
+  {{- range .rules }}
+    {{- range .resources }}{{ $_ := set $named . true }}{{ end }}
+    {{- range .apiGroups }}{{ $_ := set $groups . true }}{{ end }}
+  {{- end }}
+{{- end }}
 {{- $index := dict }}
-{{- include "agent-identities.indexRisks" (list (index . 2) $index $named) }}
+{{- include "agent-identities.indexRisks" (list (index . 2) $index $named $groups) }}
 {{- $grantedIn := dict }}
 {{- range $namespace, $tiers := $identities.elsewhere }}
   {{- range $tier, $_ := $tiers }}
@@ -24,7 +30,10 @@ Call: (list problems root catalogue)
   {{- $namespaces := merge (dict $identities.namespace true) (get $grantedIn $name | default dict) }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" $namespaces "met" $met) }}
-  {{- with $tier.existingRole }}{{ include "agent-identities.findExistingRole" (list $index $tier.kind .name $met) }}{{ end }}
+  {{- with $tier.existingRole }}
+    {{- if not (include "agent-identities.kindMissing" $tier) }}{{ include "agent-identities.findExistingRole" (list $index $tier.kind .name $met) }}{{ end }}
+  {{- end }}
+  {{- $unread := and $tier.existingRole (or (not $met) (hasKey $met "existing-role-unknown")) | empty | not }}
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
   {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
   {{- if $accepted }}
@@ -32,21 +41,26 @@ Call: (list problems root catalogue)
     {{- $possible := dict }}
     {{- include "agent-identities.findRisks" (dict "index" $index "rules" $tier.rules "clusterWide" $clusterWide "namespaces" (merge (dict) $namespaces $index.namespaces) "met" $possible) }}
     {{- $possible = merge $possible $met }}
-    {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted) }}
+    {{- include "agent-identities.validateAcceptance" (list $problems $path $index $possible $accepted $unread) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Adds the risk of a role that Kubernetes defines to met. Call: (list index kind name met) */}}
+{{/* Adds the risk of an existing role to met, unless the role is harmless. Call: (list index kind name met) */}}
 {{- define "agent-identities.findExistingRole" -}}
+{{- $found := "" }}
 {{- range (index . 0).existingRoles }}
   {{- $risk := . }}
-  {{- if has (index $ 1) .kinds }}
+  {{- if and (not $found) (has (index $ 1) .kinds) }}
     {{- range .names }}
-      {{- if or (eq . (index $ 2)) (and (hasSuffix "*" .) (hasPrefix (trimSuffix "*" .) (index $ 2))) }}{{ $_ := set (index $ 3) $risk.id list }}{{ end }}
+      {{- if or (eq . (index $ 2)) (and (hasSuffix "*" .) (hasPrefix (trimSuffix "*" .) (index $ 2))) }}{{ $found = $risk.id }}{{ end }}
     {{- end }}
   {{- end }}
 {{- end }}
+{{- range (index . 0).harmlessRoles }}
+  {{- if and (eq .kind (index $ 1)) (eq .name (index $ 2)) }}{{ $found = "" }}{{ end }}
+{{- end }}
+{{- if $found }}{{ $_ := set (index . 3) $found list }}{{ end }}
 {{- end }}
 
 {{/* Refuses critical and high risks that are not accepted. Call: (list problems path index met accepted), met from agent-identities.findRisks */}}
@@ -75,19 +89,20 @@ Call: (list problems root catalogue)
 {{- end }}
 
 {{/*
-Refuses accepted risks that no rule matches: the acceptance would apply silently to a rule that is added later.
-Call: (list problems path index met accepted)
+Refuses accepted risks that no rule matches: the acceptance would apply silently to a rule that is added later. unread: only the cluster has the
+rules of the tier, an existing role; verify compares the accepted risks with them.
+Call: (list problems path index met accepted unread)
 */}}
 {{- define "agent-identities.validateAcceptance" -}}
 {{- $path := index . 1 }}
 {{- $met := index . 3 }}
 {{- $known := dict }}
-{{- range (index . 2).risks }}{{ $_ := set $known .id true }}{{ end }}
+{{- range (index . 2).risks }}{{ $_ := set $known .id (hasKey . "names" | ternary "role" "rules") }}{{ end }}
 {{- $here := keys $met | sortAlpha | join ", " | default "none" }}
 {{- range $id, $reason := index . 4 }}
   {{- if not (hasKey $known $id) }}
     {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "there is no such risk. The rules of this tier match: %s. Use one of these risks, or remove this line." $here)) }}
-  {{- else if not (hasKey $met $id) }}
+  {{- else if not (or (hasKey $met $id) (and (index $ 5) (eq (get $known $id) "rules"))) }}
     {{- include "agent-identities.problem" (list (index $ 0) (printf "%s.acceptRisks.%s" $path $id) (printf "no rule of this tier matches this risk. The rules match: %s. Remove this line." $here)) }}
   {{- end }}
 {{- end }}
@@ -99,13 +114,16 @@ Fills index with
 
   verbs         as in the catalogue
   risks         as in the catalogue, with the risks of existing roles
-  existingRoles, publicURLs  as in the catalogue
+  existingRoles, harmlessRoles, harmless, publicURLs  as in the catalogue
   unbound       (dict "risk" "part" (number of the pattern, if the risk requires all patterns) "pattern") of each pattern without resources
+                and API groups
   byResource    resource -> the same, of each pattern with that resource
+  byGroup       API group -> the same, of each pattern with that API group and without resources
+  suffixed      the patterns with suffixes of API groups
   subresources  (dict "item" "resource" "subresource") of each resource/subresource in a pattern
   namespaces    namespace -> true, of each namespace in a pattern
 
-Call: (list catalogue index named), named: resource -> true, of each resource in the rules
+Call: (list catalogue index named groups); named: resource -> true, of each resource in the rules; groups: the same, of API groups
 */}}
 {{- define "agent-identities.indexRisks" -}}
 {{- $index := index . 1 }}
@@ -113,12 +131,19 @@ Call: (list catalogue index named), named: resource -> true, of each resource in
 {{- $every := keys $named | join " " | regexMatch "[*/]" }}
 {{- $unbound := list }}
 {{- $byResource := dict }}
+{{- $byGroup := dict }}
+{{- $suffixed := list }}
+{{- $groups := index . 3 }}
 {{- $subresources := list }}
 {{- $namespaces := dict }}
 {{- range $risk := (index . 0).risks }}
   {{- range $number, $pattern := .all | default .any }}
     {{- $part := ternary (toString $number) "0" (hasKey $risk "all") }}
-    {{- if not .resources }}{{ $unbound = append $unbound (dict "risk" $risk "part" $part "pattern" .) }}{{ end }}
+    {{- if .apiGroupSuffixes }}{{ $suffixed = append $suffixed . }}{{ end }}
+    {{- if not (or .resources .apiGroups) }}{{ $unbound = append $unbound (dict "risk" $risk "part" $part "pattern" .) }}{{ end }}
+    {{- range hasKey . "resources" | ternary list .apiGroups }}
+      {{- if hasKey $groups . }}{{ $_ := set $byGroup . (append (get $byGroup . | default list) (dict "risk" $risk "part" $part "pattern" $pattern)) }}{{ end }}
+    {{- end }}
     {{- range .resources }}
       {{- if or $every (hasKey $named .) }}
         {{- if and (contains "/" .) (not (hasKey $byResource .)) }}{{ $split := splitn "/" 2 . }}{{ $subresources = append $subresources (dict "item" . "resource" $split._0 "subresource" $split._1) }}{{ end }}
@@ -131,11 +156,61 @@ Call: (list catalogue index named), named: resource -> true, of each resource in
 {{- $_ := set $index "verbs" (index . 0).verbs }}
 {{- $_ := set $index "risks" (concat (index . 0).risks (index . 0).existingRoles) }}
 {{- $_ := set $index "existingRoles" (index . 0).existingRoles }}
+{{- $_ := set $index "harmlessRoles" (index . 0).harmlessRoles }}
+{{- $_ := set $index "harmless" (index . 0).harmless }}
+{{- $_ := set $index "byGroup" $byGroup }}
+{{- $_ := set $index "suffixed" $suffixed }}
 {{- $_ := set $index "publicURLs" (index . 0).publicURLs }}
 {{- $_ := set $index "unbound" $unbound }}
 {{- $_ := set $index "byResource" $byResource }}
 {{- $_ := set $index "subresources" $subresources }}
 {{- $_ := set $index "namespaces" $namespaces }}
+{{- end }}
+
+{{/*
+Prints true if the catalogue does not know one of these verbs on a resource of a rule. Wildcards in API groups and resources are risks of their
+own. Call: (list index rule verbs-that-count verbs)
+*/}}
+{{- define "agent-identities.writesUnknownKind" -}}
+{{- $index := index . 0 }}
+{{- $rule := index . 1 }}
+{{- $counted := index . 2 }}
+{{- $verbs := list }}
+{{- range index . 3 }}{{ if or (has . $counted) (has "*" $counted) }}{{ $verbs = append $verbs . }}{{ end }}{{ end }}
+{{- $unknown := false }}
+{{- range $resource := $rule.resources }}
+  {{- if contains "*" . }}{{ continue }}{{ end }}
+  {{- $items := list . }}
+  {{- $split := splitn "/" 2 . }}
+  {{- if $split._1 }}{{ $items = list . (printf "*/%s" $split._1) (printf "%s/*" $split._0) }}{{ end }}
+  {{- range $group := without $rule.apiGroups "*" }}
+    {{- $known := dict }}
+    {{- $ofGroup := list }}
+    {{- range get $index.byGroup $group | default list }}{{ $ofGroup = append $ofGroup .pattern }}{{ end }}
+    {{- range $pattern := concat $index.harmless $index.suffixed $ofGroup }}
+      {{- $covered := or (not .apiGroups) (has $group .apiGroups) }}
+      {{- range .apiGroupSuffixes }}{{ $covered = hasSuffix . $group }}{{ if $covered }}{{ break }}{{ end }}{{ end }}
+      {{- if .resources }}
+        {{- $named := false }}
+        {{- range .resources }}{{ $named = or $named (has . $items) }}{{ end }}
+        {{- $covered = and $covered $named }}
+      {{- end }}
+      {{- if $covered }}{{ range .verbs | default $index.verbs.api }}{{ $_ := set $known . true }}{{ end }}{{ end }}
+    {{- end }}
+    {{- range $items }}
+      {{- $whole := not (contains "/" .) }}
+      {{- range get $index.byResource . | default list }}
+        {{- if or (not .pattern.apiGroups) (has $group .pattern.apiGroups) }}
+          {{- /* A subresource has one kind of write: all its verbs count as one. */}}
+          {{- range $whole | ternary .pattern.verbs $index.verbs.api }}{{ $_ := set $known . true }}{{ end }}
+        {{- end }}
+      {{- end }}
+    {{- end }}
+    {{- $deletes := or (hasKey $known "delete") (hasKey $known "deletecollection") }}
+    {{- range $verbs }}{{ $unknown = or $unknown (not (or (hasKey $known .) (and $deletes (hasPrefix "delete" .)))) }}{{ end }}
+  {{- end }}
+{{- end }}
+{{- if $unknown }}true{{ end }}
 {{- end }}
 
 {{/*
@@ -166,6 +241,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
     {{- end }}
   {{- end }}
   {{- if $everyResource }}{{ $items = $index.byResource }}{{ end }}
+  {{- range .apiGroups }}{{ with get $index.byGroup . }}{{ $candidates = concat $candidates . }}{{ end }}{{ end }}
   {{- range $item, $_ := $items }}{{ with get $index.byResource $item }}{{ $candidates = concat $candidates . }}{{ end }}{{ end }}
   {{- /* For "*" in resources, the wildcard risks cover the API verbs; other risks consider the remaining verbs only. */}}
   {{- $counted := list }}
@@ -186,7 +262,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
   {{- $wildcards := dict "apiGroups" (has "*" .apiGroups) "resources" $everyResource "subresources" $everySubresource "verbs" (has "*" .verbs) "nonResourceURLs" $everyURL }}
   {{- range $candidate := $candidates }}
     {{- $verbs := eq .risk.category "wildcard" | ternary $rule.verbs $counted }}
-    {{- if and (or $clusterWide (eq .risk.scope "any")) (include "agent-identities.patternMet" (list .pattern $rule $verbs $wildcards $unknownVerb $clusterWide $namespaces)) }}
+    {{- if and (or $clusterWide (eq .risk.scope "any")) (include "agent-identities.patternMet" (list .pattern $rule $verbs $wildcards $unknownVerb $clusterWide $namespaces $index)) }}
       {{- $id := .risk.id }}
       {{- $_ := set $of $id (.risk.all | default (list 0) | len) }}
       {{- if not (hasKey $parts $id) }}{{ $_ := set $parts $id (dict "met" dict "rules" list) }}{{ end }}
@@ -202,7 +278,7 @@ Call: (dict "index" "rules" "clusterWide" "namespaces" (namespace -> true) "met"
 
 {{/*
 Prints true if a rule matches all fields of a pattern; the index already matched its resources.
-Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide namespaces)
+Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide namespaces index)
 */}}
 {{- define "agent-identities.patternMet" -}}
 {{- $pattern := index . 0 }}
@@ -212,7 +288,14 @@ Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide na
 {{- with $pattern.wildcards }}
   {{- range . }}{{ $met = and $met (get (index $ 3) .) }}{{ end }}
 {{- end }}
-{{- if and $met $pattern.apiGroups }}{{ $met = include "agent-identities.holds" (list $rule.apiGroups $pattern.apiGroups) }}{{ end }}
+{{- $groups := $rule.apiGroups }}
+{{- if and $groups (not $pattern.resources) }}{{ $groups = without $groups "*" }}{{ end }}
+{{- if and $met $pattern.apiGroups }}{{ $met = include "agent-identities.holds" (list $groups $pattern.apiGroups) }}{{ end }}
+{{- with $pattern.apiGroupSuffixes }}
+  {{- $suffixed := false }}
+  {{- range $suffix := . }}{{ range $groups }}{{ $suffixed = or $suffixed (hasSuffix $suffix .) }}{{ end }}{{ end }}
+  {{- $met = and $met $suffixed }}
+{{- end }}
 {{- if and $met $pattern.verbs }}{{ $met = include "agent-identities.holds" (list $verbs $pattern.verbs) }}{{ end }}
 {{- if and $met $pattern.verbPrefixes }}
   {{- $met = false }}
@@ -235,6 +318,7 @@ Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide na
   {{- range . }}{{ $there = or $there (hasKey (index $ 6) .) }}{{ end }}
   {{- $met = and $met $there }}
 {{- end }}
+{{- if and $met $pattern.unknownKind }}{{ $met = include "agent-identities.writesUnknownKind" (list (index . 7) $rule $verbs $pattern.verbs) }}{{ end }}
 {{- if $met }}true{{ end }}
 {{- end }}
 
