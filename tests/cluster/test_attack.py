@@ -291,6 +291,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
         "impersonate-constrained",
         "rbac-escalate",
         "rbac-bind",
+        "scc-use",
     }
 
 

@@ -194,6 +194,20 @@ def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(re
     assert [list(given["tiers"]["t"]["acceptRisks"]) for given in taken] == [["secret-read", "service-write"]]
 
 
+def test_the_message_names_the_resources_that_the_catalogue_does_not_know(renderer: Renderer) -> None:
+    rules = [
+        {"apiGroups": ["w.example.com", "g.example.com"], "resources": ["parts", "wholes"], "verbs": ["patch", "get"]},
+        {"apiGroups": ["widgets.example.com"], "resources": ["gadgets/state"], "verbs": ["update"]},
+    ]
+    tier = {"rules": rules}
+    (problem,) = problems(refusal(renderer, tiers={"t": tier}))
+    assert problem.path == "tiers.t.rules[0] and rules[1]"
+    pairs = [f"{kind}.{group}" for kind in rules[0]["resources"] for group in rules[0]["apiGroups"]]
+    assert f": {', '.join([*pairs, 'gadgets/state.widgets.example.com'])}: " in problem.text
+    (taken,) = [given for given in pasted(problem, {"tiers": {"t": tier}}) if renders(renderer, given)]
+    assert list(taken["tiers"]["t"]["acceptRisks"]) == ["unknown-kind-write"]
+
+
 def test_the_message_names_both_rules_of_a_risk(renderer: Renderer) -> None:
     rules = [WRITE_CONFIG, *(rule.to_manifest() for rule in RISKS["csr-sign"].bad)]
     found = problems(refusal(renderer, tiers={"t": {"scope": "Cluster", "rules": rules}}))

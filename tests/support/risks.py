@@ -35,7 +35,7 @@ cases:
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
   {{- $problems := dict }}
-  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict) }}
+  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict .rules) }}
   - {{ dict "met" $met "refused" ($problems.list | default list) | toJson }}
 {{- end }}
 """

@@ -35,7 +35,7 @@ Call: (list problems root catalogue)
   {{- end }}
   {{- $unread := and $tier.existingRole (or (not $met) (hasKey $met "existing-role-unknown")) | empty | not }}
   {{- $path := eq $name "proxy" | ternary "proxy" (printf "tiers.%s" $name) }}
-  {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted) }}{{ end }}
+  {{- if $met }}{{ include "agent-identities.refuseRisks" (list $problems $path $index $met $accepted $tier.rules) }}{{ end }}
   {{- if $accepted }}
     {{- /* A risk of kube-system may stay accepted without a grant there: otherwise, quarantining the agent with the grant would be refused. */}}
     {{- $possible := dict }}
@@ -63,7 +63,9 @@ Call: (list problems root catalogue)
 {{- if $found }}{{ $_ := set (index . 3) $found list }}{{ end }}
 {{- end }}
 
-{{/* Refuses critical and high risks that are not accepted. Call: (list problems path index met accepted), met from agent-identities.findRisks */}}
+{{/*
+Refuses critical and high risks that are not accepted. Call: (list problems path index met accepted rules), met from agent-identities.findRisks
+*/}}
 {{- define "agent-identities.refuseRisks" -}}
 {{- $problems := index . 0 }}
 {{- $path := index . 1 }}
@@ -76,7 +78,18 @@ Call: (list problems root catalogue)
 {{- $lines := list }}
 {{- range $risk := $open }}{{ $lines = append $lines (printf "%s: \"why it is needed\"" .id) }}{{ end }}
 {{- range $number, $risk := $open }}
-  {{- $text := printf "%s risk %s: %s." .severity .id .why }}
+  {{- $why := .why }}
+  {{- range .any }}
+    {{- if .unknownKind }}
+      {{- $kinds := list }}
+      {{- range get $met $risk.id }}
+        {{- $rule := index (index $ 5) (int .) }}
+        {{- $kinds = append $kinds (include "agent-identities.unknownKinds" (list (index $ 2) $rule $rule.verbs (first $risk.any).verbs)) }}
+      {{- end }}
+      {{- $why = printf "%s: %s" (join ", " $kinds) $why }}
+    {{- end }}
+  {{- end }}
+  {{- $text := printf "%s risk %s: %s." .severity .id $why }}
   {{- if eq (add1 $number) (len $open | int64) }}
     {{- $instead := hasKey . "names" | ternary "Give the tier rules of its own" "Narrow the rule" }}
     {{- $text = printf "%s %s, or accept the risk in %s:\n      acceptRisks: {%s}" $text $instead $path (join ", " $lines) }}
@@ -168,16 +181,16 @@ Call: (list catalogue index named groups); named: resource -> true, of each reso
 {{- end }}
 
 {{/*
-Prints true if the catalogue does not know one of these verbs on a resource of a rule. Wildcards in API groups and resources are risks of their
-own. Call: (list index rule verbs-that-count verbs)
+Prints the resources of a rule, as resource.group, for which the catalogue does not know one of these verbs. Wildcards in API groups and resources
+are risks of their own. Call: (list index rule verbs-that-count verbs)
 */}}
-{{- define "agent-identities.writesUnknownKind" -}}
+{{- define "agent-identities.unknownKinds" -}}
 {{- $index := index . 0 }}
 {{- $rule := index . 1 }}
 {{- $counted := index . 2 }}
 {{- $verbs := list }}
 {{- range index . 3 }}{{ if or (has . $counted) (has "*" $counted) }}{{ $verbs = append $verbs . }}{{ end }}{{ end }}
-{{- $unknown := false }}
+{{- $unknown := list }}
 {{- range $resource := $rule.resources }}
   {{- if contains "*" . }}{{ continue }}{{ end }}
   {{- $items := list . }}
@@ -207,10 +220,15 @@ own. Call: (list index rule verbs-that-count verbs)
       {{- end }}
     {{- end }}
     {{- $deletes := or (hasKey $known "delete") (hasKey $known "deletecollection") }}
-    {{- range $verbs }}{{ $unknown = or $unknown (not (or (hasKey $known .) (and $deletes (hasPrefix "delete" .)))) }}{{ end }}
+    {{- range $verbs }}
+      {{- if not (or (hasKey $known .) (and $deletes (hasPrefix "delete" .))) }}
+        {{- $unknown = append $unknown (trimSuffix "." (printf "%s.%s" $resource $group)) }}
+        {{- break }}
+      {{- end }}
+    {{- end }}
   {{- end }}
 {{- end }}
-{{- if $unknown }}true{{ end }}
+{{- join ", " $unknown }}
 {{- end }}
 
 {{/*
@@ -318,7 +336,7 @@ Call: (list pattern rule verbs-that-count wildcards unknown-verb cluster-wide na
   {{- range . }}{{ $there = or $there (hasKey (index $ 6) .) }}{{ end }}
   {{- $met = and $met $there }}
 {{- end }}
-{{- if and $met $pattern.unknownKind }}{{ $met = include "agent-identities.writesUnknownKind" (list (index . 7) $rule $verbs $pattern.verbs) }}{{ end }}
+{{- if and $met $pattern.unknownKind }}{{ $met = include "agent-identities.unknownKinds" (list (index . 7) $rule $verbs $pattern.verbs) }}{{ end }}
 {{- if $met }}true{{ end }}
 {{- end }}
 

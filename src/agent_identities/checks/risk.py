@@ -26,7 +26,8 @@ def _run(install: Install) -> Iterator[Finding]:
             severity = _SEVERITIES.get(match.risk.severity)
             if severity is None:
                 continue
-            what = f"has the {match.risk.severity} risk {match.risk.id}: {match.risk.why.rstrip('.')}"
+            why = ": ".join(filter(None, (", ".join(install.catalogue.unknown_resources(match)), match.risk.why)))
+            what = f"has the {match.risk.severity} risk {match.risk.id}: {why.rstrip('.')}"
             remediation: tuple[str, ...] = (
                 f"Narrow the rule, or accept the risk in the tier: acceptRisks: {{{match.risk.id}: why it is needed}}.",
             )

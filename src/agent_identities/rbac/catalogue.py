@@ -192,6 +192,12 @@ class Catalogue:
             return None
         return next((risk for risk in self.existing_roles if risk.matches(role)), None)
 
+    def unknown_resources(self, match: Match) -> tuple[str, ...]:
+        """The resources that the catalogue does not know, if this is the risk of a match; as `widgets.example.com`."""
+        patterns = [pattern for part in match.risk.parts for pattern in part if pattern.unknown_kind]
+        verbs = counted_verbs(match.rule, self._vocabulary)
+        return tuple(name for pattern in patterns for name in self._known.unknown(match.rule, verbs, pattern.verbs))
+
     def findings(self, rules: Sequence[PolicyRule], *, cluster_wide: bool, namespace: str) -> tuple[Match, ...]:
         """The risks of the rules of one subject in one scope, in the order of the catalogue.
 

@@ -1,6 +1,6 @@
 """The writes that the catalogue knows: those of its risks, and those that it lists as harmless."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from agent_identities.rbac.match import ALL
@@ -20,7 +20,7 @@ class Covered(NamedTuple):
 
 
 class KnownWrites:
-    """Answers whether a rule has a write that the catalogue does not know. Immutable."""
+    """Answers which writes of a rule the catalogue does not know. Immutable."""
 
     __slots__ = ("_known", "_suffixes")
 
@@ -42,20 +42,18 @@ class KnownWrites:
                         for resource in each.resources or (ALL,)
                     )
 
-    def has_unknown(self, rule: PolicyRule, verbs: Set[str], asked: Iterable[str]) -> bool:
-        """Whether the catalogue does not know one of the verbs `asked`, of `verbs` of the rule, on a resource of it.
+    def unknown(self, rule: PolicyRule, verbs: Set[str], asked: Sequence[str]) -> Iterator[str]:
+        """The resources of the rule, as `resource.group`, for which a verb in `asked` is not known.
 
-        Wildcards in API groups and resources are risks of their own: they are not considered here.
+        `verbs`: those of the rule to consider. Wildcards in API groups and resources are risks of their own: they are
+        not considered here.
         """
-        return any(
-            not self._knows(verb, group, resource)
-            for verb in asked
-            if verb in verbs or ALL in verbs
-            for group in rule.api_groups
-            if group != ALL
-            for resource in rule.resources
-            if ALL not in resource
-        )
+        considered = [verb for verb in asked if verb in verbs or ALL in verbs]
+        for resource in rule.resources if considered else ():
+            for group in rule.api_groups:
+                if ALL in resource or group == ALL or all(self._knows(verb, group, resource) for verb in considered):
+                    continue
+                yield f"{resource}.{group}" if group else resource
 
     def _knows(self, verb: str, group: str, resource: str) -> bool:
         return any(

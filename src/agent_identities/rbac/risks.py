@@ -116,7 +116,7 @@ class Pattern:
             and (not self.whole_resource or any("/" not in resource for resource in rule.resources))
             and (not self.unknown_verb or reach.unknown_verb)
             and (not self.namespaces or reach.cluster_wide or reach.namespace in self.namespaces)
-            and (not self.unknown_kind or reach.known.has_unknown(rule, verbs, self.verbs))
+            and (not self.unknown_kind or any(reach.known.unknown(rule, verbs, self.verbs)))
         )
 
     def _has_group(self, granted: tuple[str, ...]) -> bool:

@@ -119,4 +119,4 @@ def test_a_write_of_an_unknown_kind_is_a_warning(chart: Path) -> None:
     rule = {"apiGroups": ["widgets.example.com"], "resources": ["widgets"], "verbs": ["patch"]}
     ((severity, message),) = found(chart, [rule])
     assert severity is Severity.WARNING
-    assert "has the high risk unknown-kind-write" in message
+    assert "has the high risk unknown-kind-write: widgets.widgets.example.com: " in message
