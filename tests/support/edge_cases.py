@@ -79,6 +79,9 @@ KUBE_SYSTEM: Final = "configmap-write-kube-system"
 WELL, ILL = {"example.com/well": "x"}, {"example.com/a": "x", "not a key": "x"}
 MANY: Final = [f"{letter}{letter}" for letter in "hgfedcba"]
 RISKY: Final = [*READ_SECRETS, *_rules("services", "patch"), *_rules("pods", "create"), *_rules("pods/exec", "create")]
+UNKNOWN: Final = [
+    {"apiGroups": ["a.example.org", "b.example.org"], "resources": ["parts", "wholes"], "verbs": ["get", "patch"]}
+]
 ACCEPTED: Final = dict.fromkeys(("pod-create", "pod-exec", "secret-read", "service-write"), "why")
 CLUSTER_TIERS: Final = {name: {"scope": "Cluster", "rules": _rules(name, "get")} for name in ("nodes", "namespaces")}
 
@@ -321,6 +324,28 @@ _VALID: Final[dict[str, Json]] = {
     "a risk of kube-system, accepted for later": tier(
         rules=_rules("configmaps", "patch"),
         acceptRisks={KUBE_SYSTEM: "for the day that it is granted there"},
+    ),
+    "risks of existing roles, accepted": {
+        "tiers": {
+            "theirs": {"existingRole": {"name": "theirs"}, "acceptRisks": ACCEPTED_ROLE | {"secret-read": "why"}},
+            "view": {
+                "existingRole": {"kind": "ClusterRole", "name": "view"},
+                "acceptRisks": {"secret-read": "other users add it"},
+            },
+        }
+    },
+    "writes that are not risks": tier(
+        rules=[
+            *_rules("persistentvolumeclaims", "update"),
+            {"apiGroups": ["wgpolicyk8s.io"], "resources": ["policyreports"], "verbs": ["get", "create", "delete"]},
+            {"apiGroups": ["example.org"], "resources": ["widgets/finalizers"], "verbs": ["update"]},
+            {
+                "apiGroups": ["coordination.k8s.io"],
+                "resources": ["leases"],
+                "verbs": ["update"],
+                "resourceNames": ["a"],
+            },
+        ]
     ),
     "a risk of the whole cluster, accepted": {
         "tiers": {
@@ -638,6 +663,28 @@ INVALID: Final[list[Invalid]] = [
         tier(rules=_rules("configmaps", "patch")),
         Refusal("tiers.t.rules[0]", (KUBE_SYSTEM,), pasted=False),
         target=Target(namespace="kube-system"),
+    ),
+    pasted(
+        tier(rules=[*RULES, *UNKNOWN, {**UNKNOWN[0], "resources": ["gadgets/state"]}]),
+        "tiers.t.rules[1] and rules[2]",
+        "unknown-kind-write",
+        "parts.a.example.org, parts.b.example.org, wholes.a.example.org, wholes.b.example.org, "
+        "gadgets/state.a.example.org, gadgets/state.b.example.org",
+    ),
+    told(
+        tier(existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE | {"existing-role-admin": "why"}),
+        "tiers.t.acceptRisks.existing-role-admin",
+        "existing-role-unknown",
+        fixed=tier(existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE),
+    ),
+    told(
+        tier(
+            existingRole={"kind": "ClusterRole", "name": "edit"},
+            acceptRisks={"existing-role-edit": "why", "secret-read": "why"},
+        ),
+        "tiers.t.acceptRisks.secret-read",
+        "existing-role-edit",
+        fixed=tier(existingRole={"kind": "ClusterRole", "name": "edit"}, acceptRisks={"existing-role-edit": "why"}),
     ),
     *(
         Invalid(

@@ -42,6 +42,33 @@ cases:
 """A template that finds what is in many lists of rules at once, by the chart's own templates."""
 
 
+def _write(verbs: str, resources: str, groups: str) -> list[PolicyRule]:
+    return [PolicyRule(tuple(verbs.split(",")), tuple(groups.split(",")), tuple(resources.split(",")))]
+
+
+WRITES: Final[list[Rules]] = [
+    # known: harmless, by a risk of the resource, of the subresource, of the API group, of the suffix of the group
+    _write("update", "persistentvolumeclaims", ""),
+    _write("delete", "certificatesigningrequests", "certificates.k8s.io"),
+    _write("update", "widgets/finalizers", "example.org"),
+    _write("create", "pods", "metrics.k8s.io"),
+    _write("create,deletecollection", "jobs,cronjobs", "batch"),
+    _write("create", "deployments/scale,deployments/status", "apps"),
+    _write("patch", "widgets/scale", "example.org"),
+    _write("patch", "anything,anything/status", "kagent.dev"),
+    _write("delete", "roles", "iam.services.k8s.aws"),
+    # unknown
+    _write("get,delete", "persistentvolumeclaims,widgets", ",example.org"),
+    _write("delete", "widgets/finalizers,widgets/status", "example.org"),
+    _write("create", "deployments", "batch,apps"),
+    _write("create,delete", "persistentvolumeclaims", "apps"),
+    _write("deletecollection", "projects", "argoproj.io"),
+    _write("patch", "roles", "services.k8s.aws.example.org"),
+    _write("create", "widgets,*/widgets", "*,example.org"),
+]
+"""Writes that the catalogue knows, and others."""
+
+
 def asked_of_templates(asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:
     """The input of CALLER: rules, and their scope."""
     return [
