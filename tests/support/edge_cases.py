@@ -79,6 +79,7 @@ KUBE_SYSTEM: Final = "configmap-write-kube-system"
 WELL, ILL = {"example.com/well": "x"}, {"example.com/a": "x", "not a key": "x"}
 MANY: Final = [f"{letter}{letter}" for letter in "hgfedcba"]
 RISKY: Final = [*READ_SECRETS, *_rules("services", "patch"), *_rules("pods", "create"), *_rules("pods/exec", "create")]
+COREDNS: Final = [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["coredns"], "verbs": ["patch"]}]
 UNKNOWN: Final = [
     {"apiGroups": ["a.example.org", "b.example.org"], "resources": ["parts", "wholes"], "verbs": ["get", "patch"]}
 ]
@@ -322,7 +323,7 @@ _VALID: Final[dict[str, Json]] = {
         }
     ),
     "a risk of kube-system, accepted for later": tier(
-        rules=_rules("configmaps", "patch"),
+        rules=COREDNS,
         acceptRisks={KUBE_SYSTEM: "for the day that it is granted there"},
     ),
     "risks of existing roles, accepted": {
@@ -653,14 +654,13 @@ INVALID: Final[list[Invalid]] = [
     ),
     # risks by where they are held
     pasted(
-        agent(namespaces={"a-team": ["proxy"], "kube-system": ["proxy", "t"]})
-        | tier(rules=_rules("configmaps", "patch")),
+        agent(namespaces={"a-team": ["proxy"], "kube-system": ["proxy", "t"]}) | tier(rules=COREDNS),
         "tiers.t.rules[0]",
         KUBE_SYSTEM,
     ),
-    pasted(tier(scope="Cluster", rules=_rules("configmaps", "patch")), "tiers.t.rules[0]", KUBE_SYSTEM),
+    pasted(tier(scope="Cluster", rules=COREDNS), "tiers.t.rules[0]", KUBE_SYSTEM),
     Invalid(
-        tier(rules=_rules("configmaps", "patch")),
+        tier(rules=COREDNS),
         Refusal("tiers.t.rules[0]", (KUBE_SYSTEM,), pasted=False),
         target=Target(namespace="kube-system"),
     ),

@@ -51,6 +51,9 @@ WRITES: Final[list[Rules]] = [
     _write("update", "persistentvolumeclaims", ""),
     _write("delete", "certificatesigningrequests", "certificates.k8s.io"),
     _write("update", "widgets/finalizers", "example.org"),
+    _write("create", "widgets/finalizers", "example.org"),
+    _write("deletecollection", "anything/status", "kagent.dev"),
+    _write("create", "anything/status", "pkg.crossplane.io"),
     _write("create", "pods", "metrics.k8s.io"),
     _write("create,deletecollection", "jobs,cronjobs", "batch"),
     _write("create", "deployments/scale,deployments/status", "apps"),
@@ -59,7 +62,7 @@ WRITES: Final[list[Rules]] = [
     _write("delete", "roles", "iam.services.k8s.aws"),
     # unknown
     _write("get,delete", "persistentvolumeclaims,widgets", ",example.org"),
-    _write("delete", "widgets/finalizers,widgets/status", "example.org"),
+    _write("delete", "widgets/status", "example.org"),
     _write("create", "deployments", "batch,apps"),
     _write("create,delete", "persistentvolumeclaims", "apps"),
     _write("deletecollection", "projects", "argoproj.io"),

@@ -197,38 +197,47 @@ are risks of their own. Call: (list index rule verbs-that-count verbs)
   {{- $split := splitn "/" 2 . }}
   {{- if $split._1 }}{{ $items = list . (printf "*/%s" $split._1) (printf "%s/*" $split._0) }}{{ end }}
   {{- range $group := without $rule.apiGroups "*" }}
-    {{- $known := dict }}
-    {{- $ofGroup := list }}
-    {{- range get $index.byGroup $group | default list }}{{ $ofGroup = append $ofGroup .pattern }}{{ end }}
-    {{- range $pattern := concat $index.harmless $index.suffixed $ofGroup }}
-      {{- $covered := or (not .apiGroups) (has $group .apiGroups) }}
-      {{- range .apiGroupSuffixes }}{{ $covered = hasSuffix . $group }}{{ if $covered }}{{ break }}{{ end }}{{ end }}
-      {{- if .resources }}
-        {{- $named := false }}
-        {{- range .resources }}{{ $named = or $named (has . $items) }}{{ end }}
-        {{- $covered = and $covered $named }}
-      {{- end }}
-      {{- if $covered }}{{ range .verbs | default $index.verbs.api }}{{ $_ := set $known . true }}{{ end }}{{ end }}
-    {{- end }}
+    {{- $patterns := list }}
     {{- range $items }}
-      {{- $whole := not (contains "/" .) }}
-      {{- range get $index.byResource . | default list }}
-        {{- if or (not .pattern.apiGroups) (has $group .pattern.apiGroups) }}
-          {{- /* A subresource has one kind of write: all its verbs count as one. */}}
-          {{- range $whole | ternary .pattern.verbs $index.verbs.api }}{{ $_ := set $known . true }}{{ end }}
+      {{- range get $index.byResource . | default list }}{{ if or (not .pattern.apiGroups) (has $group .pattern.apiGroups) }}{{ $patterns = append $patterns .pattern }}{{ end }}{{ end }}
+    {{- end }}
+    {{- $left := include "agent-identities.verbsLeft" (list $index $resource $verbs $patterns) }}
+    {{- if $left }}
+      {{- $patterns = list }}
+      {{- range $index.harmless }}
+        {{- $covered := or (not .apiGroups) (has $group .apiGroups) }}
+        {{- if .resources }}
+          {{- $named := false }}
+          {{- range .resources }}{{ $named = or $named (has . $items) }}{{ end }}
+          {{- $covered = and $covered $named }}
         {{- end }}
+        {{- if $covered }}{{ $patterns = append $patterns . }}{{ end }}
       {{- end }}
-    {{- end }}
-    {{- $deletes := or (hasKey $known "delete") (hasKey $known "deletecollection") }}
-    {{- range $verbs }}
-      {{- if not (or (hasKey $known .) (and $deletes (hasPrefix "delete" .))) }}
-        {{- $unknown = append $unknown (trimSuffix "." (printf "%s.%s" $resource $group)) }}
-        {{- break }}
+      {{- range $pattern := $index.suffixed }}
+        {{- range .apiGroupSuffixes }}{{ if hasSuffix . $group }}{{ $patterns = append $patterns $pattern }}{{ end }}{{ end }}
       {{- end }}
+      {{- range get $index.byGroup $group | default list }}{{ $patterns = append $patterns .pattern }}{{ end }}
+      {{- $left = include "agent-identities.verbsLeft" (list $index $resource (splitList " " $left) $patterns) }}
     {{- end }}
+    {{- if $left }}{{ $unknown = append $unknown (trimSuffix "." (printf "%s.%s" $resource $group)) }}{{ end }}
   {{- end }}
 {{- end }}
 {{- join ", " $unknown }}
+{{- end }}
+
+{{/*
+Prints the verbs on a resource that no pattern has; the patterns cover the resource. All verbs of a subresource count as one: it has one kind of
+write. Call: (list index resource verbs patterns)
+*/}}
+{{- define "agent-identities.verbsLeft" -}}
+{{- $known := list }}
+{{- range index . 3 }}{{ $known = concat $known (.verbs | default (index $ 0).verbs.api) }}{{ end }}
+{{- $left := list }}
+{{- $deletes := or (has "delete" $known) (has "deletecollection" $known) }}
+{{- range index . 2 }}
+  {{- if not (or (has . $known) (and $deletes (hasPrefix "delete" .)) (and $known (contains "/" (index $ 1)))) }}{{ $left = append $left . }}{{ end }}
+{{- end }}
+{{- join " " $left }}
 {{- end }}
 
 {{/*

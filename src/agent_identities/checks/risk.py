@@ -53,11 +53,9 @@ def _existing_roles(install: Install) -> Iterator[Finding]:
             continue
         message = f"{named}, which has the {risk.severity} risk {risk.id}: {risk.why}"
         if reason := install.declaration.accepted.get(tier, {}).get(risk.id):
-            advice = (
-                () if risk.known else ("To judge the rules of the role on a cluster, use agent-identities verify.",)
-            )
+            judge = "To judge the rules of the role on a cluster, use agent-identities verify."
             accepted = f"{message} (accepted: {reason})."
-            yield Finding(CHECK.id, Severity.WARNING, accepted, location, remediation=advice)
+            yield Finding(CHECK.id, Severity.WARNING, accepted, location, remediation=() if risk.known else (judge,))
         else:
             advice = (
                 f"Give the tier rules, or accept the risk in the tier: acceptRisks: {{{risk.id}: why it is needed}}."

@@ -1,6 +1,7 @@
 """The writes that the catalogue knows: those of its risks, and those that it lists as harmless."""
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import chain
 from typing import NamedTuple
 
 from agent_identities.rbac.match import ALL
@@ -22,25 +23,22 @@ class Covered(NamedTuple):
 class KnownWrites:
     """Answers which writes of a rule the catalogue does not know. Immutable."""
 
-    __slots__ = ("_known", "_suffixes")
+    __slots__ = ("_suffixes", "_verbs")
 
     def __init__(self, covered: Iterable[Covered]) -> None:
-        self._known: set[tuple[str, str, str]] = set()
-        """(verb, API group, resource), each of them possibly `*`."""
-        self._suffixes: set[tuple[str, str]] = set()
-        """(verb, suffix of an API group)."""
+        self._verbs: dict[tuple[str, str], set[str]] = {}
+        """The verbs of each (API group, resource), each of them possibly `*`."""
+        self._suffixes: dict[str, set[str]] = {}
+        """The verbs of each suffix of API groups."""
         for each in covered:
-            verbs = {*each.verbs} or {ALL}  # a subresource has one kind of write: all its verbs count as one
+            verbs = {*each.verbs} or {ALL}
             if verbs & _DELETIONS:
                 verbs |= _DELETIONS
-            for verb in verbs:
-                self._suffixes.update((verb, suffix) for suffix in each.api_group_suffixes)
-                if not each.api_group_suffixes:
-                    self._known.update(
-                        (ALL if "/" in resource else verb, group, resource)
-                        for group in each.api_groups or (ALL,)
-                        for resource in each.resources or (ALL,)
-                    )
+            for suffix in each.api_group_suffixes:
+                self._suffixes.setdefault(suffix, set()).update(verbs)
+            for group in () if each.api_group_suffixes else each.api_groups or (ALL,):
+                for resource in each.resources or (ALL,):
+                    self._verbs.setdefault((group, resource), set()).update(verbs)
 
     def unknown(self, rule: PolicyRule, verbs: Set[str], asked: Sequence[str]) -> Iterator[str]:
         """The resources of the rule, as `resource.group`, for which a verb in `asked` is not known.
@@ -48,20 +46,21 @@ class KnownWrites:
         `verbs`: those of the rule to consider. Wildcards in API groups and resources are risks of their own: they are
         not considered here.
         """
-        considered = [verb for verb in asked if verb in verbs or ALL in verbs]
+        considered = {verb for verb in asked if verb in verbs or ALL in verbs}
         for resource in rule.resources if considered else ():
             for group in rule.api_groups:
-                if ALL in resource or group == ALL or all(self._knows(verb, group, resource) for verb in considered):
+                if ALL in resource or group == ALL:
                     continue
-                yield f"{resource}.{group}" if group else resource
+                known = self._known(group, resource)
+                # A subresource has one kind of write: all its verbs count as one.
+                if not (considered <= known or ALL in known or (known and "/" in resource)):
+                    yield f"{resource}.{group}" if group else resource
 
-    def _knows(self, verb: str, group: str, resource: str) -> bool:
-        return any(
-            (each, of_group, item) in self._known
-            for each in (verb, ALL)
-            for of_group in (group, ALL)
-            for item in _items(resource)
-        ) or any(verb == each and group.endswith(suffix) for each, suffix in self._suffixes)
+    def _known(self, group: str, resource: str) -> set[str]:
+        """The verbs that the catalogue knows on a resource."""
+        by_name = (self._verbs.get((each, item), ()) for each in (group, ALL) for item in _items(resource))
+        by_suffix = (verbs for suffix, verbs in self._suffixes.items() if group.endswith(suffix))
+        return set(chain(*by_name, *by_suffix))
 
 
 def _items(resource: str) -> Iterator[str]:
