@@ -262,6 +262,7 @@ def test_a_similar_rule_does_not_have_the_risk(risk: str, rules: list[PolicyRule
         ("configmap-write", [rule("create", "configmaps")]),
         ("configmap-write", [rule("patch", "configmaps", names="own,kube-root-ca.crt")]),
         ("configmap-write", [rule("update", "configmaps", names="istio-ca-root-cert")]),
+        ("configmap-write", [rule("patch", "configmaps", names="cluster-info")]),
         ("delete-any", [rule("delete", "serviceaccounts,persistentvolumes")]),
         ("pod-delete", [rule("create", "pods/eviction")]),
         ("namespace-delete", [rule("update", "namespaces/finalize")]),
