@@ -246,7 +246,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
     """Agents without tiers, one for each risk. A binding outside the release grants the rules of the risk."""
     file = tmp_path / "fleet.yaml"
     names = [risk.id for risk in catalogue.risks]
-    assert len(names) == 77
+    assert len(names) == 96
     file.write_text(yaml.safe_dump({"agents": {name: {"tiers": []} for name in (*names, "innocent")}}))
     declaration = install(file)
     bindings = {}
@@ -291,6 +291,7 @@ def test_an_undeclared_right_is_found_for_every_risk_of_the_catalogue(
         "impersonate-constrained",
         "rbac-escalate",
         "rbac-bind",
+        "scc-use",
     }
 
 

@@ -39,7 +39,8 @@ VALUES: Json = {
                     "resources": ["configmaps"],
                     "verbs": ["get", "list", "create", "update", "patch", "delete"],
                 },
-            ]
+            ],
+            "acceptRisks": {"configmap-write": "a test"},
         },
         "deployer": {
             "rules": [

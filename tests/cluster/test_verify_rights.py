@@ -240,7 +240,7 @@ def test_the_rules_of_an_existing_role_are_judged_as_they_are_on_the_cluster(
     server.make_namespace(namespace)
     server.create(f"{RBAC}/namespaces/{namespace}/roles", {"metadata": {"name": "theirs"}, "rules": [secrets]})
     tiers = {
-        "theirs": {"existingRole": {"name": "theirs"}},
+        "theirs": {"existingRole": {"name": "theirs"}, "acceptRisks": {"existing-role-unknown": "a test"}},
         "view": {"existingRole": {"kind": "ClusterRole", "name": "view"}},
     }
     matrix = ask(install({"tiers": tiers, "agents": {"triage": {"tiers": ["theirs", "view"]}}}))
@@ -252,7 +252,8 @@ def test_the_rules_of_an_existing_role_are_judged_as_they_are_on_the_cluster(
 
 
 def test_an_existing_role_that_does_not_exist_is_a_finding(install: Any, ask: Ask) -> None:
-    matrix = ask(install({"tiers": {"t": {"existingRole": {"name": "gone"}}}, "agents": {"triage": {"tiers": ["t"]}}}))
+    tier = {"existingRole": {"name": "gone"}, "acceptRisks": {"existing-role-unknown": "a test"}}
+    matrix = ask(install({"tiers": {"t": tier}, "agents": {"triage": {"tiers": ["t"]}}}))
     (found,) = of(matrix, "existing-role")
     assert not matrix.ok
     assert "Role gone does not exist" in found.message

@@ -12,7 +12,7 @@ OWN = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent
 TIERS = {
     "reader": {"rules": [PODS]},
     "notes": {"rules": [OWN]},
-    "theirs": {"existingRole": {"name": "of-others"}},
+    "theirs": {"existingRole": {"name": "of-others"}, "acceptRisks": {"existing-role-unknown": "a test"}},
     "view": {"existingRole": {"kind": "ClusterRole", "name": "view"}},
 }
 AGENTS = {

@@ -19,6 +19,7 @@ from support.risks import (
     CALLER,
     PLACES,
     RISKS,
+    WRITES,
     Findings,
     Rules,
     asked_of_templates,
@@ -65,7 +66,7 @@ def risk_templates(
 def test_templates_and_python_find_the_same_risks_in_the_rules_of_the_catalogue_and_similar_rules(
     risk_templates: RiskTemplates,
 ) -> None:
-    lists = [rules for risk in RISKS.values() for rules in near(risk.bad)]
+    lists = [*WRITES, *(rules for risk in RISKS.values() for rules in near(risk.bad))]
     asked = [(rules, place) for rules in lists for place in PLACES]
     assert risk_templates.findings(asked) == [expected(rules, place) for rules, place in asked]
     assert {risk for rules, place in asked for risk, _ in expected(rules, place)} == RISKS.keys()
@@ -132,7 +133,7 @@ def test_tiers_with_accepted_risks_are_rendered(renderer: Renderer) -> None:
         for number, rules in enumerate(bad)
         if not any("" in rule.resource_names for rule in rules)
     }
-    assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 76
+    assert len(renderer.render(Values(overrides={"tiers": tiers})).objects.of_kind("ClusterRole")) == len(tiers) == 95
 
 
 def test_urls_that_are_not_public_are_a_risk_only_with_a_wildcard(renderer: Renderer) -> None:
@@ -154,12 +155,13 @@ def test_urls_that_are_not_public_are_a_risk_only_with_a_wildcard(renderer: Rend
         ("ClusterRole", "edit", "existing-role-edit"),
         ("ClusterRole", "system:node", "existing-role-system"),
         ("Role", "system:controller:bootstrap-signer", "existing-role-system"),
+        ("ClusterRole", "team-admin", "existing-role-unknown"),
+        ("Role", "edit", "existing-role-unknown"),
+        ("Role", "view", "existing-role-unknown"),
     ],
 )
 @pytest.mark.parametrize("scope", ["Namespace", "Cluster"])
-def test_roles_that_kubernetes_defines_take_a_reason(
-    renderer: Renderer, kind: str, name: str, risk: str, scope: str
-) -> None:
+def test_an_existing_role_takes_a_reason(renderer: Renderer, kind: str, name: str, risk: str, scope: str) -> None:
     if (kind, scope) == ("Role", "Cluster"):
         return
     tier: dict[str, Any] = {"scope": scope, "existingRole": {"kind": kind, "name": name}}
@@ -168,12 +170,18 @@ def test_roles_that_kubernetes_defines_take_a_reason(
     assert risk in problem.text
     assert any(renders(renderer, given) for given in pasted(problem, {"tiers": {"t": tier}}))
     other = tier | {"acceptRisks": {"secret-read": "why"}}
-    assert "tiers.t.acceptRisks.secret-read" in paths(refusal(renderer, tiers={"t": other}))
+    in_vain = "tiers.t.acceptRisks.secret-read" in paths(refusal(renderer, tiers={"t": other}))
+    assert in_vain == (risk != "existing-role-unknown")
 
 
-@pytest.mark.parametrize("role", [("ClusterRole", "view"), ("Role", "edit"), ("ClusterRole", "team-admin")])
-def test_other_existing_roles_take_no_reason(renderer: Renderer, role: tuple[str, str]) -> None:
-    assert renders(renderer, {"tiers": {"t": {"existingRole": dict(zip(("kind", "name"), role, strict=True))}}})
+def test_the_role_view_takes_no_reason(renderer: Renderer) -> None:
+    assert renders(renderer, {"tiers": {"t": {"existingRole": {"kind": "ClusterRole", "name": "view"}}}})
+
+
+def test_the_rules_of_a_role_that_the_chart_cannot_read_may_be_accepted(renderer: Renderer) -> None:
+    theirs = {"existingRole": {"name": "theirs"}, "acceptRisks": {"existing-role-unknown": "why", "secret-read": "why"}}
+    view = {"existingRole": {"kind": "ClusterRole", "name": "view"}, "acceptRisks": {"secret-read": "why"}}
+    assert renders(renderer, {"tiers": {"theirs": theirs, "view": view}})
 
 
 def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(renderer: Renderer) -> None:
@@ -185,6 +193,20 @@ def test_the_message_has_the_rule_the_severity_the_reason_and_the_remediation(re
         assert [name for name in names if name not in problem.text] == [], str(problem)
     taken = [given for given in pasted(found[-1], {"tiers": {"t": tier}}) if renders(renderer, given)]
     assert [list(given["tiers"]["t"]["acceptRisks"]) for given in taken] == [["secret-read", "service-write"]]
+
+
+def test_the_message_names_the_resources_that_the_catalogue_does_not_know(renderer: Renderer) -> None:
+    rules = [
+        {"apiGroups": ["w.example.com", "g.example.com"], "resources": ["parts", "wholes"], "verbs": ["patch", "get"]},
+        {"apiGroups": ["widgets.example.com"], "resources": ["gadgets/state"], "verbs": ["update"]},
+    ]
+    tier = {"rules": rules}
+    (problem,) = problems(refusal(renderer, tiers={"t": tier}))
+    assert problem.path == "tiers.t.rules[0] and rules[1]"
+    pairs = [f"{kind}.{group}" for kind in rules[0]["resources"] for group in rules[0]["apiGroups"]]
+    assert f": {', '.join([*pairs, 'gadgets/state.widgets.example.com'])}: " in problem.text
+    (taken,) = [given for given in pasted(problem, {"tiers": {"t": tier}}) if renders(renderer, given)]
+    assert list(taken["tiers"]["t"]["acceptRisks"]) == ["unknown-kind-write"]
 
 
 def test_the_message_names_both_rules_of_a_risk(renderer: Renderer) -> None:
@@ -258,7 +280,10 @@ def test_the_role_has_an_annotation_with_its_accepted_risks(renderer: Renderer) 
     [
         ({"acceptRisks": {"secrets-read": "why"}}, "secret-read"),
         ({"acceptRisks": {"secret-read": "why", "pod-exec": "why"}}, "secret-read"),
-        ({"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secret-read": "why"}}, "none"),
+        (
+            {"rules": [], "existingRole": {"name": "theirs"}, "acceptRisks": {"secrets-read": "why"}},
+            "existing-role-unknown",
+        ),
     ],
 )
 def test_accepting_a_risk_that_the_rules_do_not_match_is_refused(

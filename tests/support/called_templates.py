@@ -13,7 +13,7 @@ from agent_identities.chart.objects import Objects, thaw
 from agent_identities.rbac import PolicyRule
 from support import expected_manifests
 from support.expected_manifests.workloads import CONTAINER_SECURITY, deployment_of, pod_security
-from support.risks import CALLER, PLACES, RISKS, Rules, asked_of_templates, expected, near
+from support.risks import CALLER, PLACES, RISKS, WRITES, Rules, asked_of_templates, expected, near
 
 Json = dict[str, Any]
 KIND: Final = "Caller"
@@ -58,12 +58,13 @@ RISKS_CALLER: Final = (
 
 
 def _asked() -> Iterator[tuple[Rules, str | None]]:
-    """Each bad rule in every place; of its neighbours every ninth, in one place after the other."""
+    """Each bad rule in every place; of its neighbours every ninth, in one place after the other; WRITES."""
     for number, risk in enumerate(RISKS.values()):
         yield from ((risk.bad, place) for place in PLACES)
         yield from ((rules, PLACES[number % len(PLACES)]) for rules in near(risk.bad)[number % 9 :: 9])
         for before in ("widgets", "widgets/status"):
             yield [replace(rule, **_behind(before, rule)) for rule in risk.bad], PLACES[number % len(PLACES)]
+    yield from ((rules, PLACES[0]) for rules in WRITES)
 
 
 def _behind(resource: str, rule: PolicyRule) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from agent_identities.bundled import chart_path
 from agent_identities.chart.helm import Target
 from agent_identities.chart.values import Values
 from support.invalid_values import (
+    ACCEPTED_ROLE,
     AWS,
     CLIENT,
     DESTINATIONS,
@@ -78,6 +79,10 @@ KUBE_SYSTEM: Final = "configmap-write-kube-system"
 WELL, ILL = {"example.com/well": "x"}, {"example.com/a": "x", "not a key": "x"}
 MANY: Final = [f"{letter}{letter}" for letter in "hgfedcba"]
 RISKY: Final = [*READ_SECRETS, *_rules("services", "patch"), *_rules("pods", "create"), *_rules("pods/exec", "create")]
+COREDNS: Final = [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["coredns"], "verbs": ["patch"]}]
+UNKNOWN: Final = [
+    {"apiGroups": ["a.example.org", "b.example.org"], "resources": ["parts", "wholes"], "verbs": ["get", "patch"]}
+]
 ACCEPTED: Final = dict.fromkeys(("pod-create", "pod-exec", "secret-read", "service-write"), "why")
 CLUSTER_TIERS: Final = {name: {"scope": "Cluster", "rules": _rules(name, "get")} for name in ("nodes", "namespaces")}
 
@@ -97,7 +102,7 @@ DIGITS: Final[Json] = {
         },
         "4e4": {"access": "proxied", "tiers": ["reader"], "namespaces": {"9e9": ["reader"]}},
     },
-    "tiers": {"7e7": {"existingRole": {"kind": "ClusterRole", "name": "77"}}},
+    "tiers": {"7e7": {"existingRole": {"kind": "ClusterRole", "name": "77"}, "acceptRisks": ACCEPTED_ROLE}},
     "network": {"dns": {"namespace": "53"}},
     "guards": {
         "deployers": [{"kind": "User", "name": "11"}, {"kind": "ServiceAccount", "name": "1", "namespace": "2"}]
@@ -257,7 +262,7 @@ _VALID: Final[dict[str, Json]] = {
                 "scope": "Cluster",
                 "rules": [{"nonResourceURLs": ["/api/v1", "/apis/apps/v1", "/openapi/v3/*"], "verbs": ["get"]}],
             },
-            "view": {"existingRole": {"kind": "Role", "name": "view"}},
+            "view": {"existingRole": {"kind": "Role", "name": "view"}, "acceptRisks": ACCEPTED_ROLE},
             "kubelet": {
                 "scope": "Cluster",
                 "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}],
@@ -318,8 +323,30 @@ _VALID: Final[dict[str, Json]] = {
         }
     ),
     "a risk of kube-system, accepted for later": tier(
-        rules=_rules("configmaps", "patch"),
+        rules=COREDNS,
         acceptRisks={KUBE_SYSTEM: "for the day that it is granted there"},
+    ),
+    "risks of existing roles, accepted": {
+        "tiers": {
+            "theirs": {"existingRole": {"name": "theirs"}, "acceptRisks": ACCEPTED_ROLE | {"secret-read": "why"}},
+            "view": {
+                "existingRole": {"kind": "ClusterRole", "name": "view"},
+                "acceptRisks": {"secret-read": "other users add it"},
+            },
+        }
+    },
+    "writes that are not risks": tier(
+        rules=[
+            *_rules("persistentvolumeclaims", "update"),
+            {"apiGroups": ["wgpolicyk8s.io"], "resources": ["policyreports"], "verbs": ["get", "create", "delete"]},
+            {"apiGroups": ["example.org"], "resources": ["widgets/finalizers"], "verbs": ["update"]},
+            {
+                "apiGroups": ["coordination.k8s.io"],
+                "resources": ["leases"],
+                "verbs": ["update"],
+                "resourceNames": ["a"],
+            },
+        ]
     ),
     "a risk of the whole cluster, accepted": {
         "tiers": {
@@ -570,7 +597,7 @@ INVALID: Final[list[Invalid]] = [
     told({"agents": {"default": {"quarantined": True}}}, "agents.default", '"default"', fixed={"agents": {"a": {}}}),
     told({"agents": {"a": {}, "default": {}}}, "agents.default", '"default"', fixed={"agents": {"a": {}}}),
     told(
-        {"tiers": {"t": {"existingRole": {"name": "u-role"}}, "u": {"rules": RULES}}},
+        {"tiers": {"t": {"existingRole": {"name": "u-role"}, "acceptRisks": ACCEPTED_ROLE}, "u": {"rules": RULES}}},
         "tiers.u",
         '"u-role"',
         '"t"',
@@ -627,16 +654,37 @@ INVALID: Final[list[Invalid]] = [
     ),
     # risks by where they are held
     pasted(
-        agent(namespaces={"a-team": ["proxy"], "kube-system": ["proxy", "t"]})
-        | tier(rules=_rules("configmaps", "patch")),
+        agent(namespaces={"a-team": ["proxy"], "kube-system": ["proxy", "t"]}) | tier(rules=COREDNS),
         "tiers.t.rules[0]",
         KUBE_SYSTEM,
     ),
-    pasted(tier(scope="Cluster", rules=_rules("configmaps", "patch")), "tiers.t.rules[0]", KUBE_SYSTEM),
+    pasted(tier(scope="Cluster", rules=COREDNS), "tiers.t.rules[0]", KUBE_SYSTEM),
     Invalid(
-        tier(rules=_rules("configmaps", "patch")),
+        tier(rules=COREDNS),
         Refusal("tiers.t.rules[0]", (KUBE_SYSTEM,), pasted=False),
         target=Target(namespace="kube-system"),
+    ),
+    pasted(
+        tier(rules=[*RULES, *UNKNOWN, {**UNKNOWN[0], "resources": ["gadgets/state"]}]),
+        "tiers.t.rules[1] and rules[2]",
+        "unknown-kind-write",
+        "parts.a.example.org, parts.b.example.org, wholes.a.example.org, wholes.b.example.org, "
+        "gadgets/state.a.example.org, gadgets/state.b.example.org",
+    ),
+    told(
+        tier(existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE | {"existing-role-admin": "why"}),
+        "tiers.t.acceptRisks.existing-role-admin",
+        "existing-role-unknown",
+        fixed=tier(existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE),
+    ),
+    told(
+        tier(
+            existingRole={"kind": "ClusterRole", "name": "edit"},
+            acceptRisks={"existing-role-edit": "why", "secret-read": "why"},
+        ),
+        "tiers.t.acceptRisks.secret-read",
+        "existing-role-edit",
+        fixed=tier(existingRole={"kind": "ClusterRole", "name": "edit"}, acceptRisks={"existing-role-edit": "why"}),
     ),
     *(
         Invalid(

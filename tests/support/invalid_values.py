@@ -10,6 +10,7 @@ from agent_identities.chart.helm import Target
 from support.refusals import Refusal
 
 Json = dict[str, Any]
+ACCEPTED_ROLE = {"existing-role-unknown": "a test"}
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 OWN = [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["{agent}-state"], "verbs": ["get"]}]
 READ_SECRETS = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
@@ -170,14 +171,20 @@ VALUES = [
     ),
     told(tier(scope="Cluster", rules=OWN), "tiers.t", "scope: Cluster", "{agent}", fixed=tier(rules=OWN)),
     told(
-        tier(rules=RULES, existingRole={"name": "theirs"}),
+        tier(rules=RULES, existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE),
         "tiers.t",
         "rules",
         "existingRole",
-        fixed=tier(existingRole={"name": "theirs"}),
+        fixed=tier(existingRole={"name": "theirs"}, acceptRisks=ACCEPTED_ROLE),
     ),
     pasted(tier(), "tiers.t", "rules", "existingRole"),
-    pasted(tier(scope="Cluster", existingRole={"kind": "Role", "name": "theirs"}), "tiers.t.existingRole", "Role"),
+    pasted(
+        tier(scope="Cluster", existingRole={"kind": "Role", "name": "theirs"}, acceptRisks=ACCEPTED_ROLE),
+        "tiers.t.existingRole",
+        "Role",
+    ),
+    pasted(tier(existingRole={"name": "theirs"}), "tiers.t.existingRole", "existing-role-unknown"),
+    pasted(tier(existingRole={"kind": "Role", "name": "view"}), "tiers.t.existingRole", "existing-role-unknown"),
     told(
         agent(access="proxied", token={"expirationSeconds": 900}),
         "agents.a.token",
@@ -462,7 +469,7 @@ UNUSABLE = [
         tier(rules=[rule([""], ["configmaps"], ["create"], resourceNames=["a"])]),
         "tiers.t.rules[0].verbs",
         "create",
-        fixed=tier(rules=[rule([""], ["configmaps"], ["create"])]),
+        fixed=tier(rules=[rule([""], ["configmaps"], ["create"])], acceptRisks={"configmap-write": "why"}),
     ),
     told(
         tier(rules=[rule([""], ["configmaps"], ["get"], resourceNames=["a-*"])]),
@@ -563,7 +570,7 @@ UNUSABLE = [
         tier(existingRole={"name": "cluster-admin"}),
         "tiers.t.existingRole",
         '"cluster-admin"',
-        fixed=tier(existingRole={"kind": "Role", "name": "cluster-admin"}),
+        fixed=tier(existingRole={"kind": "Role", "name": "cluster-admin"}, acceptRisks=ACCEPTED_ROLE),
     ),
     pasted(tier(existingRole={"kind": "ClusterRole", "name": "edit"}), "tiers.t.existingRole", "existing-role-edit"),
     pasted(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent_identities.chart.values import with_defaults
-from agent_identities.rbac import Catalogue, PolicyRule
+from agent_identities.rbac import Catalogue, PolicyRule, RoleRef
 
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 SPECIAL = frozenset({"use", "bind", "approve"})
@@ -294,5 +294,7 @@ def _accept(values: Json, catalogue: Catalogue, namespace: str) -> None:
         }
         if "rules" in tier:
             tier["acceptRisks"] = dict.fromkeys(sorted(met), "drawn")
-        elif tier.get("existingRole", {}).get("name", "").startswith("system:"):
-            tier["acceptRisks"] = {"existing-role-system": "drawn"}
+        elif role := tier.get("existingRole"):
+            kind = role.get("kind") or ("ClusterRole" if wide else "Role")
+            risk = catalogue.of_existing_role(RoleRef(kind, role["name"]))
+            tier["acceptRisks"] = {risk.id: "drawn"} if risk else {}

@@ -18,7 +18,11 @@ Findings = list[tuple[str, int]]
 CALLER: Final = """\
 {{- $catalogue := .Files.Get "files/risk-catalogue.json" }}
 {{- $every := dict }}
-{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true)) }}
+{{- $groups := dict }}
+{{- range .Values.cases }}
+  {{- range .rules }}{{ range .apiGroups }}{{ $_ := set $groups . true }}{{ end }}{{ end }}
+{{- end }}
+{{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $every (dict "*" true) $groups) }}
 cases:
 {{- range .Values.cases }}
   {{- $index := $every }}
@@ -26,16 +30,46 @@ cases:
     {{- $named := dict }}
     {{- range .rules }}{{ range .resources }}{{ $_ := set $named . true }}{{ end }}{{ end }}
     {{- $index = dict }}
-    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named) }}
+    {{- include "agent-identities.indexRisks" (list (fromJson $catalogue) $index $named $groups) }}
   {{- end }}
   {{- $met := dict }}
   {{- include "agent-identities.findRisks" (merge (dict "index" $index "met" $met) .) }}
   {{- $problems := dict }}
-  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict) }}
+  {{- include "agent-identities.refuseRisks" (list $problems "tiers.t" $index $met dict .rules) }}
   - {{ dict "met" $met "refused" ($problems.list | default list) | toJson }}
 {{- end }}
 """
 """A template that finds what is in many lists of rules at once, by the chart's own templates."""
+
+
+def _write(verbs: str, resources: str, groups: str) -> list[PolicyRule]:
+    return [PolicyRule(tuple(verbs.split(",")), tuple(groups.split(",")), tuple(resources.split(",")))]
+
+
+WRITES: Final[list[Rules]] = [
+    # known: harmless, by a risk of the resource, of the subresource, of the API group, of the suffix of the group
+    _write("update", "persistentvolumeclaims", ""),
+    _write("delete", "certificatesigningrequests", "certificates.k8s.io"),
+    _write("update", "widgets/finalizers", "example.org"),
+    _write("create", "widgets/finalizers", "example.org"),
+    _write("deletecollection", "anything/status", "kagent.dev"),
+    _write("create", "anything/status", "pkg.crossplane.io"),
+    _write("create", "pods", "metrics.k8s.io"),
+    _write("create,deletecollection", "jobs,cronjobs", "batch"),
+    _write("create", "deployments/scale,deployments/status", "apps"),
+    _write("patch", "widgets/scale", "example.org"),
+    _write("patch", "anything,anything/status", "kagent.dev"),
+    _write("delete", "roles", "iam.services.k8s.aws"),
+    # unknown
+    _write("get,delete", "persistentvolumeclaims,widgets", ",example.org"),
+    _write("delete", "widgets/status", "example.org"),
+    _write("create", "deployments", "batch,apps"),
+    _write("create,delete", "persistentvolumeclaims", "apps"),
+    _write("deletecollection", "projects", "argoproj.io"),
+    _write("patch", "roles", "services.k8s.aws.example.org"),
+    _write("create", "widgets,*/widgets", "*,example.org"),
+]
+"""Writes that the catalogue knows, and others."""
 
 
 def asked_of_templates(asked: Sequence[tuple[Rules, str | None]]) -> list[dict[str, Any]]:

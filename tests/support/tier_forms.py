@@ -10,7 +10,8 @@ _OWN: Final = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": 
 
 
 def _existing(kind: str, name: str, scope: str = "Namespace") -> Json:
-    return {"scope": scope, "existingRole": {"kind": kind, "name": name}}
+    accepted = {} if name == "view" else {"acceptRisks": {"existing-role-unknown": "a test"}}
+    return {"scope": scope, "existingRole": {"kind": kind, "name": name}, **accepted}
 
 
 TIERS: Final[dict[str, Json]] = {

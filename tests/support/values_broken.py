@@ -16,7 +16,8 @@ Json = dict[str, Any]
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 SECRETS = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
 OWN = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["{agent}"]}]
-VIEW = {"existingRole": {"kind": "ClusterRole", "name": "zz-theirs"}}
+ACCEPTED = {"existing-role-unknown": "a test"}
+VIEW = {"existingRole": {"kind": "ClusterRole", "name": "zz-theirs"}, "acceptRisks": ACCEPTED}
 AWS = {"aws": {"roleArn": "arn:aws:iam::111122223333:role/a"}}
 TOKENS = {"v": {"audience": "v"}}
 BLOCK = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]
@@ -102,9 +103,13 @@ RELATIONS: list[tuple[str, Json]] = [
     ("agents.zz.network.egress[0]", agent(network={"egress": ["zz-none"]})),
     ("agents.zz.network.ingress[0]", agent(network={"ingress": ["zz-none"]})),
     ("tiers.zz", tier()),
-    ("tiers.zz", tier(rules=RULES, existingRole={"name": "zz-x"})),
+    ("tiers.zz", tier(rules=RULES, existingRole={"name": "zz-x"}, acceptRisks=ACCEPTED)),
     ("tiers.zz", tier(rules=OWN, scope="Cluster")),
-    ("tiers.zz.existingRole", tier(existingRole={"kind": "Role", "name": "zz-x"}, scope="Cluster")),
+    (
+        "tiers.zz.existingRole",
+        tier(existingRole={"kind": "Role", "name": "zz-x"}, scope="Cluster", acceptRisks=ACCEPTED),
+    ),
+    ("tiers.zz.existingRole", tier(existingRole={"kind": "Role", "name": "zz-x"})),
     ("tiers.zz-two", {"tiers": {"zz-one": VIEW, "zz-two": VIEW}}),
     ("tiers.zz.rules[0]", tier(rules=SECRETS)),
     ("tiers.zz.acceptRisks.secret-read", tier(rules=RULES, acceptRisks={"secret-read": "x"})),

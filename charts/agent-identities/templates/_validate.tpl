@@ -169,6 +169,11 @@ Call: (list problems path labels extraLabels)
 {{- end }}
 {{- end }}
 
+{{/* Prints true if a tier refers to a ClusterRole of Kubernetes without its kind. Call: a tier, as in .identities.tiers */}}
+{{- define "agent-identities.kindMissing" -}}
+{{- if and (eq .kind "Role") (not .existingRole.kind) (has .existingRole.name (list "cluster-admin" "admin" "edit" "view")) }}true{{ end }}
+{{- end }}
+
 {{/* Call: (list problems identities tier) */}}
 {{- define "agent-identities.validateTier" -}}
 {{- $problems := index . 0 }}
@@ -185,7 +190,7 @@ Call: (list problems path labels extraLabels)
   {{- include "agent-identities.problem" (list $problems $path "has neither rules nor existingRole. Write:\n      rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch]}]") }}
 {{- end }}
 {{- with $tier.existingRole }}
-  {{- if and (eq $tier.kind "Role") (not .kind) (has .name (list "cluster-admin" "admin" "edit" "view")) }}
+  {{- if include "agent-identities.kindMissing" $tier }}
     {{- include "agent-identities.problem" (list $problems (printf "%s.existingRole" $path) (printf "%q is a ClusterRole of Kubernetes, and without kind the tier refers to a Role. If the namespaces of the tier have a Role of this name, write: kind: Role. Otherwise, write: existingRole: {kind: ClusterRole, name: %s}" .name .name)) }}
   {{- end }}
 {{- end }}

@@ -11,6 +11,7 @@ from agent_identities.attack.request import ABSENT, AttackRequest, TokenKind, re
 from agent_identities.declaration import EVERYWHERE, Declaration, Identity
 from agent_identities.rbac import Catalogue, PolicyRule, Request
 from agent_identities.rbac.match import ALL
+from agent_identities.rbac.risks import CUSTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
 
 
 def requests_of_catalogue(catalogue: Catalogue, namespace: str) -> Iterator[AttackRequest]:
-    """A request for every right in a pattern or an example of the catalogue, in this namespace or cluster-wide."""
+    """A request for every right in a pattern or an example of the catalogue, in this namespace or cluster-wide.
+
+    Of custom resources, only the examples: their patterns have hundreds of API groups.
+    """
     for risk in catalogue.risks:
         patterns = [
             (
@@ -120,7 +124,7 @@ def requests_of_catalogue(catalogue: Catalogue, namespace: str) -> Iterator[Atta
             )
             for part in risk.parts
             for pattern in part
-            if pattern.verbs and (pattern.resources or pattern.api_groups)
+            if risk.category != CUSTOM and pattern.verbs and (pattern.resources or pattern.api_groups)
         ]
         for rule, namespaces in (*((rule, ()) for rule in risk.bad), *patterns):
             for scope in ("",) if risk.scope == "cluster" else (namespaces or (namespace,)):

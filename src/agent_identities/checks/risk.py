@@ -1,7 +1,7 @@
 """No Role has a rule with a critical risk of the risk catalogue, unless its tier accepts that risk.
 
-Accepted risks and high risks are warnings. So are roles that the chart does not create: the values have no rules of
-them.
+Accepted risks and high risks are warnings. A role that the chart does not create requires a reason, because the values
+have no rules of it, unless the catalogue knows that the role is harmless.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,8 @@ def _run(install: Install) -> Iterator[Finding]:
             severity = _SEVERITIES.get(match.risk.severity)
             if severity is None:
                 continue
-            what = f"has the {match.risk.severity} risk {match.risk.id}: {match.risk.why.rstrip('.')}"
+            why = ": ".join(filter(None, (", ".join(install.catalogue.unknown_resources(match)), match.risk.why)))
+            what = f"has the {match.risk.severity} risk {match.risk.id}: {why.rstrip('.')}"
             remediation: tuple[str, ...] = (
                 f"Narrow the rule, or accept the risk in the tier: acceptRisks: {{{match.risk.id}: why it is needed}}.",
             )
@@ -49,13 +50,12 @@ def _existing_roles(install: Install) -> Iterator[Finding]:
         named = f"tiers.{tier}.existingRole refers to the {role.kind} {role.name!r}"
         risk = install.catalogue.of_existing_role(role)
         if risk is None:
-            message = f"{named}, whose rules are not in the values: they are not judged."
-            advice = "To judge the rules of a cluster, use agent-identities verify."
-            yield Finding(CHECK.id, Severity.WARNING, message, location, remediation=(advice,))
             continue
         message = f"{named}, which has the {risk.severity} risk {risk.id}: {risk.why}"
         if reason := install.declaration.accepted.get(tier, {}).get(risk.id):
-            yield Finding(CHECK.id, Severity.WARNING, f"{message} (accepted: {reason}).", location)
+            judge = "To judge the rules of the role on a cluster, use agent-identities verify."
+            accepted = f"{message} (accepted: {reason})."
+            yield Finding(CHECK.id, Severity.WARNING, accepted, location, remediation=() if risk.known else (judge,))
         else:
             advice = (
                 f"Give the tier rules, or accept the risk in the tier: acceptRisks: {{{risk.id}: why it is needed}}."

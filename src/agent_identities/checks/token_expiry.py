@@ -12,6 +12,13 @@ LONGEST_SECONDS = 86400
 EXTENDED_SECONDS = 3607
 """The API server extends a token with this lifetime to a year (pkg/registry/core/serviceaccount/storage/token.go)."""
 
+# The volume and its lifetime: plugin/pkg/admission/serviceaccount/admission.go.
+_AUTOMOUNTED = (
+    "makes Kubernetes mount a token for the API server into the file system of every container of the pod. The values "
+    f"do not set its lifetime: Kubernetes requests {EXTENDED_SECONDS} s, and the API server extends them to a year, "
+    "unless the guard shortTokens shortens them"
+)
+
 
 def _run(install: Install) -> Iterator[Finding]:
     for secret in install.objects.of_kind("Secret"):
@@ -33,12 +40,12 @@ def _run(install: Install) -> Iterator[Finding]:
 
 def _automounted(install: Install, obj: KubeObject, account: str) -> Finding:
     location = install.at(obj, "automountServiceAccountToken")
-    what = "mounts the default token, which is valid for a year"
     identity = install.declaration.find(obj.key.namespace, account)
     if identity is not None and identity.token.mode == "automount":
         remediation = f"Set agents.{identity.entry}.token.mode: projected."
-        return CHECK.finding(location, f"{what}, as declared", remediation, severity=Severity.WARNING)
-    return CHECK.finding(location, what, "Set automountServiceAccountToken: false.")
+        declared = f"{_AUTOMOUNTED} (declared: token.mode is automount)"
+        return CHECK.finding(location, declared, remediation, severity=Severity.WARNING)
+    return CHECK.finding(location, _AUTOMOUNTED, "Set automountServiceAccountToken: false.")
 
 
 def _projections(install: Install, obj: KubeObject, spec: Mapping[str, Any]) -> Iterator[Finding]:

@@ -12,8 +12,6 @@ from agent_identities.report.model import Finding, Location, Severity
 EXISTING_ROLE = "existing-role"
 
 _MOST_RISKS = 8
-_WHOLE_ROLE = "existing-role"
-"""The prefix of the risks with which a tier accepts a role of Kubernetes as a whole, such as cluster-admin."""
 
 
 def existing_role_findings(
@@ -44,8 +42,9 @@ def existing_role_findings(
             )
             continue
         accepted = declaration.accepted.get(tier, {})
-        if any(risk.startswith(_WHOLE_ROLE) for risk in accepted):
-            continue
+        whole = catalogue.of_existing_role(ref)
+        if whole is not None and whole.known and whole.id in accepted:
+            continue  # the tier accepts all that a role of Kubernetes, such as cluster-admin, grants
         risks = [risk for risk in _risks(grant, catalogue) if risk.id not in accepted]
         if risks:
             parts = _parts(by_name, ref)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.rbac.known_writes import Covered, KnownWrites
 from agent_identities.rbac.match import ALL, url_covers
 from agent_identities.rbac.model import PolicyError, PolicyRule, RoleRef
 from agent_identities.rbac.risks import (
@@ -30,10 +31,12 @@ from agent_identities.rbac.risks import (
 
 _Choice = TypeVar("_Choice", bound=str)
 
+_CATALOGUE_FIELDS = frozenset({"about", "verbs", "publicURLs", "existingRoles", "harmlessRoles", "harmless", "risks"})
 _RULE_FIELDS = frozenset({"apiGroups", "resources", "resourceNames", "nonResourceURLs"})
 _PATTERN_FIELDS = frozenset(
     {
         "apiGroups",
+        "apiGroupSuffixes",
         "resources",
         "verbs",
         "verbPrefixes",
@@ -43,6 +46,7 @@ _PATTERN_FIELDS = frozenset(
         "named",
         "subresources",
         "unknownVerb",
+        "unknownKind",
     }
 )
 
@@ -62,9 +66,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class ExistingRoleRisk:
-    """A role that Kubernetes defines, which a tier refers to only if it accepts the risk.
+    """A role outside the values, which a tier refers to only if it accepts the risk.
 
-    A name that ends in `*` stands for every name with this prefix.
+    A name that ends in `*` stands for every name with this prefix; the name `*` for every role that the catalogue does
+    not know.
     """
 
     id: str
@@ -73,6 +78,11 @@ class ExistingRoleRisk:
     names: tuple[str, ...]
     title: str
     why: str
+
+    @property
+    def known(self) -> bool:
+        """Whether the catalogue knows what the roles grant, so that accepting this risk accepts all their rules."""
+        return ALL not in self.names
 
     def matches(self, role: RoleRef) -> bool:
         """Whether the role is one of these roles."""
@@ -88,13 +98,30 @@ class _Part(NamedTuple):
 class Catalogue:
     """The risks, indexed for queries. Immutable. Create it with `load` or `from_manifest`."""
 
-    __slots__ = ("_by_resource", "_subresources", "_unbound", "_vocabulary", "existing_roles", "risks")
+    __slots__ = (
+        "_by_resource",
+        "_harmless_roles",
+        "_known",
+        "_subresources",
+        "_unbound",
+        "_vocabulary",
+        "existing_roles",
+        "risks",
+    )
 
     def __init__(
-        self, risks: Sequence[Risk], vocabulary: Vocabulary, existing_roles: Sequence[ExistingRoleRisk] = ()
+        self,
+        risks: Sequence[Risk],
+        vocabulary: Vocabulary,
+        existing_roles: Sequence[ExistingRoleRisk] = (),
+        harmless_roles: Set[tuple[str, str]] = frozenset(),
+        harmless: Sequence[Covered] = (),
     ) -> None:
+        """`harmless_roles`: (kind, name) of the roles without a risk. `harmless`: writes without a risk."""
         self.risks: tuple[Risk, ...] = tuple(risks)
         self.existing_roles: tuple[ExistingRoleRisk, ...] = tuple(existing_roles)
+        self._harmless_roles = frozenset(harmless_roles)
+        self._known = KnownWrites((*harmless, *_covered(self.risks)))
         self._vocabulary = vocabulary
         # Patterns by resource, so that a rule is compared only with patterns that can match it.
         self._unbound: list[_Part] = []
@@ -131,7 +158,7 @@ class Catalogue:
     @classmethod
     def from_manifest(cls, content: object) -> Self:
         """Create the catalogue from parsed JSON. Raises CatalogueError, with the entry, for an invalid catalogue."""
-        top = _fields(content, "catalogue", {"about", "verbs", "publicURLs", "existingRoles", "risks"})
+        top = _fields(content, "catalogue", _CATALOGUE_FIELDS)
         verbs = _fields(top["verbs"], "verbs", {"api", "special", "specialPrefixes", "nonResource"})
         vocabulary = Vocabulary(
             api_verbs=frozenset(_strings(verbs["api"], "verbs.api")),
@@ -150,11 +177,26 @@ class Catalogue:
             if name in seen:
                 raise CatalogueError(f"risk {name} is defined twice")
             seen.add(name)
-        return cls(risks, vocabulary, roles)
+        harmless_roles = {
+            _harmless_role(item, f"harmlessRoles[{index}]")
+            for index, item in enumerate(_list(top["harmlessRoles"], "harmlessRoles"))
+        }
+        harmless = [
+            _harmless(item, f"harmless[{index}]") for index, item in enumerate(_list(top["harmless"], "harmless"))
+        ]
+        return cls(risks, vocabulary, roles, harmless_roles, harmless)
 
     def of_existing_role(self, role: RoleRef) -> ExistingRoleRisk | None:
-        """The risk of a role that Kubernetes defines; None if the catalogue does not know the role."""
+        """The risk of a role outside the values; None if the catalogue knows the role as harmless."""
+        if (role.kind, role.name) in self._harmless_roles:
+            return None
         return next((risk for risk in self.existing_roles if risk.matches(role)), None)
+
+    def unknown_resources(self, match: Match) -> tuple[str, ...]:
+        """The resources that the catalogue does not know, if this is the risk of a match; as `widgets.example.com`."""
+        patterns = [pattern for part in match.risk.parts for pattern in part if pattern.unknown_kind]
+        verbs = counted_verbs(match.rule, self._vocabulary)
+        return tuple(name for pattern in patterns for name in self._known.unknown(match.rule, verbs, pattern.verbs))
 
     def findings(self, rules: Sequence[PolicyRule], *, cluster_wide: bool, namespace: str) -> tuple[Match, ...]:
         """The risks of the rules of one subject in one scope, in the order of the catalogue.
@@ -174,7 +216,7 @@ class Catalogue:
         )
 
     def _parts_met(self, rule: PolicyRule, *, cluster_wide: bool, namespace: str) -> Iterator[tuple[int, int]]:
-        reach = reach_of(rule, self._vocabulary, cluster_wide=cluster_wide, namespace=namespace)
+        reach = reach_of(rule, self._vocabulary, self._known, cluster_wide=cluster_wide, namespace=namespace)
         counted = counted_verbs(rule, self._vocabulary)
         for number, part, pattern in self._candidates(reach):
             risk = self.risks[number]
@@ -227,6 +269,34 @@ def _existing_role(item: object, location: str) -> ExistingRoleRisk:
     )
 
 
+def _covered(risks: Iterable[Risk]) -> Iterator[Covered]:
+    """The writes that the risks of single resources and API groups cover."""
+    for risk in risks:
+        if risk.category == WILDCARD:
+            continue
+        for pattern in chain.from_iterable(risk.parts):
+            if not pattern.verb_prefixes and (pattern.api_groups or pattern.api_group_suffixes or pattern.resources):
+                yield Covered(pattern.api_groups, pattern.api_group_suffixes, pattern.resources, pattern.verbs)
+
+
+def _harmless(item: object, location: str) -> Covered:
+    fields = _fields(item, location, {"why"}, optional={"apiGroups", "resources", "verbs"})
+    _text(fields["why"], f"{location}: why")
+    if not fields.keys() & {"apiGroups", "resources"}:
+        raise CatalogueError(f"{location}: without apiGroups and resources, every write would be harmless")
+    groups, resources, verbs = (
+        _strings(fields[key], f"{location}: {key}") if key in fields else ()
+        for key in ("apiGroups", "resources", "verbs")
+    )
+    return Covered(groups, (), resources, verbs)
+
+
+def _harmless_role(item: object, location: str) -> tuple[str, str]:
+    fields = _fields(item, location, {"kind", "name", "why"})
+    _text(fields["why"], f"{location}: why")
+    return _text(fields["kind"], f"{location}: kind"), _text(fields["name"], f"{location}: name")
+
+
 def _rule(item: object, location: str) -> PolicyRule:
     try:
         return PolicyRule.from_manifest(_fields(item, location, {"verbs"}, optional=_RULE_FIELDS), location)
@@ -256,6 +326,7 @@ def _pattern(item: object, location: str, *, wildcard: bool) -> Pattern:
         )
     return Pattern(
         api_groups=strings("apiGroups"),
+        api_group_suffixes=strings("apiGroupSuffixes"),
         resources=strings("resources"),
         verbs=strings("verbs"),
         verb_prefixes=strings("verbPrefixes"),
@@ -265,6 +336,7 @@ def _pattern(item: object, location: str, *, wildcard: bool) -> Pattern:
         named=flag("named", {True, False}),
         whole_resource=flag("subresources", {False}) is False,
         unknown_verb=flag("unknownVerb", {True}) is True,
+        unknown_kind=flag("unknownKind", {True}) is True,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent_identities.rbac.known_writes import KnownWrites
 from agent_identities.rbac.match import ALL, url_covers
 from agent_identities.rbac.model import PolicyRule
 
@@ -14,6 +15,9 @@ SCOPES: tuple[Scope, ...] = ("any", "cluster")
 
 WILDCARD = "wildcard"
 """The category of risks of wildcards in a rule, independent of the resources that the rule matches."""
+
+CUSTOM = "custom"
+"""The category of risks of custom and aggregated resources, most of which a cluster does not serve."""
 
 WILDCARD_FIELDS = frozenset({"apiGroups", "resources", "subresources", "verbs", "nonResourceURLs"})
 
@@ -39,9 +43,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A rule of a subject, prepared for matching, with the scope of its grant."""
+    """A rule of a subject, prepared for matching, with the scope of its grant, and the writes that are known."""
 
     rule: PolicyRule
+    known: KnownWrites
     verbs: frozenset[str]
     wildcards: frozenset[str]
     unknown_verb: bool
@@ -49,10 +54,13 @@ class Reach:
     namespace: str
 
 
-def reach_of(rule: PolicyRule, vocabulary: Vocabulary, *, cluster_wide: bool, namespace: str) -> Reach:
+def reach_of(
+    rule: PolicyRule, vocabulary: Vocabulary, known: KnownWrites, *, cluster_wide: bool, namespace: str
+) -> Reach:
     """Prepare a rule for matching."""
     return Reach(
         rule=rule,
+        known=known,
         verbs=frozenset(rule.verbs),
         wildcards=_wildcards(rule, vocabulary),
         unknown_verb=not all(vocabulary.knows(verb, rule) for verb in rule.verbs),
@@ -76,11 +84,12 @@ class Pattern:
     """The conditions for a rule. An empty field is not a condition.
 
     `named`: the rule has resourceNames, or has none. `whole_resource`: the rule matches a resource that is not a
-    subresource. `namespaces`: the rule is granted in one of these namespaces, or cluster-wide. The other fields are
-    those of the catalogue.
+    subresource. `namespaces`: the rule is granted in one of these namespaces, or cluster-wide. `unknown_kind`: the
+    catalogue does not know one of the writes of the rule. The other fields are those of the catalogue.
     """
 
     api_groups: tuple[str, ...] = ()
+    api_group_suffixes: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ()
     verb_prefixes: tuple[str, ...] = ()
@@ -90,13 +99,15 @@ class Pattern:
     named: bool | None = None
     whole_resource: bool = False
     unknown_verb: bool = False
+    unknown_kind: bool = False
 
     def matches(self, reach: Reach, verbs: frozenset[str]) -> bool:
         """Whether the rule meets every condition. `verbs` are the verbs of the rule to consider."""
         rule = reach.rule
         return (
             self.wildcards <= reach.wildcards
-            and (not self.api_groups or _meets(rule.api_groups, self.api_groups))
+            and (not self.api_groups or self._has_group(rule.api_groups))
+            and (not self.api_group_suffixes or any(each.endswith(self.api_group_suffixes) for each in rule.api_groups))
             and (not self.resources or _reaches_resource(rule.resources, self.resources))
             and (not self.verbs or _meets(verbs, self.verbs))
             and (not self.verb_prefixes or any(verb.startswith(self.verb_prefixes) for verb in verbs))
@@ -105,7 +116,12 @@ class Pattern:
             and (not self.whole_resource or any("/" not in resource for resource in rule.resources))
             and (not self.unknown_verb or reach.unknown_verb)
             and (not self.namespaces or reach.cluster_wide or reach.namespace in self.namespaces)
+            and (not self.unknown_kind or any(reach.known.unknown(rule, verbs, self.verbs)))
         )
+
+    def _has_group(self, granted: tuple[str, ...]) -> bool:
+        """A wildcard of API groups has a risk of its own: without resources, it matches no pattern."""
+        return _meets(granted, self.api_groups) if self.resources else any(one in self.api_groups for one in granted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,18 @@ Answer = tuple[int, Json]
 
 def values(team: str, *, guards: bool) -> Json:
     reader = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-    risks = {"pod-create": "a test"}
+    risks = {"pod-create": "a test", "configmap-write": "a test"}
+    unread = {"existing-role-unknown": "a test"}
     return {
         "tiers": {
             "reader": {"rules": reader},
             "writer": {"rules": [CONFIGMAPS, PODS], "acceptRisks": risks},
-            "later": {"existingRole": {"kind": "Role", "name": "made-later"}},
-            "shared": {"scope": "Cluster", "existingRole": {"kind": "ClusterRole", "name": f"shared-{team}"}},
+            "later": {"existingRole": {"kind": "Role", "name": "made-later"}, "acceptRisks": unread},
+            "shared": {
+                "scope": "Cluster",
+                "existingRole": {"kind": "ClusterRole", "name": f"shared-{team}"},
+                "acceptRisks": unread,
+            },
             "everywhere": {"scope": "Cluster", "rules": reader},
         },
         "agents": {

@@ -60,10 +60,12 @@ def _per_agent(namespace: str, elsewhere: str) -> Json:
     }
     deployers = _deployers(namespace, elsewhere, ["team", "b"], ["team-2", "agent-proxy"])
     guards = {"enabled": True, "tokens": {"audiences": {"mesh": 43200}}, "deployers": deployers}
-    tiers = {
+    tiers: dict[str, Json] = {
         "existing": {"existingRole": {"kind": "Role", "name": "existing"}},
         "cluster": {"scope": "Cluster", "existingRole": {"kind": "ClusterRole", "name": f"{namespace}-existing"}},
     }
+    for tier in tiers.values():
+        tier["acceptRisks"] = {"existing-role-unknown": "a probe"}
     agents["b"] = {"tiers": ["cluster"], "namespaces": {elsewhere: ["existing"]}}
     return {"tiers": tiers, "agents": agents, "bindings": PER_AGENT, "guards": guards}
 

@@ -94,8 +94,8 @@ def test_only_proxied_agents_may_be_impersonated(chart: Path, names: Manifest, s
     [
         ("cluster-admin", {}, Severity.ERROR, "critical risk existing-role-cluster-admin"),
         ("cluster-admin", {"existing-role-cluster-admin": "it operates"}, Severity.WARNING, "(accepted: it operates)"),
-        ("team-admin", {}, Severity.WARNING, "not judged"),
-        ("view", {}, Severity.WARNING, "not judged"),
+        ("team-admin", {}, Severity.ERROR, "high risk existing-role-unknown"),
+        ("team-admin", {"existing-role-unknown": "they own it"}, Severity.WARNING, "(accepted: they own it)"),
     ],
 )
 def test_existing_roles_are_judged_by_their_names(
@@ -108,3 +108,15 @@ def test_existing_roles_are_judged_by_their_names(
     assert given is severity
     assert words in message
     assert message.startswith("tiers.theirs.existingRole")
+
+
+def test_the_role_view_is_no_risk(chart: Path) -> None:
+    tiers = {"theirs": {"existingRole": {"kind": "ClusterRole", "name": "view"}}}
+    assert found(chart, RULES, tier="none", tiers=tiers, agents={"a": {"tiers": ["theirs"]}}) == []
+
+
+def test_a_write_of_an_unknown_kind_is_a_warning(chart: Path) -> None:
+    rule = {"apiGroups": ["widgets.example.com"], "resources": ["widgets"], "verbs": ["patch"]}
+    ((severity, message),) = found(chart, [rule])
+    assert severity is Severity.WARNING
+    assert "has the high risk unknown-kind-write: widgets.widgets.example.com: " in message

@@ -1,8 +1,15 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from support.manifests import NAMESPACE, Manifest, deployment, good_install, pod_spec
+from agent_identities.chart.objects import Objects
+from agent_identities.checks import registry as checks
+from agent_identities.checks.token_expiry import CHECK
+from agent_identities.declaration import declare
+from agent_identities.rbac import Catalogue
+from agent_identities.report import Severity
+from support.manifests import NAMESPACE, VALUES, Manifest, deployment, good_install, pod_spec
 
 Judge = Callable[[list[Manifest]], set[str]]
 
@@ -41,6 +48,20 @@ def test_automount_that_the_values_declare_is_accepted(judge: Judge) -> None:
     objects = [*good_install(), deployment("old", {**pod_spec("old"), "automountServiceAccountToken": True})]
     objects[3]["automountServiceAccountToken"] = True
     assert judge(objects) == set()
+
+
+def test_the_finding_for_automount_says_what_the_pod_gets(chart: Path) -> None:
+    objects = [*good_install(), deployment("old", {**pod_spec("old"), "automountServiceAccountToken": True})]
+    install = checks.Install(
+        objects=Objects.from_manifests(objects),
+        declaration=declare(VALUES, namespace=NAMESPACE),
+        catalogue=Catalogue.load(chart / "files" / "risk-catalogue.json"),
+    )
+    (found,) = CHECK.run(install)
+    assert found.severity is Severity.WARNING
+    for words in ("token for the API server", "every container", "a year", "shortTokens", "declared"):
+        assert words in found.message
+    assert found.remediation == ("Set agents.old.token.mode: projected.",)
 
 
 def test_a_token_secret_is_found(judge: Judge) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from agent_identities.bundled import chart_path
-from agent_identities.rbac import Catalogue, CatalogueError, PolicyRule, Risk
+from agent_identities.rbac import Catalogue, CatalogueError, PolicyRule, Risk, RoleRef
 
 FILE: Final = chart_path() / "files/risk-catalogue.json"
 CATALOGUE: Final = Catalogue.load(FILE)
@@ -48,12 +48,16 @@ COMPANIONS: Final = {
     "names-empty-string": {"names-on-nameless-verb", "secret-read"},
     "names-on-nameless-verb": {"configmap-write-kube-system"},
     "rbac-delete": {"delete-collection"},
+    "workload-template-write": {"create-unbounded"},
     "pod-exec-get": {"pod-exec"},
     "pod-delete": {"delete-any"},
     "node-proxy-get": {"node-proxy"},
     "configmap-write-kube-system": {"configmap-write"},
     "configmap-write": {"configmap-write-kube-system"},
+    "lease-write-kube-system": {"lease-write"},
+    "lease-write": {"lease-write-kube-system"},
     "create-unbounded": {"configmap-write", "configmap-write-kube-system"},
+    "unknown-kind-write": {"create-unbounded"},
 } | {
     risk: {"create-unbounded"}
     for risk in (
@@ -64,7 +68,16 @@ COMPANIONS: Final = {
         "trustbundle-write",
         "auth-delegator",
         "pod-create",
+        "workload-write",
+        "resource-claim-write",
+        "servicecidr-write",
         "crd-workload-write",
+        "crd-gitops-write",
+        "crd-secret-write",
+        "crd-cloud-write",
+        "crd-admission-write",
+        "crd-identity-write",
+        "crd-network-write",
         "map-write",
         "apiservice-write",
         "flowcontrol-write",
@@ -81,7 +94,7 @@ COMPANIONS: Final = {
 
 
 def test_the_catalogue_has_every_risk() -> None:
-    assert len(RISKS) == 77
+    assert len(RISKS) == 96
 
 
 @pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
@@ -91,7 +104,7 @@ def test_the_bad_rules_of_a_risk_have_exactly_that_risk_and_its_companions(risk:
 
 @pytest.mark.parametrize("risk", RISKS.values(), ids=lambda risk: risk.id)
 def test_a_cluster_scoped_risk_requires_a_cluster_role_binding(risk: Risk) -> None:
-    only_in_kube_system = risk.id == "configmap-write-kube-system"
+    only_in_kube_system = risk.id in ("configmap-write-kube-system", "lease-write-kube-system")
     assert (risk.id in risks_of(*risk.bad, namespace="agents")) == (risk.scope == "any" and not only_in_kube_system)
 
 
@@ -123,7 +136,7 @@ def with_condition(dimension: str) -> list[Risk]:
     ("risk", "change"),
     [
         pytest.param(risk, replaced(dimension, value), id=f"{risk.id}-{dimension}")
-        for dimension, value in (("api_groups", "example.org"), ("resources", "widgets"), ("verbs", "use"))
+        for dimension, value in (("api_groups", "example.org"), ("resources", "widgets"), ("verbs", "attest"))
         for risk in with_condition(dimension)
     ],
 )
@@ -167,6 +180,26 @@ def test_a_rule_with_another_group_resource_or_verb_does_not_have_the_risk(
         ("pod-delete", [rule("create", "pods"), rule("delete", "pods/log")]),
         ("workload-scale", [rule("get", "deployments/scale", "apps"), rule("patch", "deployments", "apps")]),
         ("crd-workload-write", [rule(READ, "sandboxes", "agents.x-k8s.io"), rule(WRITE, "appprojects", "argoproj.io")]),
+        ("crd-workload-write", [rule("delete", "sandboxes", "agents.x-k8s.io"), rule(WRITE, "pods", "*")]),
+        ("crd-gitops-write", [rule(READ, "applications", "argoproj.io"), rule(WRITE, "workflows", "argoproj.io")]),
+        (
+            "crd-secret-read",
+            [rule(READ, "sealedsecrets", "bitnami.com"), rule("delete", "tokens", "management.cattle.io")],
+        ),
+        (
+            "crd-cloud-write",
+            [rule(WRITE, "x", "services.k8s.aws.example.com"), rule(READ, "x", "iam.services.k8s.aws")],
+        ),
+        ("crd-cloud-write", [rule(WRITE, "pods", "*")]),
+        ("scc-use", [rule(WRITE, "securitycontextconstraints", "security.openshift.io")]),
+        ("aggregated-proxy", [rule("get", "virtualmachineinstances", "subresources.kubevirt.io")]),
+        ("apiservice-write", [rule(READ, "apiservices", "apiregistration.k8s.io")]),
+        ("workload-template-write", [rule(READ, "controllerrevisions", "apps"), rule(WRITE, "podtemplates", "apps")]),
+        ("csidriver-write", [rule(WRITE, "csinodes,storageclasses", "storage.k8s.io")]),
+        (
+            "status-write",
+            [rule(WRITE, "pods/status,services/status"), rule(READ, "ingresses/status", "networking.k8s.io")],
+        ),
         ("node-proxy", [rule("get", "nodes,nodes/metrics,pods/proxy")]),
         ("node-proxy-get", [rule("create", "nodes/proxy")]),
         ("node-subresource", [rule("get", "nodes"), rule("delete", "nodes/log")]),
@@ -210,6 +243,27 @@ def test_a_similar_rule_does_not_have_the_risk(risk: str, rules: list[PolicyRule
         ("trustbundle-write", [rule("attest", "signers", "certificates.k8s.io")]),
         ("auth-delegator", [rule("create", "tokenreviews", "authentication.k8s.io")]),
         ("crd-workload-write", [rule("patch", "anything", "kagent.dev")]),
+        ("crd-workload-write", [rule("create", "anything", "apps,kagent.dev")]),
+        ("crd-workload-write", [rule("*", "rayjobs/status", "ray.io")]),
+        ("crd-gitops-write", [rule("delete", "appprojects", "argoproj.io")]),
+        ("crd-gitops-write", [rule("patch", "gitrepositories", "source.toolkit.fluxcd.io")]),
+        ("crd-cloud-write", [rule("patch", "roles", "iam.aws.upbound.io")]),
+        ("crd-cloud-write", [rule("create", "machines", "infrastructure.cluster.x-k8s.io")]),
+        ("crd-cloud-write", [rule("create", "buckets", "storage.azure.com")]),
+        ("crd-identity-write", [rule("create", "rolebindings", "authorization.openshift.io")]),
+        ("crd-network-write", [rule("delete", "anything", "security.istio.io")]),
+        ("scc-use", [rule("use", "*", "security.openshift.io")]),
+        ("scc-use", [rule("*", "securitycontextconstraints", "*")]),
+        ("aggregated-proxy", [rule("get", "virtualmachineinstances/vnc", "subresources.kubevirt.io")]),
+        ("apiservice-write", [rule("deletecollection", "apiservices", "apiregistration.k8s.io")]),
+        ("workload-write", [rule("create", "jobs", "batch")]),
+        ("workload-template-write", [rule("create", "podtemplates")]),
+        ("trustbundle-write", [rule("patch", "podcertificaterequests/status", "certificates.k8s.io")]),
+        ("configmap-write", [rule("create", "configmaps")]),
+        ("configmap-write", [rule("patch", "configmaps", names="own,kube-root-ca.crt")]),
+        ("configmap-write", [rule("update", "configmaps", names="istio-ca-root-cert")]),
+        ("configmap-write", [rule("patch", "configmaps", names="cluster-info")]),
+        ("delete-any", [rule("delete", "serviceaccounts,persistentvolumes")]),
         ("pod-delete", [rule("create", "pods/eviction")]),
         ("namespace-delete", [rule("update", "namespaces/finalize")]),
         ("map-write", [rule("delete", "mutatingadmissionpolicies", "admissionregistration.k8s.io")]),
@@ -248,6 +302,88 @@ def test_all_resources_with_special_verbs_have_the_risks_of_these_verbs(grant: P
 @pytest.mark.parametrize(("namespace", "found"), [("kube-system", True), ("agents", False), (None, True)])
 def test_config_maps_of_the_system_are_in_kube_system(namespace: str | None, *, found: bool) -> None:
     assert ("configmap-write-kube-system" in risks_of(rule("patch", "configmaps"), namespace=namespace)) is found
+
+
+@pytest.mark.parametrize(("namespace", "found"), [("kube-system", True), ("kube-node-lease", True), ("agents", False)])
+@pytest.mark.parametrize("names", [None, "kube-scheduler"])
+def test_leases_of_the_control_plane_and_of_nodes_have_a_risk_of_their_own(
+    namespace: str, names: str | None, *, found: bool
+) -> None:
+    lease = rule("update", "leases", "coordination.k8s.io", names=names)
+    assert ("lease-write-kube-system" in risks_of(lease, namespace=namespace)) is found
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        rule("create", "widgets", "widgets.example.com"),
+        rule("patch", "widgets/status", "widgets.example.com"),
+        rule("deletecollection", "widgets", "widgets.example.com"),
+        rule("*", "widgets", "widgets.example.com", names="a"),
+        rule("get,update", "pods,widgets", "widgets.example.com,"),
+        rule("create", "deployments", "batch"),
+        rule("create", "projects", "argoproj.io"),
+        rule("create", "clusters", "cluster.karmada.io"),
+    ],
+)
+def test_a_write_of_a_resource_that_the_catalogue_does_not_know_is_a_risk(grant: PolicyRule) -> None:
+    assert "unknown-kind-write" in risks_of(grant, namespace="agents")
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        rule(READ, "widgets", "widgets.example.com"),
+        rule("use,impersonate", "widgets", "widgets.example.com"),
+        rule("create", "widgets", "*"),
+        rule("create", "*", "widgets.example.com"),
+        rule("create", "*/widgets", "widgets.example.com"),
+        rule("patch", "widgets/scale", "widgets.example.com"),
+        rule("update", "widgets/finalizers", "widgets.example.com"),
+        rule("deletecollection", "jobs", "batch"),
+        rule("get,create,update,patch", "deployments,deployments/scale,deployments/status", "apps"),
+        rule(f"{READ},{WRITE}", "policyreports", "wgpolicyk8s.io"),
+        rule("get,update,patch", "configmaps", names="triage-state"),
+        rule("create", "selfsubjectaccessreviews", "authorization.k8s.io"),
+        urls("post", "/metrics"),
+    ],
+)
+def test_a_read_a_known_write_and_a_wildcard_are_not_writes_of_an_unknown_resource(grant: PolicyRule) -> None:
+    assert "unknown-kind-write" not in risks_of(grant, namespace="agents")
+
+
+def built_in_resources() -> list[tuple[str, str]]:
+    """The API groups and resources that Kubernetes serves, with the names that only impersonation uses."""
+    listed = json.loads((FILE.parent / "api-resources.json").read_text(encoding="utf-8"))
+    subresources = listed["subresources"]
+    return [
+        (group, item)
+        for group, resources in listed["groups"].items()
+        for resource in resources
+        for item in (resource, *(f"{resource}/{sub}" for sub in subresources.get(group, {}).get(resource, ())))
+    ]
+
+
+def test_the_catalogue_knows_every_write_of_kubernetes() -> None:
+    writes = [rule(verb, item, group) for group, item in built_in_resources() for verb in ("create", "patch", "delete")]
+    assert len(writes) > 300
+    assert [write for write in writes if "unknown-kind-write" in risks_of(write)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "risk"),
+    [
+        ("ClusterRole", "view", None),
+        ("Role", "view", "existing-role-unknown"),
+        ("ClusterRole", "admin", "existing-role-admin"),
+        ("ClusterRole", "system:node", "existing-role-system"),
+        ("ClusterRole", "team", "existing-role-unknown"),
+    ],
+)
+def test_an_existing_role_has_the_risk_of_the_first_entry_that_matches(kind: str, name: str, risk: str | None) -> None:
+    found = CATALOGUE.of_existing_role(RoleRef(kind, name))
+    assert (found and found.id) == risk
+    assert found is None or found.known == (risk != "existing-role-unknown")
 
 
 @pytest.mark.parametrize(
@@ -321,6 +457,33 @@ def test_an_invalid_entry_is_an_error_with_its_location(tmp_path: Path, change: 
     file.write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(CatalogueError, match=message):
         Catalogue.load(file)
+
+
+@pytest.mark.parametrize(
+    ("entry", "change", "message"),
+    [
+        ("harmless", {"why": ""}, r"harmless\[0\]: why"),
+        ("harmless", {"resources": []}, r"harmless\[0\]: resources"),
+        ("harmless", {"namespaces": ["a"]}, r"harmless\[0\]: unknown namespaces"),
+        ("harmlessRoles", {"name": ""}, r"harmlessRoles\[0\]: name"),
+        ("harmlessRoles", {"names": ["a"]}, r"harmlessRoles\[0\]: unknown names"),
+        ("existingRoles", {"severity": "severe"}, r"existingRoles\[0\]: severity"),
+    ],
+)
+def test_an_invalid_entry_of_the_lists_beside_the_risks_is_an_error_with_its_location(
+    entry: str, change: dict[str, Any], message: str
+) -> None:
+    broken = content()
+    broken[entry][0] |= change
+    with pytest.raises(CatalogueError, match=message):
+        Catalogue.from_manifest(broken)
+
+
+def test_a_harmless_write_of_every_resource_is_an_error() -> None:
+    broken = content()
+    broken["harmless"][0] = {"why": "all is well", "verbs": ["create"]}
+    with pytest.raises(CatalogueError, match=r"harmless\[0\]"):
+        Catalogue.from_manifest(broken)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"risks": []}'])
