@@ -117,8 +117,8 @@ LIFE: dict[str, Act] = {
     "a strategy": lambda b: b.merge(
         "eve", "deployments", "bot", {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}, APPS
     ),
-    "a Deployment that orphans its ReplicaSets": lambda b: b.remove(
-        "eve", "deployments", "bot", APPS, propagationPolicy="Orphan"
+    "a Deployment that is deleted with its ReplicaSets": lambda b: b.remove(
+        "eve", "deployments", "bot", APPS, propagationPolicy="Foreground"
     ),
     "the logs of pods": lambda b: b.people["eve"].request("GET", b.path("pods", keep=True)),
     "rights of a group of people": lambda b: b.create(
@@ -189,6 +189,12 @@ LIFE: dict[str, Act] = {
         "runner", "statefulsets", workload("statefulsets", "bot")[1], APPS
     ),
     "a DaemonSet by a deployer": lambda b: b.create("runner", "daemonsets", workload("daemonsets", "bot")[1], APPS),
+    "a pod that a deployer takes out of its Deployment": lambda b: b.merge(
+        "runner", "pods", bots_pod(b), {"metadata": {"labels": {"pod-template-hash": None}}}
+    ),
+    "a Deployment that orphans its ReplicaSets, by a deployer": lambda b: b.remove(
+        "runner", "deployments", "bot", APPS, propagationPolicy="Orphan"
+    ),
     "rollout undo by a deployer": lambda b: b.merge(
         "runner", "deployments", "bot", {"spec": {"template": {"metadata": {"labels": {"x": "y"}}}}}, APPS
     ),

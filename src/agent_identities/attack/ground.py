@@ -87,24 +87,28 @@ class Ground:
         yield from self._rights(elsewhere)
 
     def _rights(self, elsewhere: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The roles and a binding of the release, and the roles that the values refer to."""
-        here = f"{_RBAC}/namespaces/{self._declaration.namespace}"
-        no_tier = "no agent holds such a role by these values"
-        yield from self._or_missing("role", self._first(f"{here}/roles"), no_tier)
-        prefix = f"{self._declaration.namespace}:{self._release}:"
-        there = self._first(f"{_RBAC}/namespaces/{elsewhere[0]}/roles", prefix) if elsewhere else ""
-        yield from self._or_missing("neighbourRole", there, "the values grant nothing in another namespace")
-        yield from self._or_missing("clusterRole", self._first(f"{_RBAC}/clusterroles", prefix), no_tier)
-        yield from self._or_missing("binding", self._first(f"{here}/rolebindings", with_agents=True), no_tier)
+        """The roles and the bindings of the release, and the roles that the values refer to."""
+        namespace = self._declaration.namespace
+        unused = "no tier has an existingRole of this kind"
         existing = {
             grant.existing.kind: grant.existing.name
             for one in self._declaration.identities
             for grant in one.grants
-            if grant.existing is not None and grant.namespace in (EVERYWHERE, self._declaration.namespace)
+            if grant.existing is not None and grant.namespace in (EVERYWHERE, namespace)
         }
-        unused = "no tier has an existingRole of this kind"
         yield from self._or_missing("existingRole", existing.get("Role", ""), unused)
         yield from self._or_missing("existingClusterRole", existing.get("ClusterRole", ""), unused)
+        here, prefix = f"{_RBAC}/namespaces/{namespace}", f"{namespace}:{self._release}:"
+        no_tier = "no agent holds such a role by these values"
+        yield from self._or_missing("role", self._first(f"{here}/roles"), no_tier)
+        yield from self._or_missing("binding", self._first(f"{here}/rolebindings", with_agents=True), no_tier)
+        yield from self._or_missing("clusterRole", self._first(f"{_RBAC}/clusterroles", prefix), no_tier)
+        there = f"{_RBAC}/namespaces/{elsewhere[0]}" if elsewhere else ""
+        role = self._first(f"{there}/roles", prefix) if there else ""
+        binding = self._first(f"{there}/rolebindings", prefix, with_agents=True) if there else ""
+        nothing = "the values grant no tier of the chart in another namespace"
+        yield from self._or_missing("neighbourRole", role, nothing)
+        yield from self._or_missing("neighbourBinding", binding, nothing)
 
     def _or_missing(self, name: str, value: str, reason: str) -> Iterator[tuple[str, str]]:
         if value:
@@ -113,13 +117,17 @@ class Ground:
             self._missing[name] = reason
 
     def _first(self, path: str, prefix: str = "", *, with_agents: bool = False) -> str:
-        """The first object of the release in a collection, or "". ``prefix``: of its name, outside of its namespace."""
+        """The first object of the release in a collection, or "". ``prefix`` is a part of its name.
+
+        A binding must have a role of the release: the API server does not let users write a binding of an absent role.
+        """
         selector = f"app.kubernetes.io%2Finstance%3D{self._release},app.kubernetes.io%2Fname%3Dagent-identities"
         accounts = {("ServiceAccount", self._declaration.namespace)}
         for item in self._api.list_all(f"{path}?labelSelector={selector}"):
             subjects = {(each["kind"], each.get("namespace")) for each in item.get("subjects") or ()}
+            bound = subjects & accounts and item["roleRef"]["name"].endswith("-role")
             name = str(item["metadata"]["name"])
-            if name.startswith(prefix) and (not with_agents or subjects & accounts):
+            if prefix in name and (bound or not with_agents):
                 return name
         return ""
 

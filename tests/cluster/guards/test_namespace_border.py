@@ -67,7 +67,7 @@ def test_controllers_and_the_garbage_collector_go_on(border: Border) -> None:
     assert merge(runner, f"{path}/rolled", {"spec": {"replicas": 2}})[0] == 200
     eventually(lambda: len(admin.items(found)) == 2)
     sets = f"{border.path('replicasets', group=APPS, keep=True)}?labelSelector=app%3Drolled"
-    assert border.people["eve"].request("DELETE", f"{path}/rolled", {"propagationPolicy": "Orphan"})[0] == 200
+    assert runner.request("DELETE", f"{path}/rolled", {"propagationPolicy": "Orphan"})[0] == 200
     eventually(lambda: all("ownerReferences" not in one["metadata"] for one in admin.items(sets)))
     for one in admin.items(sets):
         name = border.path("replicasets", one["metadata"]["name"], APPS, keep=True)

@@ -4,7 +4,7 @@ Each move is a request that RBAC allows to some persona. With the guards, a guar
 that refused it, the API server accepts it, or another guard of the move refuses it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -109,7 +109,11 @@ def through(tries: list[Try]) -> list[Try]:
     return [each for each in tries if each.ending is Ending.THROUGH]
 
 
-def test_no_move_of_any_persona_goes_through(attacked: Attacked) -> None:
+def test_no_move_of_any_persona_goes_through(
+    attacked: Attacked, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("persona moves", len(attacked.tries))
+    record_property("refused by guards", sum(each.ending is Ending.GUARD for each in attacked.tries))
     bad = [each for each in attacked.tries if each.ending in (Ending.THROUGH, Ending.NOT_SENT)]
     assert [(each.persona, each.move.id, each.how) for each in bad] == []
     assert len(attacked.tries) == len(personas()) * len(moves())
