@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -153,10 +154,10 @@ class Ground:
         self._names |= {"deployment": name, "service": name, "policy": name}
         for key, collection in (("replicaset", "/apis/apps/v1"), ("pod", "/api/v1")):
             path = f"{collection}/namespaces/{where}/{key}s?labelSelector=app%3D{name}"
-            self._names[key] = self._eventually(
-                lambda path=path: next((item["metadata"]["name"] for item in self._api.list_all(path)), ""),
-                f"the Deployment {name} has no {key}",
-            )
+            self._names[key] = self._eventually(partial(self._any, path), f"the Deployment {name} has no {key}")
+
+    def _any(self, path: str) -> str:
+        return next((str(item["metadata"]["name"]) for item in self._api.list_all(path)), "")
 
     # ---- the personas
 
@@ -177,7 +178,7 @@ class Ground:
             self._bind(name, kind, name, namespace, subject)
         user = User.service_account(where, account)
         for request in _controls(persona, names):
-            self._eventually(lambda request=request: self._allowed(user, request), f"{persona.name} has no rights")
+            self._eventually(partial(self._allowed, user, request), f"{persona.name} has no rights")
         answer = self._api.post(
             f"/api/v1/namespaces/{where}/serviceaccounts/{account}/token", {"spec": {"expirationSeconds": 3600}}
         )
