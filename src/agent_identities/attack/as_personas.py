@@ -147,20 +147,22 @@ class Run:
         """Every move of every persona."""
         absent = self._unserved()
         jobs = [(one, move) for one in attacking for move in moves()]
-        return self._each(jobs, absent)
+        return self._each(jobs, absent, self._on_progress)
 
     def again(self, attacking: Sequence[Attacking], tries: Sequence[Try]) -> list[Try]:
         """These moves, sent once more."""
         by_name = {one.persona.name: one for one in attacking}
-        return self._each([(by_name[each.persona], each.move) for each in tries], frozenset())
+        return self._each([(by_name[each.persona], each.move) for each in tries], frozenset(), no_progress)
 
-    def _each(self, jobs: Sequence[tuple[Attacking, Move]], absent: Collection[str]) -> list[Try]:
+    def _each(
+        self, jobs: Sequence[tuple[Attacking, Move]], absent: Collection[str], on_progress: Progress
+    ) -> list[Try]:
         return fan_out(
             lambda job: self._try(*job, absent),
             jobs,
             concurrency=self._concurrency,
             abort=self._api.abort,
-            on_progress=self._on_progress,
+            on_progress=on_progress,
         )
 
     def _try(self, one: Attacking, move: Move, absent: Collection[str]) -> Try:
@@ -175,9 +177,7 @@ class Run:
         except ApiError as error:
             return Try(name, move, Ending.NOT_SENT, str(error), request=request)
         ending, how, guard = judge(move, request, one.user, answer)
-        if (
-            ending is Ending.OPEN and one.persona.token
-        ):  # the right of an agent or of the proxy: `attack` compares these
+        if ending is Ending.OPEN and one.persona.token:  # a right of the agent, which `attack` compares with the values
             ending = Ending.DECLARED
         return Try(name, move, ending, how, guard, request)
 

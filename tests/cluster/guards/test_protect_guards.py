@@ -74,8 +74,7 @@ def test_the_installer_and_other_policies_go_on(protected: Server) -> None:
     path = f"{ADMISSION}/validatingadmissionpolicies/agents.{NAMESPACE}.run-as?dryRun=All"
     installer = protected.as_user(INSTALLER)
     eventually(lambda: installer.request("DELETE", path, {"dryRun": ["All"]})[0] == 200)
-    other = {"metadata": {"name": "other"}, "spec": {"matchConstraints": {}, "validations": [{"expression": "true"}]}}
     rule = {"apiGroups": ["example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["things"]}
-    other["spec"]["matchConstraints"] = {"resourceRules": [rule]}
-    protected.create(f"{ADMISSION}/validatingadmissionpolicies", other)
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}]}
+    protected.create(f"{ADMISSION}/validatingadmissionpolicies", {"metadata": {"name": "other"}, "spec": spec})
     assert protected.request("DELETE", f"{ADMISSION}/validatingadmissionpolicies/other")[0] == 200
