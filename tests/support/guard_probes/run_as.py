@@ -196,6 +196,11 @@ _EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
         patch("replicasets", "old", {"metadata": {"ownerReferences": [OWNER]}}),
     ),
     "another label": ("write", "ReplicaSet old", patch("replicasets", "old", {"metadata": {"labels": {"app": "x"}}})),
+    "a finalizer of a ReplicaSet": (
+        "write",
+        "ReplicaSet old",
+        patch("replicasets", "old", {"metadata": {"finalizers": ["example.com/keep"]}}),
+    ),
     "more replicas": ("write", "ReplicaSet old", patch("replicasets", "old", {"spec": {"replicas": 1}})),
     "more replicas by scale": ("write", "Scale old", patch("replicasets", "old/scale", {"spec": {"replicas": 1}})),
     "without the current revision": ("delete", "ReplicaSet old", remove("replicasets", "old")),
@@ -234,6 +239,11 @@ for _resource, _kind in (
         f"{_kind} old",
         remove(_resource, "old", propagationPolicy="Orphan"),
     )
+    _EARLIER[f"a finalizer of {_resource}"] = (
+        "write",
+        f"{_kind} old",
+        patch(_resource, "old", {"metadata": {"finalizers": ["example.com/keep"]}}),
+    )
     _EARLIER[f"dependents of {_resource} that will stay"] = (
         "write",
         f"{_kind} old",
@@ -262,11 +272,6 @@ REVISIONS.admits("fewer replicas of a ReplicaSet", "dev", patch("replicasets", "
 REVISIONS.admits("a Deployment that goes", "dev", remove("deployments", "old"))
 for _resource in ("deployments", "statefulsets", "jobs", "cronjobs", "replicationcontrollers"):
     REVISIONS.admits(f"{_resource} that go", "dev", remove(_resource, "old", propagationPolicy="Background"))
-    REVISIONS.admits(
-        f"another finalizer of {_resource}",
-        "dev",
-        patch(_resource, "old", {"metadata": {"finalizers": ["example.com/keep"]}}),
-    )
 REVISIONS.admits(
     "a Deployment that goes, in the old spelling", "dev", remove("deployments", "old", orphanDependents=False)
 )
