@@ -94,6 +94,7 @@ def orphan_then_adopt(border: Border, adopter: Json) -> Answer:
     eventually(lambda: border.admin.items(sets))
     border.admin.request("DELETE", f"{path}/left", {"propagationPolicy": "Orphan"})
     eventually(lambda: all("ownerReferences" not in one["metadata"] for one in border.admin.items(sets)))
+    eventually(lambda: border.admin.request("GET", f"{path}/left")[0] == 404)
     return border.people["eve"].request("POST", path, adopter)
 
 
