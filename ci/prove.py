@@ -118,11 +118,13 @@ def mutants(settings: Settings) -> Proved:
 
 
 def red_team(settings: Settings) -> Proved:
-    """An attacker with the token of each agent, and one excessive grant for each rule of the risk catalogue."""
-    report = settings.pytest("tests/cluster/test_attack.py")
+    """Attackers with the token of each agent, one excessive grant for each rule of the risk catalogue, and personas."""
+    report = settings.pytest("tests/cluster/test_attack.py", "tests/cluster/guards/test_personas.py")
     return of_tests(
         report,
         *((f"requests tried by {agent}", f"{int(number):,}") for agent, number in report.named("requests by ").items()),
+        ("moves of personas", f"{report.total('persona moves'):,}"),
+        ("refused by a guard, and not without it", f"{report.total('refused by guards'):,}"),
         ("unexpected", f"{report.total('unexpected')}"),
         ("not sent", f"{report.total('not sent')}"),
         ("catalogue rules found when given by hand", f"{report.total('rules found')} of {report.total('rules')}"),

@@ -21,6 +21,7 @@ GUARD_OF: Final = {
     "run-as": "runAs",
     "run-as-revisions": "runAs",
     "tokens": "tokens",
+    "tokens-certificates": "tokens",
     "token-secrets": "tokenSecrets",
     "bindings": "bindings",
     "bindings-finalizers": "bindings",

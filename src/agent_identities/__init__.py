@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 # A job is a function here and a package of the same name. Python binds the name of the package at its first import,
 # which is before the import of the function binds the name again.
-from agent_identities.attack.job import attack
+from agent_identities.attack.job import attack, attack_as
 from agent_identities.audit.job import rightsize, trace
 from agent_identities.checks.job import check
 from agent_identities.cluster import cluster
@@ -49,6 +49,7 @@ __all__ = [
     "Severity",
     "ToolchainError",
     "attack",
+    "attack_as",
     "check",
     "cluster",
     "load",

@@ -31,7 +31,7 @@ GUARDS = {
     "quarantine": "quarantine",
     "shortTokens": "short-tokens",
 }
-EXTRA = ("run-as-revisions", "bindings-finalizers", "quarantine-pods", "quarantine-bindings")
+EXTRA = ("run-as-revisions", "tokens-certificates", "bindings-finalizers", "quarantine-pods", "quarantine-bindings")
 SUSPECT = {"suspect": {"quarantined": True}}
 
 
@@ -70,6 +70,15 @@ def test_every_policy_has_a_binding_with_the_declared_validation_actions(rendere
         bindings = {obj.body["spec"]["policyName"]: obj for obj in objects.of_kind(BINDING)}
         assert bindings.keys() == {policy.name for policy in objects.of_kind(POLICY)}
         assert [thaw(obj.body["spec"]["validationActions"]) for obj in bindings.values()] == [wanted] * len(bindings)
+
+
+def test_the_hardened_values_have_every_guard_in_force(renderer: Renderer, chart: Path) -> None:
+    """Every template of templates/guards, so that a new guard is on in values/hardened.yaml, too."""
+    hardened = Values.read([chart.parents[1] / "values" / "hardened.yaml"])
+    objects = renderer.render(hardened, Target(kube_version="1.37.0")).objects
+    found = {Path(objects[key].source).name for key in objects if "/guards/" in objects[key].source}
+    assert found == {file.name for file in (chart / "templates" / "guards").iterdir()}
+    assert all("Deny" in obj.body["spec"]["validationActions"] for obj in objects.of_kind(BINDING))
 
 
 def test_there_is_no_quarantine_guard_without_an_agent_in_quarantine(renderer: Renderer) -> None:

@@ -83,7 +83,7 @@ def _difference(wanted: KubeObject, found: KubeObject) -> str:
 _GUARDS: Final = {
     "defaultAccount": ("default-account",),
     "runAs": ("run-as", "run-as-revisions"),
-    "tokens": ("tokens",),
+    "tokens": ("tokens", "tokens-certificates"),
     "tokenSecrets": ("token-secrets",),
     "bindings": ("bindings", "bindings-finalizers"),
     "roles": ("roles",),

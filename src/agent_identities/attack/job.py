@@ -1,10 +1,13 @@
-"""The attack job: send, with each agent's own token, every request that an attacker with that token would try."""
+"""The attack job: the requests of an attacker with an agent's token, and the moves of personas around the agents."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
+
+from agent_identities.errors import AgentIdentitiesError
 
 if TYPE_CHECKING:
     from agent_identities.agents import Agents
+    from agent_identities.attack.as_personas import PersonaAttack
     from agent_identities.attack.result import Attack
     from agent_identities.cluster.provide import Cluster
 
@@ -30,3 +33,46 @@ def attack(
     declaration = agents.declared_for(cluster.version)
     with Api(cluster.access, concurrency=concurrency) as api:
         return send(api, declaration, agents.catalogue, only=only, concurrency=concurrency, on_progress=on_progress)
+
+
+def attack_as(
+    personas: Sequence[str],
+    agents: "Agents",
+    cluster: "Cluster",
+    *,
+    concurrency: int = 16,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> "PersonaAttack":
+    """Try every move of moves.json as these personas (``all``: as every persona), and judge what refused it.
+
+    Only on a throw-away cluster with the release: the run creates the personas as ServiceAccounts with real rights, and
+    a Deployment, a Service and a network policy to attack; it deletes them afterwards. No other object is changed:
+    requests that write are dry runs. Raises AgentIdentitiesError for another cluster or an unknown persona, ApiError if
+    the cluster cannot be read.
+    """
+    from agent_identities.attack.as_personas import attack_as as send
+    from agent_identities.attack.moves import chosen
+    from agent_identities.kube.client import Api
+
+    found = chosen(personas)
+    if not cluster.throw_away:
+        raise AgentIdentitiesError(only_on_a_throw_away_cluster(cluster.origin))
+    declaration = agents.declared_for(cluster.version)
+    with Api(cluster.access, concurrency=concurrency) as api:
+        return send(
+            api,
+            declaration,
+            agents.release,
+            found,
+            version=cluster.version,
+            concurrency=concurrency,
+            on_progress=on_progress,
+        )
+
+
+def only_on_a_throw_away_cluster(where: object) -> str:
+    """The message for a cluster that exists."""
+    return (
+        f"--as-persona creates accounts with the rights of attackers, and does not do this on a cluster that exists "
+        f"({where}). To create a cluster for this run: --cluster embedded"
+    )

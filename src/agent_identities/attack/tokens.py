@@ -67,10 +67,11 @@ class CreatedObjects:
 
     def make(self, collection: str, kind: str, body: dict[str, Any]) -> Answer:
         """Create an object; ``clear`` will delete it, even if the API server's answer is lost."""
-        name, namespace = body["metadata"]["name"], collection.split("/")[4]
-        path = f"{collection}/{name}"
+        name, path = body["metadata"]["name"], f"{collection}/{body['metadata']['name']}"
+        _, _, within = collection.partition("/namespaces/")
+        where = ["-n", within.partition("/")[0]] if within else []
         with self._lock:
-            self._made[path] = shlex.join(["kubectl", "-n", namespace, "delete", kind, name])
+            self._made[path] = shlex.join(["kubectl", *where, "delete", kind, name])
         answer = self.api.raw("POST", collection, json.dumps(body))
         if _BAD_REQUEST <= answer.status < _SERVER_ERROR:  # with another status the object may exist
             with self._lock:
@@ -156,11 +157,13 @@ def _make_pod(one: Identity, created: CreatedObjects) -> tuple[str, str]:
     """Create a pod of the identity that never starts. Returns (its name, ""), or ("", the reason why it failed)."""
     name = f"{one.name}-attack-{created.run}"
     collection = f"/api/v1/namespaces/{one.namespace}/pods"
-    answer = created.make(collection, "pod", _pod(one, name, created.run))
+    body = {"metadata": {"name": name, "labels": {ATTACK_LABEL: created.run}}, "spec": never_starts(one.name)}
+    answer = created.make(collection, "pod", body)
     return (name, "") if answer.status == _CREATED else ("", f"not bound to a pod: {_words(answer)}")
 
 
-def _pod(one: Identity, name: str, run: str) -> dict[str, Any]:
+def never_starts(account: str) -> dict[str, Any]:
+    """The spec of a pod of a ServiceAccount that is never scheduled, and that passes Pod Security restricted."""
     little = {"cpu": "1m", "memory": "1Mi", "ephemeral-storage": "1Mi"}
     container = {
         "name": "none",
@@ -168,8 +171,8 @@ def _pod(one: Identity, name: str, run: str) -> dict[str, Any]:
         "resources": {"requests": little, "limits": little},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
-    spec = {
-        "serviceAccountName": one.name,
+    return {
+        "serviceAccountName": account,
         "automountServiceAccountToken": False,
         "schedulingGates": [{"name": ATTACK_LABEL}],  # it is never scheduled
         "restartPolicy": "Never",
@@ -177,7 +180,6 @@ def _pod(one: Identity, name: str, run: str) -> dict[str, Any]:
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
     }
-    return {"metadata": {"name": name, "labels": {ATTACK_LABEL: run}}, "spec": spec}
 
 
 def _seconds(one: Identity) -> int:

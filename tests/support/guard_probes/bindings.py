@@ -144,8 +144,8 @@ _DELETED: tuple[Json, ...] = (
     {"orphanDependents": True},
 )
 _WORDS = (
-    "RoleBinding held so that a finalizer keeps it: it would grant ClusterRole view to ServiceAccount a after it "
-    "is deleted. Delete it with --cascade=background, or allow the user to bind agents: guards: "
+    "RoleBinding held so that a finalizer or Helm keeps it: it would grant ClusterRole view to ServiceAccount a "
+    "after it is deleted. Delete it with --cascade=background, or allow the user to bind agents: guards: "
     "{deployers: [{kind: User, name: "
 )
 for who in ("dev", "user of all", "almost remover", "agent a"):
@@ -180,4 +180,13 @@ FINALIZERS.refuses(
 FINALIZERS.admits(
     "without its finalizer", "dev", replace("rolebindings", "kept-for-long", binding(_held, name="kept-for-long"))
 )
+_HELM_KEEPS = {"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}}
+for who in ("dev", "user of all", "agent a"):
+    FINALIZERS.refuses(
+        "kept by Helm", who, patch("rolebindings", "held", _HELM_KEEPS), "may not change RoleBinding held"
+    )
+FINALIZERS.refuses("kept by Helm in the whole cluster", "dev", patch(*_whole, _HELM_KEEPS, ""), "$ns-held")
+FINALIZERS.admits("kept by Helm", "binder", patch("rolebindings", "held", _HELM_KEEPS))
+FINALIZERS.admits("a person's, kept by Helm", "dev", patch("rolebindings", "somebodys", _HELM_KEEPS))
+FINALIZERS.admits("another annotation", "dev", patch("rolebindings", "held", {"metadata": {"annotations": {"x": "y"}}}))
 FINALIZERS.admits("a finalizer of 1,500", "binder", keep("crowd"))

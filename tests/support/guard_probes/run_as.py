@@ -196,18 +196,67 @@ _EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
         patch("replicasets", "old", {"metadata": {"ownerReferences": [OWNER]}}),
     ),
     "another label": ("write", "ReplicaSet old", patch("replicasets", "old", {"metadata": {"labels": {"app": "x"}}})),
+    "a finalizer of a ReplicaSet": (
+        "write",
+        "ReplicaSet old",
+        patch("replicasets", "old", {"metadata": {"finalizers": ["example.com/keep"]}}),
+    ),
     "more replicas": ("write", "ReplicaSet old", patch("replicasets", "old", {"spec": {"replicas": 1}})),
     "more replicas by scale": ("write", "Scale old", patch("replicasets", "old/scale", {"spec": {"replicas": 1}})),
     "without the current revision": ("delete", "ReplicaSet old", remove("replicasets", "old")),
+    "a Deployment that Helm keeps": (
+        "write",
+        "Deployment old",
+        patch("deployments", "old", {"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}}),
+    ),
+    "a pod of another owner": (
+        "write",
+        "Pod simple",
+        patch("pods", "simple", {"metadata": {"ownerReferences": [OWNER]}}),
+    ),
+    "a pod without a label": ("write", "Pod simple", patch("pods", "simple", {"metadata": {"labels": {"app": None}}})),
+    "a pod with another label": (
+        "write",
+        "Pod simple",
+        patch("pods", "simple", {"metadata": {"labels": {"app": "x"}}}),
+    ),
+    "dependents that stay, in the old spelling": (
+        "delete",
+        "Deployment old",
+        remove("deployments", "old", orphanDependents=True),
+    ),
 }
+for _resource, _kind in (
+    ("deployments", "Deployment"),
+    ("statefulsets", "StatefulSet"),
+    ("daemonsets", "DaemonSet"),
+    ("jobs", "Job"),
+    ("cronjobs", "CronJob"),
+    ("replicationcontrollers", "ReplicationController"),
+):
+    _EARLIER[f"dependents of {_resource} that stay"] = (
+        "delete",
+        f"{_kind} old",
+        remove(_resource, "old", propagationPolicy="Orphan"),
+    )
+    _EARLIER[f"a finalizer of {_resource}"] = (
+        "write",
+        f"{_kind} old",
+        patch(_resource, "old", {"metadata": {"finalizers": ["example.com/keep"]}}),
+    )
+    _EARLIER[f"dependents of {_resource} that will stay"] = (
+        "write",
+        f"{_kind} old",
+        patch(_resource, "old", {"metadata": {"finalizers": ["orphan"]}}),
+    )
 for title, (verb, what, request) in _EARLIER.items():
     for who in ("dev", "user of a", "user elsewhere", "almost remover"):
         REVISIONS.refuses(
             title,
             who,
             request,
-            f"@$ns may not {verb} {what}, from which a controller could run an earlier revision as an agent: this "
-            "requires the verb use on all agents of $ns. To allow the request: "
+            f"@$ns may not {verb} {what} so that an earlier revision could run as an agent, or outlive an upgrade: "
+            "this requires the verb use on all agents of $ns. To allow the request: "
             f'guards: {{deployers: [{{kind: User, name: "{who.replace(" ", "-")}@$ns"}}]}}{END}',
         )
     REVISIONS.refuses(title, "add-on", request, f":add-on-$ns may not {verb} {what}")
@@ -221,3 +270,19 @@ REVISIONS.admits("an end of a pause", "dev", patch("deployments", "paused", {"sp
 REVISIONS.admits("a note on a ReplicaSet", "dev", patch("replicasets", "old", {"metadata": _NOTE}))
 REVISIONS.admits("fewer replicas of a ReplicaSet", "dev", patch("replicasets", "two", {"spec": {"replicas": 0}}))
 REVISIONS.admits("a Deployment that goes", "dev", remove("deployments", "old"))
+for _resource in ("deployments", "statefulsets", "jobs", "cronjobs", "replicationcontrollers"):
+    REVISIONS.admits(f"{_resource} that go", "dev", remove(_resource, "old", propagationPolicy="Background"))
+REVISIONS.admits(
+    "a Deployment that goes, in the old spelling", "dev", remove("deployments", "old", orphanDependents=False)
+)
+REVISIONS.admits("another annotation of a Deployment", "dev", patch("deployments", "old", {"metadata": _NOTE}))
+_relabelled = patch("pods", "simple", {"metadata": {"labels": {"app": "x"}}})
+REVISIONS.admits("another label of its own pod", "agent a", _relabelled)
+REVISIONS.refuses(
+    "another label of its namesake's pod", "a of elsewhere", _relabelled, ":a may not write Pod simple so"
+)
+REVISIONS.refuses("another label by impersonation", "impersonated a", _relabelled, "simple", also=("impersonation",))
+REVISIONS.admits("one more label", "dev", patch("pods", "simple", {"metadata": {"labels": {"more": "x"}}}))
+REVISIONS.admits(
+    "another label elsewhere", "dev", patch("pods", "a", {"metadata": {"labels": {"app": "x"}}}, ELSEWHERE)
+)
