@@ -97,6 +97,7 @@ CLOSURES: tuple[Closure, ...] = (
 _CHART_CONDITIONS = frozenset(
     {
         "not-a-controller",
+        "not-a-listed-controller",
         "earlier-revision",
         "token-of-a-serviceaccount",
         "names-the-account",
