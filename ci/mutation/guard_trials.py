@@ -20,6 +20,7 @@ GUARD_OF: Final = {
     "default-account": "defaultAccount",
     "run-as": "runAs",
     "run-as-revisions": "runAs",
+    "run-as-controllers": "runAs",
     "tokens": "tokens",
     "tokens-certificates": "tokens",
     "token-secrets": "tokenSecrets",

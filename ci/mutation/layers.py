@@ -191,7 +191,11 @@ class GuardsLive(Layer):
 
 def judged_live(path: str) -> bool:
     """Whether the layer guards-live has the mutants of a template."""
-    return path.startswith("templates/guards/") or path in ("templates/_guards.tpl", "templates/_cloud.tpl")
+    return path.startswith("templates/guards/") or path in (
+        "templates/_guards.tpl",
+        "templates/_controllers.tpl",
+        "templates/_cloud.tpl",
+    )
 
 
 LAYERS: Final[dict[str, Callable[[Judge, str], Layer]]] = {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent_identities.chart.controllers import deployers
 from agent_identities.chart.names import AGENT_PLACEHOLDER, PROXY_TIER, binding_name, role_name
 from agent_identities.chart.pods import configuration
 from agent_identities.rbac import PolicyRule, RoleRef, Subject, User
@@ -85,8 +86,9 @@ class Identity:
 class Trusted:
     """A subject that may become agents, as the values declare.
 
-    ``accounts`` are the ServiceAccounts that it may become; None: all. A deployer (guards.deployers) may run pods as
-    them; with ``bind_agents`` it may also give them rights. An entry of trustedSubjects may do everything.
+    ``accounts`` are the ServiceAccounts that it may become; None: all. A deployer (guards.deployers and
+    guards.controllers) may run pods as them; with ``bind_agents`` it may also give them rights. An entry of
+    trustedSubjects may do everything.
     """
 
     subject: Subject
@@ -100,10 +102,10 @@ class Trusted:
 class Declaration:
     """The agents that a set of values declares in ``namespace``.
 
-    ``deployers`` are further ServiceAccounts, as (namespace, name), that may run pods as agents (guards.deployers).
-    ``trusted`` are the subjects that may become agents: all deployers, and trustedSubjects. ``release_namespace`` is
-    where Helm keeps the record of the release. ``configuration``: the ConfigMaps and Secrets, as (kind, name), that the
-    pods of each ServiceAccount read.
+    ``deployers`` are further ServiceAccounts, as (namespace, name), that may run pods as agents (guards.deployers and
+    guards.controllers). ``trusted`` are the subjects that may become agents: all deployers, and trustedSubjects.
+    ``release_namespace`` is where Helm keeps the record of the release. ``configuration``: the ConfigMaps and Secrets,
+    as (kind, name), that the pods of each ServiceAccount read.
     ``accepted`` are the accepted risks of each tier: tier, id of the risk, reason. ``values`` are the merged values.
     """
 
@@ -205,7 +207,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
         },
         deployers=frozenset(
             (deployer.get("namespace") or "", deployer["name"])  # the chart refuses "", with a message of its own
-            for deployer in (values.get("guards") or {}).get("deployers") or ()
+            for deployer in deployers(values)
             if deployer["kind"] == "ServiceAccount"
         ),
         trusted=tuple(_trusted(values, identities)),
@@ -216,7 +218,7 @@ def declare(values: Mapping[str, Any], *, namespace: str, kube_version: str = "1
 
 
 def _trusted(values: Mapping[str, Any], identities: Iterable[Identity]) -> Iterator[Trusted]:
-    for deployer in (values.get("guards") or {}).get("deployers") or ():
+    for deployer in deployers(values):
         entries = deployer.get("agents")
         named = None if entries is None else frozenset(entries)
         accounts = named and named | {one.name for one in identities if one.entry in named}

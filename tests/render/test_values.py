@@ -131,6 +131,8 @@ TIED: Final = (
     "namespaces.*",
     "cidr",
     "except",
+    "controllers.[]",
+    "controllers.[].name",
 )
 """Keys with values that refer to other values, such as the name of a tier. A mark would break the reference."""
 
@@ -149,7 +151,8 @@ SHAPES: Final = {
 def marked(leaf: Leaf, number: int) -> tuple[Any, str] | None:
     """The value with a mark, and the mark; None if the value cannot have a mark."""
     key = leaf.pattern.rsplit(".", 1)[-1]
-    text, figure = SHAPES.get(key, "mark{0}x").format(number), 4000 + number
+    shape = "mark{0}x" if leaf.pattern.startswith("guards.") else SHAPES.get(key, "mark{0}x")
+    text, figure = shape.format(number), 4000 + number
     node = leaf.node
     items = SCHEMA.resolve(node.get("items", {}))
     entries = node.get("additionalProperties")
@@ -191,6 +194,8 @@ def changed(leaf: Leaf) -> Any:
             return [next(choice for choice in SCHEMA.resolve(items)["enum"] if choice not in leaf.value)]
     if leaf.pattern.endswith("ipBlock.cidr"):
         return "10.0.0.0/7"
+    if leaf.pattern.endswith("controllers.[].name"):
+        return "jobset"
     if choices(leaf.node):
         return next((choice for choice in reversed(choices(leaf.node)) if choice != leaf.value), None)
     return None

@@ -164,6 +164,12 @@ TWO_OF_EACH: Final[Json] = {
             {"kind": "User", "name": "u", "agents": ["agent-proxy", "both"]},
             {"kind": "User", "name": "v", "agents": ["shopper", "both"], "bindAgents": True},
         ],
+        "controllers": [
+            "kubeflow-pipelines",
+            {"name": "tekton", "defaultAccount": "both-1", "agents": ["both"]},
+            {"name": "tekton", "namespace": "other", "defaultAccount": "shopper"},
+            {"name": "kuberay", "serviceAccount": "ray", "bindAgents": True},
+        ],
     },
 }
 
@@ -312,6 +318,17 @@ _VALID: Final[dict[str, Json]] = {
     ),
     "clouds behind everybody's destinations": network(agents={"a": {"cloud": AWS}}, egress=["memory"]),
     "text of all sorts": agent(annotations={"a": "\t\n\x01~\xa0\ud7ff\ue000\ufffd\U0001f600"}),
+    "a controller without kinds, and a deployer with its name": {
+        "guards": {
+            "enabled": True,
+            "controllers": [{"name": "openshell", "namespace": "shell"}],
+            "deployers": [{"kind": "ServiceAccount", "name": "openshell", "namespace": "openshell"}],
+        }
+    },
+    "controllers, and a guard that is off": {
+        "guards": {"enabled": True, "runAs": {"enabled": False}, "controllers": ["keda", "kueue"]}
+    },
+    "no guards, and controllers": {"guards": {"enabled": False, "controllers": ["keda"]}},
     "no guards, and deployers": {"guards": {"enabled": False, "deployers": [{"kind": "User", "name": "u"}]}},
     "blocks": network(
         destinations={

@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from agent_identities.chart.objects import Key, thaw
 from agent_identities.kube.client import Answer, Api
-from support.guard_probes.authors import AUTHORS, policies
+from support.controller_kinds import DEFINITIONS, definitions
+from support.guard_probes.authors import AUTHORS, EVERY_KIND, policies
+from support.guard_probes.controllers import PROBED
 from support.guard_probes.fleet import ACCOUNTS as FLEET_ACCOUNTS
 from support.guard_probes.model import END, FLEET, Probe, ProbeRequest, collection
 from support.guard_probes.release import RELEASE, namespace_of_release
@@ -28,7 +30,7 @@ from support.subjects import BIND_AGENTS, RBAC_GROUP
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 ADMISSION_GROUP: Final = "admissionregistration.k8s.io"
 _DENIED: Final = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '([^']+)' denied request: (.*)", re.S)
-_STRATEGIC: Final = {"content-type": "application/strategic-merge-patch+json"}
+_PATCHES: Final = {"PATCH": "application/strategic-merge-patch+json", "MERGE": "application/merge-patch+json"}
 _PATIENCE: Final = 60.0
 _LAG: Final = 2.0
 _FURNISHERS: Final = 8
@@ -121,7 +123,14 @@ def ground(api: Api, run: str, kubernetes: str) -> Iterator[Ground]:
     """An API server to probe guards on. kubernetes: its version, v1.36.4."""
     made = Ground(api, run, kubernetes.lstrip("v"), dict(_served(api, f"{ADMISSION_GROUP}/v1", f"{RBAC_GROUP}/v1")))
     there = f"/api/v1/namespaces/{made.elsewhere}"
+    kinds = definitions(*PROBED)
     try:
+        for definition in kinds:
+            answer = api.raw("POST", DEFINITIONS, json.dumps(definition))
+            assert answer.status in (201, 409), answer.message
+        for probed in PROBED:
+            path = probed.path("default")
+            until(lambda path=path: api.raw("GET", path).status == 200, str(probed))  # type: ignore[misc]
         made.create("/api/v1/namespaces", {"metadata": {"name": made.elsewhere}})
         until(lambda: api.raw("GET", f"{there}/serviceaccounts/default").status == 200, "the account default")
         for name in ("a", "b"):
@@ -130,6 +139,8 @@ def ground(api: Api, run: str, kubernetes: str) -> Iterator[Ground]:
             made.create(path.replace("$e", made.elsewhere), body)
         yield made
     finally:
+        for definition in kinds:
+            api.raw("DELETE", f"{DEFINITIONS}/{definition['metadata']['name']}")
         api.raw("DELETE", there)
         for kind in ("clusterrolebindings", "clusterroles"):
             api.raw("DELETE", f"{RBAC}/{kind}?labelSelector=test%3D{run}")
@@ -188,7 +199,7 @@ class Place:
             created = json.loads(self.say(json.dumps(body)))
             created["metadata"].setdefault("labels", {}).update(labels)
             create(self.say(path), created)
-        self._allow("everything", "", self._people("$"), [EVERYTHING])
+        self._allow("everything", "", self._people("$"), [EVERYTHING, EVERY_KIND])
         for title, author in AUTHORS.items():
             name = title.replace(" ", "-")
             inside, release = author.here, author.release
@@ -324,9 +335,10 @@ class Place:
             headers |= CREDENTIAL
         if author.group:
             headers["Impersonate-Group"] = self.say(author.group)
-        if request.method == "PATCH":
-            headers |= _STRATEGIC
-        return self.ground.api.raw(request.method, self.say(request.path), self.say(json.dumps(request.body)), headers)
+        if request.method in _PATCHES:
+            headers |= {"content-type": _PATCHES[request.method]}
+        method = "PATCH" if request.method in _PATCHES else request.method
+        return self.ground.api.raw(method, self.say(request.path), self.say(json.dumps(request.body)), headers)
 
     def fails(self, probe: Probe, *, patient: bool = True) -> str:
         """What differs from the expected answer; "" if nothing does. patient: asks again while a guard may lag."""

@@ -794,6 +794,10 @@ def deployers(*given: Json) -> Json:
     return guards(deployers=list(given))
 
 
+def controllers(*given: Any) -> Json:
+    return guards(controllers=list(given))
+
+
 def trusted(given: Json) -> Json:
     return {"agents": {"a": {}}, "trustedSubjects": [{**given, "reason": "debugs agents"}]}
 
@@ -827,6 +831,45 @@ GUARDS = [
         pasted(deployers({"kind": "Group", "name": name}), "guards.deployers[0]", name)
         for name in ("system:authenticated", "system:serviceaccounts", "system:serviceaccounts:agent-system")
     ),
+    *(
+        pasted(controllers(given), "guards.controllers[0]", f'"{word}"', nearest)
+        for word, nearest in (
+            ("argo", "argo-workflows"),
+            ("sandbox", "agent-sandbox"),
+            ("Tekton-Pipelines", "tekton"),
+            ("kube-ray", "kuberay"),
+            ("tool-hive", "toolhive"),
+            ("knative", "knative-serving"),
+        )
+        for given in (word, {"name": word, "namespace": "x"})
+    ),
+    pasted(controllers("x"), "guards.controllers[0]", '"x"'),
+    told(
+        controllers({"name": "keda", "agents": ["b"]}),
+        "guards.controllers[0].agents[0]",
+        '"b"',
+        fixed=controllers({"name": "keda", "agents": ["a"]}),
+    ),
+    told(
+        controllers("keda", {"name": "keda", "agents": ["a"]}),
+        "guards.controllers[1]",
+        "keda/keda-operator",
+        "guards.controllers[0]",
+        fixed=controllers("keda", {"name": "keda", "namespace": "scaling"}),
+    ),
+    told(
+        guards(
+            controllers=["jobset", "keda"],
+            deployers=[USER, {"kind": "ServiceAccount", "name": "keda-operator", "namespace": "keda"}],
+        ),
+        "guards.controllers[1]",
+        "keda/keda-operator",
+        "guards.deployers[1]",
+        fixed=guards(controllers=["keda"], deployers=[USER]),
+    ),
+    pasted(controllers({"name": "keda", "namespace": "agent-system"}), "guards.controllers[0]", "agent-system"),
+    by_schema(controllers({"namespace": "x"}), "/guards/controllers/0", "name"),
+    by_schema(controllers({"name": "keda", "kinds": []}), "/guards/controllers/0", "kinds"),
     pasted(trusted({"kind": "ServiceAccount", "name": "u"}), "trustedSubjects[0]", "ServiceAccount", "name: u"),
     told(trusted(USER | {"namespace": "n"}), "trustedSubjects[0].namespace", "User", fixed=trusted(USER)),
     *(

@@ -110,11 +110,19 @@ def _guards(case: Case, objects: Objects) -> Iterator[str]:
                 f"{plan.target.release}.{plan.namespace}.{suffix}": given[key]["validationActions"]
                 for suffix in suffixes
             }
+    if given["enabled"] and given["runAs"]["enabled"] and _have_kinds(given.get("controllers") or ()):
+        name = f"{plan.target.release}.{plan.namespace}.run-as-controllers"
+        names[name] = given["runAs"]["validationActions"]
     yield from _pairs(plan, objects, "Validating", names)
     short = given["shortTokens"]["enabled"]
     wanted = given["enabled"] and (short is True or (short == "auto" and plan.minor >= 36))
     mutating: dict[str, list[str]] = {f"{plan.target.release}.{plan.namespace}.short-tokens": []} if wanted else {}
     yield from _pairs(plan, objects, "Mutating", mutating)
+
+
+def _have_kinds(controllers: Iterable[str | dict[str, Any]]) -> bool:
+    """Whether one of guards.controllers has a kind. Users of the others send no custom resource."""
+    return any((one if isinstance(one, str) else one["name"]) != "openshell" for one in controllers)
 
 
 def _pairs(plan: expected_manifests.Plan, objects: Objects, kind: str, names: dict[str, list[str]]) -> Iterator[str]:

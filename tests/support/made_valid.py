@@ -267,6 +267,11 @@ def _guards(values: Json, full: Json, namespace: str) -> None:
         unique[deployer["kind"], deployer.get("namespace", ""), deployer["name"]] = deployer
     if unique:
         guards["deployers"] = list(unique.values())
+    for controller in guards.get("controllers", ()):
+        if "agents" in controller and isinstance(controller, dict):
+            controller["agents"] = [one for one in controller["agents"] if one in known] or [full["proxy"]["name"]]
+        if isinstance(controller, dict) and controller.get("namespace") == namespace:
+            del controller["namespace"]
     for trusted in values.get("trustedSubjects", ()):
         if trusted["kind"] == "ServiceAccount":
             trusted.setdefault("namespace", "ci")

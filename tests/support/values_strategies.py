@@ -113,6 +113,30 @@ def containers(prefix: str, more: dict[str, Strategy] | None = None) -> Strategy
     return st.lists(one, max_size=2, unique_by=lambda found: str(found["name"]))
 
 
+def controllers() -> Strategy:
+    """Controllers of the catalogue, each once, by name or as an object."""
+    names = ("agent-sandbox", "argo-workflows", "kubeflow-pipelines", "openshell", "toolhive")
+    accounts = st.sampled_from(("operator", "y", "1e3", "old.bot"))
+    entry = st.fixed_dictionaries(
+        {"name": st.sampled_from(names)},
+        optional={
+            "namespace": st.sampled_from(("runtimes", "1e2", "on")),
+            "serviceAccount": accounts,
+            "agents": distinct(AGENTS),
+            "bindAgents": st.booleans(),
+            "defaultAccount": accounts,
+        },
+    )
+    # without a namespace of its own, each controller has another ServiceAccount
+    return st.lists(st.sampled_from(names) | entry, max_size=3, unique_by=_by_account)
+
+
+def _by_account(controller: Any) -> Any:
+    if isinstance(controller, str) or not {"namespace", "serviceAccount"} & controller.keys():
+        return controller if isinstance(controller, str) else controller["name"]
+    return controller.get("namespace"), controller.get("serviceAccount")
+
+
 OWN: dict[str, Strategy] = {
     # Values that depend on other values, and more values of Kubernetes' fields than the example in ci/everything.yaml.
     "labels": st.dictionaries(LABEL_KEYS, LABEL_VALUES, max_size=2),
@@ -140,6 +164,7 @@ OWN: dict[str, Strategy] = {
     "adoptServiceAccounts": distinct(AGENTS),
     "guards.deployers.[].name": st.sampled_from(("pipeline", "y", "1e3")),
     "guards.deployers.[].agents": distinct(AGENTS),
+    "guards.controllers": controllers(),
     "trustedSubjects.[].name": st.sampled_from(("on-call", "y", "1e3")),
     "imagePullSecrets.[].name": st.sampled_from(("regcred", "y", "1")),
     "workload.image": st.sampled_from(("registry.example/agent:1", "y", "1e3")),

@@ -385,12 +385,9 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
   {{- if and (eq .kind "Group") (has .name $everyAgent) }}
     {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, which includes every agent: each agent could run pods as every other agent. List the users or groups that deploy agents: {kind: Group, name: platform-team}" .name)) }}
   {{- end }}
-  {{- range $place, $agent := .agents }}
-    {{- if not (or (eq $agent $root.Values.proxy.name) (hasKey $identities.agents $agent) (hasKey $identities.quarantined $agent) (kindIs "map" (get $root.Values.agents $agent))) }}
-      {{- include "agent-identities.problem" (list $problems (printf "%s.agents[%d]" $path $place) (printf "there is no agent %q. Use a defined agent, or remove agents to allow all of them." $agent)) }}
-    {{- end }}
-  {{- end }}
+  {{- include "agent-identities.validateDeployedAgents" (list $problems $root $path .agents) }}
 {{- end }}
+{{- include "agent-identities.validateControllers" (list $problems $root) }}
 {{- range $index, $trusted := $root.Values.trustedSubjects }}
   {{- $path := printf "trustedSubjects[%d]" $index }}
   {{- if and (eq .kind "ServiceAccount") (not .namespace) }}
@@ -401,6 +398,19 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
   {{- end }}
   {{- if and (eq .kind "Group") (has .name (append $everyAgent "system:unauthenticated")) }}
     {{- include "agent-identities.problem" (list $problems $path (printf "is the group %s, which includes every agent or everybody: verify would report nobody. List the users or groups that you trust: {kind: Group, name: on-call, reason: debugs agents}" .name)) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses unknown agents of a deployer. Call: (list problems root path agents) */}}
+{{- define "agent-identities.validateDeployedAgents" -}}
+{{- $problems := index . 0 }}
+{{- $root := index . 1 }}
+{{- $identities := $root.identities }}
+{{- $path := index . 2 }}
+{{- range $place, $agent := index . 3 }}
+  {{- if not (or (eq $agent $root.Values.proxy.name) (hasKey $identities.agents $agent) (hasKey $identities.quarantined $agent) (kindIs "map" (get $root.Values.agents $agent))) }}
+    {{- include "agent-identities.problem" (list $problems (printf "%s.agents[%d]" $path $place) (printf "there is no agent %q. Use a defined agent, or remove agents to allow all of them." $agent)) }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -121,6 +121,7 @@ guards.quarantine.enabled: true
 guards.quarantine.validationActions: ["Deny"]
 guards.shortTokens.enabled: "auto"
 guards.deployers: []
+guards.controllers: []
 trustedSubjects: []
 workloadDefaults.runAsUser: 65532
 workloadDefaults.tmp: "1Gi"

@@ -106,6 +106,7 @@ def closures() -> tuple[Closure, ...]:
 _CHART_CONDITIONS = frozenset(
     {
         "not-a-controller",
+        "not-a-listed-controller",
         "earlier-revision",
         "token-of-a-serviceaccount",
         "names-the-account",

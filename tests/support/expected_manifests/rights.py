@@ -1,9 +1,11 @@
 """Roles and bindings: what the declaration grants, under the chart's names and labels."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from agent_identities.bundled import chart_path
 from agent_identities.chart.names import AGENT_PLACEHOLDER
 from agent_identities.declaration import TierGrant
 from agent_identities.rbac import PolicyRule
@@ -137,7 +139,7 @@ def _on(rule: PolicyRule, holders: list[Agent]) -> PolicyRule:
 
 def _deployers(plan: Plan) -> Iterator[Json]:
     """The roles of deployers: the guards' own verbs."""
-    for deployer in plan.values["guards"].get("deployers") or ():
+    for deployer in [*(plan.values["guards"].get("deployers") or ()), *_controllers(plan)]:
         identity = f"{deployer['kind']}/{deployer.get('namespace') or ''}/{deployer['name']}"
         name = f"{plan.proxy['name']}-deployer-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
         use: Json = {"apiGroups": ["agent-identities"], "resources": [f"agents/{plan.namespace}"], "verbs": ["use"]}
@@ -153,6 +155,20 @@ def _deployers(plan: Plan) -> Iterator[Json]:
         meta = plan.meta(name, namespace=release)
         yield {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": meta, "rules": rules}
         yield _binding(plan, name, release, ("Role", name), []) | {"subjects": [subject]}
+
+
+def _controllers(plan: Plan) -> Iterator[Json]:
+    """The controllers of the values, as deployers: the accounts of the catalogue, or those of the values."""
+    catalogue = json.loads((chart_path() / "files" / "controllers.json").read_text())["controllers"]
+    for given in plan.values["guards"].get("controllers") or ():
+        item = {"name": given} if isinstance(given, str) else given
+        accounts = catalogue[item["name"]]["accounts"]
+        if "serviceAccount" in item:
+            accounts = [{"namespace": accounts[0]["namespace"], "name": item["serviceAccount"]}]
+        for account in accounts:
+            deployer = {key: value for key, value in item.items() if key in ("agents", "bindAgents")}
+            namespace = item.get("namespace", account["namespace"])
+            yield deployer | {"kind": "ServiceAccount", "name": account["name"], "namespace": namespace}
 
 
 def _accounts_of(plan: Plan, named: str) -> list[str]:

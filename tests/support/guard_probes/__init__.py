@@ -7,6 +7,7 @@ that passes.
 from support.guard_probes import (
     accounts,
     bindings,
+    controllers,
     default_account,
     deployers,
     ephemeral_containers,
@@ -30,6 +31,7 @@ TABLES = (
     default_account.TABLE,
     run_as.TABLE,
     run_as.REVISIONS,
+    controllers.TABLE,
     tokens.TABLE,
     token_secrets.TABLE,
     bindings.TABLE,

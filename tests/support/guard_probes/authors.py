@@ -5,12 +5,14 @@ A ServiceAccount asks as by its token, with the extra field of a bound token, un
 
 from dataclasses import dataclass
 
+from support.controller_kinds import KINDS
 from support.guarded import EVERYTHING, use
 from support.server import Json
 from support.subjects import BIND_AGENTS, RBAC_GROUP
 
 GUARDED_BY = (
     "run-as",
+    "run-as-controllers",
     "bindings",
     "quarantine",
     "roles",
@@ -54,6 +56,8 @@ class Author:
     impersonated: bool = False
 
 
+EVERY_KIND: Json = {"apiGroups": sorted({kind.group for kind in KINDS}), "resources": ["*"], "verbs": ["*"]}
+"""What everybody holds on the kinds of controllers."""
 ANY_TOKEN = "request-any-token"
 OWN_GROUP = "agent-identities"
 _LOOKS_LIKE_IT = (
@@ -123,7 +127,7 @@ AUTHORS = {
     "impersonated operator": Author("system:serviceaccount:$ns:operator", impersonated=True),
     "impersonated elsewhere": Author("system:serviceaccount:$e:a", impersonated=True),
     "add-on": Author("system:serviceaccount:kube-system:add-on-$ns"),
-    "controller": Author("system:serviceaccount:kube-system:deployment-controller", here=(EVERYTHING,)),
+    "controller": Author("system:serviceaccount:kube-system:deployment-controller", here=(EVERYTHING, EVERY_KIND)),
     "cleaner": Author(
         "system:serviceaccount:kube-system:generic-garbage-collector", release=(EVERYTHING,), here=(EVERYTHING,)
     ),
@@ -132,7 +136,10 @@ AUTHORS = {
     "controller of accounts": Author(
         "system:serviceaccount:kube-system:service-account-controller", here=(EVERYTHING,)
     ),
-    "controller manager": Author("system:kube-controller-manager", here=(EVERYTHING,)),
+    "controller manager": Author("system:kube-controller-manager", here=(EVERYTHING, EVERY_KIND)),
+    "user of x": Author("user-of-x@$ns", release=(use("*", *(f"x{number}" for number in range(9))),)),
+    "workflows": Author("system:serviceaccount:$e:workflows-$ns"),
+    "impersonated workflows": Author("system:serviceaccount:$e:workflows-$ns", impersonated=True),
     # what guards.deployers gives, and nothing else
     "deployer": Author("deployer@$ns"),
     "member": Author("member@$ns", group="platform@$ns"),

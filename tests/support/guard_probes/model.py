@@ -24,7 +24,7 @@ _NETWORK = ("networkpolicies",)
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """One request; ``path`` with its query. PATCH is a strategic merge patch."""
+    """One request; ``path`` with its query. PATCH is a strategic merge patch, MERGE a merge patch."""
 
     method: str
     path: str

@@ -1,5 +1,7 @@
 """The two releases that are probed: all guards on, and the other spellings of what guards read."""
 
+from typing import Any
+
 from agent_identities.chart.helm import Target
 from agent_identities.chart.values import Values
 from support.guard_probes.model import FLEET, PER_AGENT, PER_TIER
@@ -49,6 +51,13 @@ def _deployers(namespace: str, elsewhere: str, of_user: list[str], of_account: l
     ]
 
 
+def _controllers(namespace: str, elsewhere: str) -> list[Any]:
+    """Controllers whose kinds have each form of a path; one with an account of its own, which may use b."""
+    own = {"namespace": elsewhere, "serviceAccount": f"workflows-{namespace}", "agents": ["b"]}
+    tekton = {"name": "tekton", "defaultAccount": "b"}
+    return ["agent-sandbox", {"name": "argo-workflows", **own}, "kubeflow-training-operator", "kuberay", tekton]
+
+
 def _per_agent(namespace: str, elsewhere: str) -> Json:
     """Instances, agents whose account has another name, quarantined ones, audiences for all."""
     agents = _agents() | {
@@ -59,7 +68,12 @@ def _per_agent(namespace: str, elsewhere: str) -> Json:
         "kept": {"quarantined": True, "serviceAccount": {"name": "kept-bot", "create": False}},
     }
     deployers = _deployers(namespace, elsewhere, ["team", "b"], ["team-2", "agent-proxy"])
-    guards = {"enabled": True, "tokens": {"audiences": {"mesh": 43200}}, "deployers": deployers}
+    guards = {
+        "enabled": True,
+        "tokens": {"audiences": {"mesh": 43200}},
+        "deployers": deployers,
+        "controllers": _controllers(namespace, elsewhere),
+    }
     tiers: dict[str, Json] = {
         "existing": {"existingRole": {"kind": "Role", "name": "existing"}},
         "cluster": {"scope": "Cluster", "existingRole": {"kind": "ClusterRole", "name": f"{namespace}-existing"}},

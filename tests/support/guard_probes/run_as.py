@@ -134,7 +134,7 @@ TABLE.refuses(
     "as an agent, by who may use them elsewhere", "user elsewhere", run("deployments", "a"), "the agent a: this"
 )
 TABLE.admits("an agent as itself", "agent a", run("pods", "a"))
-for account in ("a", "proxied", "operator"):
+for account in ("a", "proxied"):  # not operator, who holds use: only the guard impersonation refuses it
     TABLE.refuses(
         f"{account} as itself, by impersonation",
         f"impersonated {account}",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from support.guard_probes import controllers
 from support.guard_probes.model import ELSEWHERE, HERE, OF_RELEASE, collection
 from support.guarded import pod
 from support.server import Json
@@ -142,6 +143,7 @@ def here() -> list[Thing]:
         (collection("roles", ELSEWHERE), {"metadata": {"name": "$ns:$release:reader-role"}, "rules": RULES}),
         (collection("clusterroles", ""), {"metadata": {"name": "$ns:$release:reader-role"}, "rules": RULES}),
         (collection("networkpolicies"), policy("there")),
+        *controllers.standing(),
         (collection("services"), service("plain")),
         (collection("secrets", OF_RELEASE), {"metadata": {"name": "sh.helm.release.v1.$release.v1"}}),
         (collection("secrets", OF_RELEASE), {"metadata": {"name": "labelled", "labels": RECORD}}),
