@@ -173,7 +173,6 @@ KUBERNETES: dict[str, Act] = {
     ),
     "cronjob-controller creates a Job": creates("cronjob-controller", "jobs", job, BATCH),
     "horizontal-pod-autoscaler scales a Deployment": writes(HPA, DEPLOY, named("bot", "/scale"), SCALE, APPS),
-    "horizontal-pod-autoscaler scales a ReplicaSet": writes(HPA, RS, lambda b: f"{replicaset(b)}/scale", SCALE, APPS),
     "garbage collector releases a ReplicaSet": patches(
         GC, RS, replicaset, {"metadata": {"ownerReferences": None}}, APPS
     ),

@@ -214,8 +214,8 @@ Names: kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_pol
 - name: not-a-controller
   expression: >-
     !(request.userInfo.username in ['cronjob-controller', 'daemon-set-controller', 'deployment-controller', 'job-controller',
-    'replicaset-controller', 'replication-controller', 'statefulset-controller', 'horizontal-pod-autoscaler', 'generic-garbage-collector',
-    'namespace-controller', 'root-ca-cert-publisher', 'service-account-controller', 'clusterrole-aggregation-controller'
+    'replicaset-controller', 'replication-controller', 'statefulset-controller', 'generic-garbage-collector', 'namespace-controller',
+    'root-ca-cert-publisher', 'service-account-controller', 'clusterrole-aggregation-controller', 'storage-version-migrator-controller'
     ].map(name, 'system:serviceaccount:kube-system:' + name) +
     ['system:kube-controller-manager', 'system:serviceaccount:openshift-infra:serviceaccount-pull-secrets-controller'])
 {{- end }}
@@ -273,9 +273,9 @@ id: the API server sets it for bound tokens, and only users with the right to im
 (request.userInfo.username == 'system:serviceaccount:{{ .namespace }}:' + variables.account && {{ include "agent-identities.hasCredential" . }})
 {{- end }}
 
-{{/* CEL: true if the request was authenticated by a bound token, not by impersonation or by the token of a Secret. */}}
+{{/* CEL: true if the request was authenticated by a bound token, not by impersonation, a client certificate or the token of a Secret. */}}
 {{- define "agent-identities.hasCredential" -}}
-has(request.userInfo.extra) && 'authentication.kubernetes.io/credential-id' in request.userInfo.extra
+has(request.userInfo.extra) && request.userInfo.extra[?'authentication.kubernetes.io/credential-id'].orValue([]).exists(id, id.startsWith('JTI='))
 {{- end }}
 
 {{/* CEL: true if the user can delete the guard: users who can delete a guard can bypass it. Call: the guard's name */}}

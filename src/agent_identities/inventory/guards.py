@@ -36,12 +36,12 @@ CONTROLLERS = frozenset(
                 "replicaset-controller",
                 "replication-controller",
                 "statefulset-controller",
-                "horizontal-pod-autoscaler",
                 "generic-garbage-collector",
                 "namespace-controller",
                 "root-ca-cert-publisher",
                 "service-account-controller",
                 "clusterrole-aggregation-controller",
+                "storage-version-migrator-controller",
             )
         ),
         "system:kube-controller-manager",

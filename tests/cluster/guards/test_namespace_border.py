@@ -14,7 +14,8 @@ from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from support.border import APPS, Answer, Border, Place, deployment, installed, merge, refused_by
-from support.controllers_life import CONTROLLERS
+from support.certificates import log_in
+from support.controllers_life import CONTROLLERS, SCALE, replicaset, writes
 from support.guarded import pod
 from support.legitimate_life import LIFE
 from support.namespaces import own_namespace
@@ -105,6 +106,23 @@ def test_a_paused_deployment_cannot_run_an_earlier_revision_as_an_agent(border: 
     pods = f"{open_border.path('pods', keep=True)}?labelSelector=app%3Dleft"
     (found,) = eventually(lambda: open_border.admin.items(pods))
     assert found["spec"]["serviceAccountName"] == "bot"
+
+
+def test_the_autoscaler_cannot_run_an_earlier_revision_as_an_agent(border: Border, open_border: Border) -> None:
+    """Everyone with edit can point an autoscaler at a ReplicaSet that was left. Deployments are what it scales."""
+    for made, refused in ((border, True), (open_border, False)):
+        scale = writes("horizontal-pod-autoscaler", "replicasets", lambda b: f"{replicaset(b)}/scale", SCALE, APPS)
+        answer = scale(made)
+        assert refused_by(made, "run-as-revisions", answer) if refused else answer[0] == 200
+
+
+def test_a_certificate_in_the_name_of_an_agent_is_no_token_of_it(border: Border, open_border: Border) -> None:
+    """Whoever approves certificates could otherwise run pods as the agent does."""
+    for made, refused in ((border, True), (open_border, False)):
+        holder = log_in(made.admin, f"system:serviceaccount:{made.namespace}:triage")
+        answer = holder.request("POST", made.path("pods"), pod("triage"))
+        assert refused_by(made, "impersonation", answer) or refused_by(made, "run-as", answer) or not refused
+        assert refused or answer[0] == 201
 
 
 def test_a_release_of_another_namespace_shows_and_gives_nothing_to_users_of_the_agents_namespace(place: Place) -> None:
