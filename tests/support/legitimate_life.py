@@ -5,6 +5,7 @@ administrator sends their requests by impersonation.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from support.border import (
     APPS,
@@ -37,6 +38,14 @@ AUTOSCALER = {
 }
 PERSON = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "somebody"}
 NEW_IMAGE = {"spec": {"template": {"spec": {"containers": [{"name": "agent", "image": f"{IMAGE}:2"}]}}}}
+
+
+def evict(border: Border, **options: Any) -> Answer:
+    name = bots_pod(border)
+    body = {"metadata": {"name": name}, "deleteOptions": {"dryRun": ["All"], **options}}
+    return border.create("eve", f"pods/{name}/eviction", body)
+
+
 LIFE: dict[str, Act] = {
     "a ConfigMap": lambda b: b.create("eve", "configmaps", configmap()),
     "a Secret": lambda b: b.create("eve", "secrets", {"metadata": {"name": "s"}}),
@@ -53,6 +62,11 @@ LIFE: dict[str, Act] = {
         "eve", "deployments", "bot", {"metadata": {"annotations": {"x": "y"}}}, APPS
     ),
     "a pod that is deleted": lambda b: b.remove("eve", "pods", bots_pod(b)),
+    "a pod that is deleted at once": lambda b: b.remove("eve", "pods", bots_pod(b), gracePeriodSeconds=0),
+    "a pod that is deleted in its time": lambda b: b.remove("eve", "pods", bots_pod(b), gracePeriodSeconds=30),
+    "a node that is drained": lambda b: evict(b),
+    "a node that is drained at once": lambda b: evict(b, gracePeriodSeconds=0),
+    "a node that is drained slowly": lambda b: evict(b, gracePeriodSeconds=300),
     "a Deployment that is deleted": lambda b: b.remove("eve", "deployments", "bot", APPS),
     "an account that is deleted": lambda b: b.remove("eve", "serviceaccounts", "bot"),
     "a label of a pod": lambda b: b.merge("eve", "pods", bots_pod(b), {"metadata": {"labels": {"x": "y"}}}),
@@ -120,6 +134,10 @@ LIFE: dict[str, Act] = {
     "a Deployment that is deleted with its ReplicaSets": lambda b: b.remove(
         "eve", "deployments", "bot", APPS, propagationPolicy="Foreground"
     ),
+    "a Deployment that is deleted in the background": lambda b: b.remove(
+        "eve", "deployments", "bot", APPS, propagationPolicy="Background"
+    ),
+    "the status of pods": lambda b: b.people["eve"].request("GET", b.path("pods", f"{bots_pod(b)}/status", keep=True)),
     "the logs of pods": lambda b: b.people["eve"].request("GET", b.path("pods", keep=True)),
     "rights of a group of people": lambda b: b.create(
         "adam",

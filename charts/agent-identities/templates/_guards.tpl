@@ -248,6 +248,8 @@ dyn(), because the nine resources have no common type.
   expression: "has(variables.template.spec.serviceAccountName) ? string(variables.template.spec.serviceAccountName) : ''"
 - name: old
   expression: {{ printf "request.operation == 'CREATE' ? dyn({}) : %s" (include "agent-identities.podTemplate" "dyn(oldObject)") | quote }}
+- name: before
+  expression: "has(variables.old.spec) && has(variables.old.spec.serviceAccountName) ? string(variables.old.spec.serviceAccountName) : ''"
 - name: changed
   expression: >-
     request.operation == 'CREATE' || (request.resource.resource == 'pods'
@@ -276,6 +278,17 @@ id: the API server sets it for bound tokens, and only users with the right to im
 {{/* CEL: true if the request was authenticated by a bound token, not by impersonation, a client certificate or the token of a Secret. */}}
 {{- define "agent-identities.hasCredential" -}}
 has(request.userInfo.extra) && request.userInfo.extra[?'authentication.kubernetes.io/credential-id'].orValue([]).exists(id, id.startsWith('JTI='))
+{{- end }}
+
+{{/*
+CEL: true if a create or update adds a finalizer, or the annotation with which Helm does not delete an object. Kubernetes needs a few finalizers:
+a comparison of thousands with thousands takes seconds, so more than twenty count as added.
+*/}}
+{{- define "agent-identities.keepsItself" -}}
+(object.metadata.?finalizers.orValue([]).size() > 20 ||
+object.metadata.?finalizers.orValue([]).exists(f, request.operation == 'CREATE' || !(f in oldObject.metadata.?finalizers.orValue([]))) ||
+object.metadata.?annotations[?'helm.sh/resource-policy'].orValue('') != '' && (request.operation == 'CREATE' ||
+object.metadata.?annotations[?'helm.sh/resource-policy'].orValue('') != oldObject.metadata.?annotations[?'helm.sh/resource-policy'].orValue('')))
 {{- end }}
 
 {{/* CEL: true if the user can delete the guard: users who can delete a guard can bypass it. Call: the guard's name */}}

@@ -13,7 +13,7 @@ from agent_identities.attack.moves import moves
 from agent_identities.chart.helm import Helm, Release
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
-from support.border import APPS, Answer, Border, Place, deployment, installed, merge, refused_by
+from support.border import APPS, LABEL, Answer, Border, Place, deployment, installed, merge, refused_by
 from support.certificates import log_in
 from support.controllers_life import CONTROLLERS, SCALE, replicaset, writes
 from support.guarded import pod
@@ -101,11 +101,46 @@ def orphan_then_adopt(border: Border, adopter: Json) -> Answer:
 
 def test_a_paused_deployment_cannot_run_an_earlier_revision_as_an_agent(border: Border, open_border: Border) -> None:
     adopter = deployment("default", "left", replicas=1, paused=True)
-    assert refused_by(border, "run-as-revisions", orphan_then_adopt(border, adopter))
+    answer = orphan_then_adopt(border, adopter)
+    assert refused_by(border, "run-as-revisions", answer) or refused_by(border, "run-as", answer)
     assert orphan_then_adopt(open_border, adopter)[0] == 201
     pods = f"{open_border.path('pods', keep=True)}?labelSelector=app%3Dleft"
     (found,) = eventually(lambda: open_border.admin.items(pods))
     assert found["spec"]["serviceAccountName"] == "bot"
+
+
+def test_no_pod_goes_on_for_years_after_its_deletion(border: Border, open_border: Border) -> None:
+    """A pod on a node: without a node, the API server ends a pod at once."""
+    for made, refused in ((border, True), (open_border, False)):
+        path = made.path("pods", keep=True)
+        body = pod("bot", "bound", nodeName="nowhere", terminationGracePeriodSeconds=45)
+        body["metadata"]["labels"] |= {LABEL: "bot"}
+        made.people["runner"].create(path, body)
+        for grace, allowed in ((0, True), (45, True), (46, False), (315_360_000, False)):
+            options = {"gracePeriodSeconds": grace}
+            answer = made.remove("eve", "pods", "bound", **options)
+            assert answer[0] == 200 if allowed or not refused else refused_by(made, "run-as-revisions", answer), grace
+        made.admin.request("DELETE", f"{path}/bound", {"gracePeriodSeconds": 0})
+
+
+@pytest.mark.parametrize(
+    "meta", [{"annotations": {"helm.sh/resource-policy": "keep"}}, {"finalizers": ["example.com/keep"]}]
+)
+def test_a_role_of_agents_cannot_be_kept(border: Border, open_border: Border, meta: Json) -> None:
+    """Helm does not delete it if the values drop its tier."""
+    assert refused_by(border, "roles", border.merge("adam", "roles", "reader-role", {"metadata": meta}, RBAC))
+    assert open_border.merge("adam", "roles", "reader-role", {"metadata": meta}, RBAC)[0] == 200
+
+
+def test_an_upgrade_gives_no_account_back_to_a_template_that_another_user_changed(
+    border: Border, open_border: Border
+) -> None:
+    """Without the guard, the container of eve runs as bot after the next upgrade."""
+    added = {"name": "helper", "image": "registry.example/another:1"}
+    spec = {"serviceAccountName": None, "serviceAccount": None, "containers": [added]}
+    for made, refused in ((border, True), (open_border, False)):
+        answer = made.merge("eve", "deployments", "bot", {"spec": {"template": {"spec": spec}}}, APPS)
+        assert refused_by(made, "run-as", answer) if refused else answer[0] == 200
 
 
 def test_the_autoscaler_cannot_run_an_earlier_revision_as_an_agent(border: Border, open_border: Border) -> None:

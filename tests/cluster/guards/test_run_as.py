@@ -49,7 +49,7 @@ def test_only_users_with_use_can_run_workloads_as_an_agent(
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_the_account_default_is_left_to_its_own_guard(guarded: Guarded, dev: Server, resource: str) -> None:
+def test_without_the_guard_of_default_its_workloads_are_allowed(guarded: Guarded, dev: Server, resource: str) -> None:
     assert create(guarded, dev, resource, "default")[0] == 201
     assert create(guarded, dev, resource, None)[0] == 201
 
@@ -89,7 +89,7 @@ def test_controllers_can_create_the_pods_of_an_admitted_template(guarded: Guarde
     assert guarded.refuses(patch(dev, {"spec": {"template": {"spec": {"containers": [image]}}}}))
     assert guarded.refuses(patch(dev, {"spec": {"template": {"metadata": {"annotations": {"inject": "me"}}}}}))
     another = {"serviceAccountName": "default", "serviceAccount": "default"}
-    assert patch(dev, {"spec": {"template": {"spec": another}}})[0] == 200
+    assert guarded.refuses(patch(dev, {"spec": {"template": {"spec": another}}}))
     its_pod = f"{guarded.path('pods', dry_run=False)}/{made[0]['metadata']['name']}?dryRun=All"
     assert guarded.refuses(dev.patch(its_pod, {"spec": {"containers": [image]}}))
     assert dev.patch(its_pod, {"metadata": {"labels": {"seen": "yes"}}})[0] == 200

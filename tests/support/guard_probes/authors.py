@@ -91,6 +91,7 @@ AUTHORS = {
     "administrator": Author(""),
     "dev": Author("dev@$ns", release=_LOOKS_LIKE_IT),
     "user of a": Author("user-of-a@$ns", release=(use("a"),)),
+    "user of b": Author("user-of-b@$ns", release=(use("b"),)),
     "user of all": Author("user-of-all@$ns", release=(use(),)),
     "user elsewhere": Author(
         "user-elsewhere@$ns", elsewhere=(use(), use(verb=ANY_TOKEN), BIND_AGENTS, use(verb="bind-agents"))

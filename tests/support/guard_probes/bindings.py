@@ -166,7 +166,8 @@ FINALIZERS.refuses(
 for options in ({}, {"propagationPolicy": "Background"}, {"orphanDependents": False}):
     FINALIZERS.admits(f"deleted at once: {options}", "dev", unbind("held", **options))
 for name in ("somebodys", "empty"):
-    FINALIZERS.admits(f"a finalizer of {name}", "dev", keep(name))
+    FINALIZERS.refuses(f"a finalizer of {name}", "dev", keep(name), f"RoleBinding {name} so", "to an agent after it")
+    FINALIZERS.admits(f"a finalizer of {name}", "binder", keep(name))
     FINALIZERS.admits(f"{name} in the foreground", "dev", unbind(name, propagationPolicy="Foreground"))
 FINALIZERS.admits(
     "a finalizer that was there", "dev", patch("rolebindings", "kept-for-long", {"metadata": {"labels": {"x": "y"}}})
@@ -187,6 +188,35 @@ for who in ("dev", "user of all", "agent a"):
     )
 FINALIZERS.refuses("kept by Helm in the whole cluster", "dev", patch(*_whole, _HELM_KEEPS, ""), "$ns-held")
 FINALIZERS.admits("kept by Helm", "binder", patch("rolebindings", "held", _HELM_KEEPS))
-FINALIZERS.admits("a person's, kept by Helm", "dev", patch("rolebindings", "somebodys", _HELM_KEEPS))
+FINALIZERS.refuses(
+    "a person's, kept by Helm", "dev", patch("rolebindings", "somebodys", _HELM_KEEPS), "RoleBinding somebodys so"
+)
+
+
+def _kept_from_the_start(name: str, **meta: Any) -> Json:
+    made = binding(name=name)
+    made["metadata"] |= meta
+    return made
+
+
+for meta in (_KEPT["metadata"], _HELM_KEEPS["metadata"]):
+    FINALIZERS.refuses(
+        f"made with {meta}, before the agent is a subject",
+        "dev",
+        create("rolebindings", _kept_from_the_start("made", **meta)),
+        "RoleBinding made so that a finalizer or Helm keeps it: it would grant ClusterRole view to an agent after it",
+    )
+    FINALIZERS.admits(f"made with {meta}", "binder", create("rolebindings", _kept_from_the_start("made", **meta)))
+    FINALIZERS.refuses(
+        f"made with {meta} in another namespace, with a name of the release",
+        "dev",
+        create("rolebindings", _kept_from_the_start("a:$ns:$release:reader-role", **meta), "$e"),
+        "RoleBinding a:$ns:$release:reader-role so",
+    )
+    FINALIZERS.admits(
+        f"made with {meta} in another namespace",
+        "dev",
+        create("rolebindings", _kept_from_the_start("made", **meta), "$e"),
+    )
 FINALIZERS.admits("another annotation", "dev", patch("rolebindings", "held", {"metadata": {"annotations": {"x": "y"}}}))
 FINALIZERS.admits("a finalizer of 1,500", "binder", keep("crowd"))

@@ -10,6 +10,9 @@ from support.workloads import RESOURCES, workload
 TABLE = Table("runAs", "run-as")
 REVISIONS = Table("runAs", "run-as-revisions")
 _IMAGE = {"name": "c", "image": "registry.example/mine:1"}
+_NO_AGENT = (
+    "without a serviceAccountName: the guard defaultAccount refuses its pods, and a later upgrade could run them"
+)
 _NOTE = {"annotations": {"note": "x"}}
 _KINDS = {
     "pods": "Pod",
@@ -78,7 +81,8 @@ for resource in RESOURCES:
     label_by = "dev" if resource != "replicasets" else "user of all"
     TABLE.admits(f"{resource}: a label", label_by, patch(resource, old, {"metadata": {"labels": {"seen": "yes"}}}))
     if resource not in ("pods",):
-        TABLE.admits(f"{resource} without an account", "dev", run(resource, None))
+        TABLE.refuses(f"{resource} without an account", "dev", run(resource, None), _NO_AGENT)
+        TABLE.admits(f"{resource} without an account", "user of all", run(resource, None))
 
 TABLE.refuses(
     "the field's old name", "dev", run("deployments", "a", field="serviceAccount"), *_may_not("deployments", "a")
@@ -105,8 +109,32 @@ TABLE.refuses(
     patch("deployments", "plain", of_template("deployments", _to_a)),
     *_may_not("deployments", "a", name="plain"),
 )
+_taken = "may not change Deployment old, which runs as the agent a: this requires the verb use on the agent"
+for who in ("dev", "user of b"):
+    TABLE.refuses(
+        "a template that is an agent's no more",
+        who,
+        patch("deployments", "old", of_template("deployments", _to_default)),
+        _taken,
+    )
+TABLE.refuses(
+    "a template that is a sibling's now",
+    "user of b",
+    patch(
+        "deployments", "old", of_template("deployments", {"spec": {"serviceAccountName": "b", "serviceAccount": "b"}})
+    ),
+    _taken,
+)
+TABLE.refuses(
+    "a template that is no agent's",
+    "user of a",
+    patch("deployments", "old", of_template("deployments", _to_default)),
+    _NO_AGENT,
+)
 TABLE.admits(
-    "a template that is an agent's no more", "dev", patch("deployments", "old", of_template("deployments", _to_default))
+    "a template that is an agent's no more",
+    "user of all",
+    patch("deployments", "old", of_template("deployments", _to_default)),
 )
 TABLE.admits("scale", "dev", patch("deployments", "old", {"spec": {"replicas": 0}}))
 TABLE.admits("the subresource scale", "dev", patch("deployments", "old/scale", {"spec": {"replicas": 0}}))
@@ -155,7 +183,10 @@ TABLE.refuses(
 TABLE.admits(
     "by wildcards in the namespace of the release", "wildcards here", run("deployments", "a"), modes=(PER_AGENT,)
 )
-TABLE.admits("as default, which another guard refuses for pods", "dev", run("deployments", "default"))
+for who in ("dev", "user of a"):
+    TABLE.refuses("a template of no agent", who, run("deployments", "default"), _NO_AGENT)
+for who in ("user of all", "remover"):
+    TABLE.admits("a template of no agent", who, run("deployments", "default"))
 TABLE.admits("an agent as itself, by a Deployment", "agent a", run("deployments", "a"))
 TABLE.refuses(
     "an agent as its sibling",
@@ -175,9 +206,9 @@ _revision = {
     "data": {"spec": {"template": {"spec": {"containers": []}}}},
 }
 _rollback = {"metadata": {"annotations": {"deprecated.deployment.rollback.to": "1"}}}
-_paused = workload("deployments", "default", **NOWHERE)[1]
+_paused = workload("deployments", "a", **NOWHERE)[1]
 _paused["spec"] |= {"paused": True, "replicas": 0}
-_annotated = workload("deployments", "default", **NOWHERE)[1]
+_annotated = workload("deployments", "a", **NOWHERE)[1]
 _annotated["metadata"] |= _rollback["metadata"]
 _EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
     "a new revision": ("write", "ControllerRevision forged", create("controllerrevisions", _revision)),
@@ -187,9 +218,7 @@ _EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
         patch("controllerrevisions", "old", {"metadata": {"labels": {"app": "other"}}}),
     ),
     "a rollback by annotation": ("write", "Deployment old", patch("deployments", "old", _rollback)),
-    "a new Deployment with the annotation": ("write", "Deployment p", create("deployments", _annotated)),
     "a pause": ("write", "Deployment old", patch("deployments", "old", {"spec": {"paused": True}})),
-    "a new Deployment that is paused": ("write", "Deployment p", create("deployments", _paused)),
     "a ReplicaSet of another owner": (
         "write",
         "ReplicaSet old",
@@ -219,6 +248,19 @@ _EARLIER: dict[str, tuple[str, str, ProbeRequest]] = {
         "write",
         "Pod simple",
         patch("pods", "simple", {"metadata": {"labels": {"app": "x"}}}),
+    ),
+    "a pod that is evicted in years": (
+        "write",
+        "Eviction simple",
+        create(
+            "pods/simple/eviction",
+            {
+                "apiVersion": "policy/v1",
+                "kind": "Eviction",
+                "metadata": {"name": "simple"},
+                "deleteOptions": {"gracePeriodSeconds": 315_360_000},
+            },
+        ),
     ),
     "dependents that stay, in the old spelling": (
         "delete",
@@ -262,6 +304,20 @@ for title, (verb, what, request) in _EARLIER.items():
     REVISIONS.refuses(title, "add-on", request, f":add-on-$ns may not {verb} {what}")
     for who in ("user of all", "remover", "controller", "administrator"):
         REVISIONS.admits(title, who, request)
+_kept = workload("deployments", "a", **NOWHERE)[1]
+_kept["metadata"] |= {"annotations": {"helm.sh/resource-policy": "keep"}}
+_final = workload("deployments", "a", **NOWHERE)[1]
+_final["metadata"] |= {"finalizers": ["example.com/keep"]}
+for title, made in (
+    ("the annotation", _annotated),
+    ("a pause", _paused),
+    ("the annotation of Helm", _kept),
+    ("a finalizer", _final),
+):
+    REVISIONS.refuses(
+        f"a new Deployment with {title}", "user of a", create("deployments", made), "write Deployment p so"
+    )
+    REVISIONS.admits(f"a new Deployment with {title}", "user of all", create("deployments", made))
 for title, (_, _, request) in list(_EARLIER.items())[:1]:
     REVISIONS.admits(title, "controller manager", request)
 REVISIONS.admits("a new revision elsewhere", "dev", create("controllerrevisions", _revision, ELSEWHERE))
