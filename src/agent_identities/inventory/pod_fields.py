@@ -124,8 +124,8 @@ def _is_default(value: Any, steps: tuple[Any, ...]) -> bool:
 
 
 def _chosen(key: str, value: object) -> bool:
-    """Whether a field is the pull policy that the API server chose for this or an earlier image."""
-    return key == "imagePullPolicy" and value in ("Always", "IfNotPresent")
+    """Whether a field is the pull policy that the API server chose for this or an earlier image (or image volume)."""
+    return key in ("imagePullPolicy", "pullPolicy") and value in ("Always", "IfNotPresent")
 
 
 def _each_added(value: Any, steps: tuple[Any, ...]) -> Iterator[Difference]:

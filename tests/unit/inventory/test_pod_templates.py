@@ -62,10 +62,10 @@ def container(**fields: Any) -> Json:
     return live
 
 
-def mounting(volume: Json) -> Json:
+def mounting(volume: Json, path: str = "/usr/lib/x") -> Json:
     live = live_pod_spec("bot")
     live["volumes"].append({"name": "v", **volume})
-    live["containers"][0]["volumeMounts"].append({"name": "v", "mountPath": "/usr/lib/x"})
+    live["containers"][0]["volumeMounts"].append({"name": "v", "mountPath": path})
     return live
 
 
@@ -185,6 +185,13 @@ def test_a_changed_volume_is_fixed_by_a_new_deployment(changed: Callable[..., li
             ),
         ),
         ({"ports": [{"containerPort": 80}]}, container(ports=[{"containerPort": 80, "protocol": "TCP"}])),
+        (
+            {
+                "volumes": [{"name": "v", "image": {"reference": "m:1"}}],
+                "volumeMounts": [{"name": "v", "mountPath": "/m"}],
+            },
+            mounting({"image": {"reference": "m:1", "pullPolicy": "IfNotPresent"}}, "/m"),
+        ),
         ({}, container(image=f"x:1@sha256:{'0' * 64}")),
         ({}, container(imagePullPolicy="Always")),
         (
