@@ -594,6 +594,26 @@ def test_fields_of_the_pod_template_that_the_values_do_not_declare_are_found(
     ends(finding)
 
 
+def test_a_changed_replica_set_of_a_paused_deployment_is_found(
+    server: Server, home: str, looking: Callable[[], Inventory], ends: Ends
+) -> None:
+    status, answer = server.patch(f"{APPS}/namespaces/{home}/deployments/bot", {"spec": {"paused": True}})
+    assert status == 200, answer
+    (current,) = (each for each in server.items(f"{APPS}/namespaces/{home}/replicasets") if each["spec"]["replicas"])
+    path = f"{APPS}/namespaces/{home}/replicasets/{current['metadata']['name']}"
+    change = {"containers": [{"name": "agent", "lifecycle": {"postStart": RUN}}]}
+    status, answer = server.patch(path, {"spec": {"template": {"spec": change}}})
+    assert status == 200, answer
+
+    def found() -> list[Finding]:
+        return [each for each in looking().found if each.rule == "changed-deployment"]
+
+    (finding,) = eventually(found)
+    assert finding.location.object == Key("apps", "ReplicaSet", home, current["metadata"]["name"])
+    assert finding.location.field == "spec.template.spec.containers[agent].lifecycle.postStart"
+    ends(finding)
+
+
 def test_the_defaults_of_the_api_server_are_no_difference(server: Server, home: str, renderer: Renderer) -> None:
     compared = 0
     for case in (each for each in cases() if each.refusal is None and not each.files):
