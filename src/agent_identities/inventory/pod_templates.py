@@ -18,7 +18,7 @@ _CONTAINERS = ("containers", "initContainers")
 _UNIONS = ("livenessProbe", "readinessProbe", "startupProbe", "volumes")
 """Fields of which exactly one of several types is set: a patch cannot remove a type without the declared one."""
 
-_WEBHOOK = "If an admission webhook of the cluster sets these fields, declare them in `workload` if it has them."
+_WEBHOOK = "If an admission webhook of the cluster sets these fields, set them in `workload`, too."
 
 
 def changed_templates(found: AgentObjects, one: Identity, deployment: Manifest) -> Iterator[Finding]:
