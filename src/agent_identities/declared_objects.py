@@ -10,6 +10,7 @@ from typing import Any
 
 from agent_identities.chart.names import ADOPTED, AGENT_LABEL, INSTANCE_LABEL, PROXY_LABEL, agent_label
 from agent_identities.declaration import DEFAULT_EXPIRATION_SECONDS, Declaration, Identity
+from agent_identities.declared_pods import containers, pod_spec
 
 INJECTED_SECONDS = 3607
 """The lifetime of the token that Kubernetes mounts by default. The API server extends exactly this value to a year
@@ -31,9 +32,10 @@ class DeclaredObjects:
     ``created``: the chart creates the ServiceAccount, with ``annotations``, ``automount`` and ``pull_secrets``.
     ``labels`` identify the pods of the identity, ``pod_labels`` are all labels of the pods that the chart creates.
     ``containers``: the image of each container of the Deployment, by name; None without ``workload``. ``programs``: the
-    command and the arguments of each container that has some, instead of those of its image. ``lifetimes``: the maximum
-    lifetime in seconds of a token, by audience ("": the API server). ``injected``: pods mount the token that Kubernetes
-    injects. ``policy``: the spec of the NetworkPolicy; None without one.
+    command and the arguments of each container that has some, instead of those of its image. ``pod_spec``: the spec of
+    the pod template of the Deployment, without defaults of the API server; None without ``workload``. ``lifetimes``:
+    the maximum lifetime in seconds of a token, by audience ("": the API server). ``injected``: pods mount the token
+    that Kubernetes injects. ``policy``: the spec of the NetworkPolicy; None without one.
     """
 
     created: bool
@@ -44,6 +46,7 @@ class DeclaredObjects:
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     containers: Mapping[str, str] | None = None
     programs: Mapping[str, "Program"] = field(default_factory=dict)
+    pod_spec: Mapping[str, Any] | None = None
     lifetimes: Mapping[str, int] = field(default_factory=dict)
     injected: bool = False
     policy: Mapping[str, Any] | None = None
@@ -79,8 +82,9 @@ def declared_objects(declaration: Declaration, identity: Identity) -> DeclaredOb
         pull_secrets=tuple(each["name"] for each in values.get("imagePullSecrets") or ()),
         labels=labels,
         pod_labels={**labels, **_cloud_labels(agent), **((workload or {}).get("podLabels") or {})},
-        containers=None if workload is None else {name: each["image"] for name, each in _containers(workload)},
-        programs={name: program(each) for name, each in _containers(workload or {}) if program(each) != ((), ())},
+        containers=None if workload is None else {name: each["image"] for name, each in containers(workload)},
+        programs={name: program(each) for name, each in containers(workload or {}) if program(each) != ((), ())},
+        pod_spec=None if workload is None else _pod_spec(values, agent, identity, workload),
         lifetimes=_lifetimes(values, agent, identity),
         injected=automount,
         policy=policy,
@@ -93,11 +97,9 @@ def program(container: Values) -> Program:
     return command, args
 
 
-def _containers(workload: Values) -> Iterator[tuple[str, Values]]:
-    """The containers of the Deployment, by name; the first is the workload itself."""
-    yield "agent", workload
-    for key in ("initContainers", "extraContainers"):
-        yield from ((each["name"], each) for each in workload.get(key) or ())
+def _pod_spec(values: Values, agent: Values, identity: Identity, workload: Values) -> Mapping[str, Any]:
+    defaults, tokens = values.get("workloadDefaults") or {}, agent.get("tokens") or {}
+    return pod_spec(identity.name, workload, defaults, identity.token, tokens)
 
 
 # ---- cloud identities: the annotations that EKS, GKE and Azure read

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from agent_identities.chart.helm import Helm, Release
-from agent_identities.chart.objects import Key
+from agent_identities.chart.helm import Helm, Release, Renderer
+from agent_identities.chart.objects import Key, thaw
 from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import Declaration, declare
+from agent_identities.declared_objects import declared_objects
 from agent_identities.inventory import Inventory
+from agent_identities.inventory.pod_fields import differences
 from agent_identities.kube.client import Api
 from agent_identities.report.model import Finding, Severity
 from agent_identities.toolchain import provide
+from support.cases import cases
 from support.looked import looked_at
 from support.namespaces import own_namespace
 from support.server import RBAC, Json, Server, eventually
@@ -540,6 +543,91 @@ def test_a_changed_deployment_of_the_release_is_found(
     assert finding.location.field.endswith(field)
     assert part in finding.message
     ends(finding)
+
+
+RUN: Json = {"exec": {"command": ["sh", "-c", "id"]}}
+
+
+@pytest.mark.parametrize(
+    ("of_container", "of_pod", "fields"),
+    [
+        (
+            {
+                "lifecycle": {"postStart": RUN},
+                "env": [{"name": "LD_PRELOAD", "value": "/x"}],
+                "envFrom": [{"configMapRef": {"name": "x"}}],
+                "livenessProbe": RUN,
+                "volumeMounts": [{"name": "theirs", "mountPath": "/x"}],
+            },
+            {
+                "volumes": [{"name": "theirs", "configMap": {"name": "x"}}],
+                "hostAliases": [{"ip": "192.0.2.1", "hostnames": ["api"]}],
+                "dnsPolicy": "None",
+                "dnsConfig": {"nameservers": ["192.0.2.1"]},
+                "imagePullSecrets": [{"name": "theirs"}],
+                "shareProcessNamespace": True,
+            },
+            11,
+        ),
+        ({"securityContext": {"readOnlyRootFilesystem": None}, "tty": True}, {}, 2),
+    ],
+)
+def test_fields_of_the_pod_template_that_the_values_do_not_declare_are_found(
+    server: Server,
+    home: str,
+    looking: Callable[[], Inventory],
+    ends: Ends,
+    of_container: Json,
+    of_pod: Json,
+    fields: int,
+) -> None:
+    path = f"{APPS}/namespaces/{home}/deployments/bot"
+    change = {"containers": [{"name": "agent", **of_container}], **of_pod}
+    status, answer = server.patch(path, {"spec": {"template": {"spec": change}}})
+    assert status == 200, answer
+    (finding,) = [each for each in looking().found if each.rule == "changed-deployment"]
+    assert finding.location.object == Key("apps", "Deployment", home, "bot")
+    assert f" {fields} fields: " in finding.message
+    restored = {"containers": [{"name": "agent", "securityContext": {"readOnlyRootFilesystem": True}}]}
+    status, answer = server.patch(path, {"spec": {"template": {"spec": restored}}})  # as helm upgrade does
+    assert status == 200, answer
+    ends(finding)
+
+
+def test_a_changed_replica_set_of_a_paused_deployment_is_found(
+    server: Server, home: str, looking: Callable[[], Inventory], ends: Ends
+) -> None:
+    status, answer = server.patch(f"{APPS}/namespaces/{home}/deployments/bot", {"spec": {"paused": True}})
+    assert status == 200, answer
+    (current,) = (each for each in server.items(f"{APPS}/namespaces/{home}/replicasets") if each["spec"]["replicas"])
+    path = f"{APPS}/namespaces/{home}/replicasets/{current['metadata']['name']}"
+    change = {"containers": [{"name": "agent", "lifecycle": {"postStart": RUN}}]}
+    status, answer = server.patch(path, {"spec": {"template": {"spec": change}}})
+    assert status == 200, answer
+
+    def found() -> list[Finding]:
+        return [each for each in looking().found if each.rule == "changed-deployment"]
+
+    (finding,) = eventually(found)
+    assert finding.location.object == Key("apps", "ReplicaSet", home, current["metadata"]["name"])
+    assert finding.location.field == "spec.template.spec.containers[agent].lifecycle.postStart"
+    ends(finding)
+
+
+def test_the_defaults_of_the_api_server_are_no_difference(server: Server, home: str, renderer: Renderer) -> None:
+    compared = 0
+    for case in (each for each in cases() if each.refusal is None and not each.files):
+        declared = {one.name: declared_objects(case.declaration, one) for one in case.declaration.identities}
+        if all(of.pod_spec is None for of in declared.values()):
+            continue
+        for deployment in renderer.render(case.given, case.target).objects.of_kind("Deployment"):
+            body = {**thaw(deployment.body), "metadata": {"name": "dry-run"}}
+            live = server.create(f"{APPS}/namespaces/{home}/deployments?dryRun=All", body)
+            spec = declared[deployment.name].pod_spec
+            assert spec is not None
+            assert differences(live["spec"]["template"]["spec"], spec) == (), (case.name, deployment.name)
+            compared += 1
+    assert compared >= 20
 
 
 def test_a_digest_that_a_webhook_adds_is_no_difference(

@@ -9,6 +9,7 @@ from agent_identities.chart.helm import Renderer
 from agent_identities.chart.objects import KubeObject, Objects, thaw
 from agent_identities.declaration import Identity
 from agent_identities.declared_objects import DeclaredObjects, declared_objects
+from agent_identities.inventory.pod_fields import differences
 from support.cases import Case, cases
 
 VALID = [case for case in cases() if case.refusal is None and not case.files]
@@ -56,6 +57,13 @@ def test_the_deployments_are_the_rendered_ones(case: Case, renderer: Renderer) -
         every = [*(spec.get("initContainers") or ()), *spec["containers"]]
         found[name] = ({each["name"]: each["image"] for each in every}, template["metadata"]["labels"])
     assert found == expected
+
+
+def test_the_pod_specs_are_the_rendered_ones(case: Case, renderer: Renderer) -> None:
+    deployments = by_name(rendered(case, renderer), "Deployment")
+    for one, of in declared(case):
+        if of.pod_spec is not None:
+            assert differences(deployments[one.name]["spec"]["template"]["spec"], of.pod_spec) == (), one.name
 
 
 def test_the_deployments_mount_only_declared_tokens(case: Case, renderer: Renderer) -> None:

@@ -22,7 +22,8 @@ _CONSEQUENCES = {
     "Pod": "pods that run as an agent and do not belong to the release, the tokens of the agents' pods, and ConfigMaps "
     "and Secrets that only they read",
     "Deployment": "Deployments of the release that were changed, and others that run pods as an agent",
-    "ReplicaSet": "pods of ReplicaSets that do not belong to a Deployment of the release",
+    "ReplicaSet": "pods of ReplicaSets that do not belong to a Deployment of the release, and ReplicaSets of the "
+    "release that were changed",
     "Job": "the CronJobs of pods that run as an agent, and Jobs that run pods as an agent",
     **{
         kind: f"{kind}s that run pods as an agent"

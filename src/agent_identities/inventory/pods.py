@@ -14,6 +14,7 @@ from agent_identities.declared_objects import DeclaredObjects, Program, program
 from agent_identities.inventory.accounts import Manifest
 from agent_identities.inventory.findings import INSTALL_AGAIN, NAMES, compact, finding, kubectl
 from agent_identities.inventory.objects import AgentObjects, account_of
+from agent_identities.inventory.pod_templates import changed_templates
 from agent_identities.inventory.workloads import (
     AgentPod,
     Workload,
@@ -181,6 +182,7 @@ def _changed_deployment(found: AgentObjects, one: Identity, deployment: Manifest
                 field=f"spec.template.spec.containers[{name}].image",
                 remediation=(f"To fix it: {command}", INSTALL_AGAIN),
             )
+    yield from changed_templates(found, one, deployment)
 
 
 def _changed_programs(

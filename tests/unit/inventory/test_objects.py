@@ -17,6 +17,7 @@ from agent_identities.inventory.objects import AgentObjects
 from agent_identities.inventory.pods import pod_findings
 from agent_identities.inventory.workloads import Workload, agent_pods, removals
 from agent_identities.report.model import Severity
+from support.live_pods import live_pod_spec
 
 Json = dict[str, Any]
 NAMESPACE = "agent-system"
@@ -50,8 +51,8 @@ def pod(account: str, *owners: Json, **labels: str) -> Json:
 
 
 def deployment(name: str) -> Json:
-    template = {"spec": {"serviceAccountName": name, "containers": [{"name": "agent", "image": "x:1"}]}}
-    return {**meta(name), "spec": {"template": template}}
+    """The Deployment of an agent whose workload is {image: x:1}, as an API server returns it."""
+    return {**meta(name), "spec": {"template": {"spec": live_pod_spec(name)}}}
 
 
 def of_pods(found: AgentObjects) -> list[tuple[str, Key | None]]:
