@@ -28,10 +28,11 @@ def attack(
     the values do not declare.
     """
     from agent_identities.attack.run import attack as send
+    from agent_identities.inventory.location import as_installed
     from agent_identities.kube.client import Api
 
-    declaration = agents.declared_for(cluster.version)
     with Api(cluster.access, concurrency=concurrency) as api:
+        declaration = as_installed(api, agents).declared_for(cluster.version)
         return send(api, declaration, agents.catalogue, only=only, concurrency=concurrency, on_progress=on_progress)
 
 

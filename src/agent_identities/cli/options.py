@@ -47,7 +47,14 @@ def _namespace(given: str) -> str:
 
 
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the release.", callback=_namespace)
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="Namespace of the agents. If it is not the namespace of the release (namespaceOverride), either of them.",
+        callback=_namespace,
+    ),
 ]
 Release = Annotated[str, typer.Option(metavar="NAME", help="Name of the release.")]
 Chart = Annotated[

@@ -21,9 +21,10 @@ def verify(
     ``concurrency`` is the number of requests in flight. ``on_progress`` receives (answers, questions). Raises ApiError
     if the API server does not answer a question.
     """
+    from agent_identities.inventory.location import as_installed
     from agent_identities.kube.client import Api
     from agent_identities.verify.run import verify as ask
 
-    declaration = agents.declared_for(cluster.version)
     with Api(cluster.access, concurrency=concurrency) as api:
+        declaration = as_installed(api, agents).declared_for(cluster.version)
         return ask(api, declaration, catalogue=agents.catalogue, concurrency=concurrency, on_progress=on_progress)
