@@ -52,7 +52,7 @@ Namespace = Annotated[
         "--namespace",
         "-n",
         metavar="NAME",
-        help="Namespace of the agents. If it is not the namespace of the release (namespaceOverride), either of them.",
+        help="Namespace of the agents, or of the release, if namespaceOverride is in the values or on the cluster.",
         callback=_namespace,
     ),
 ]

@@ -6,7 +6,7 @@ the proxy says it: every release has one, in the agents' namespace, with Helm's 
 the values say it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -38,16 +38,40 @@ class Location:
     agents: str
 
 
+Locate = Callable[[str, str | None], Location | None]
+"""`locate` on a cluster or in a dump."""
+
+
 def locate(api: Api, namespace: str, release: str | None = None) -> Location | None:
     """The release (of this name) with its agents in ``namespace``, or else the release that is in ``namespace``.
 
     None if there is none, if several releases have agents in ``namespace``, or if the API server does not show the
     RoleBindings. Raises AmbiguousReleaseError if releases in ``namespace`` have agents in several other namespaces.
     """
-    here = _locations(api, f"{RBAC}/namespaces/{namespace}/rolebindings", release)
+    here = _locations(_listed(api, f"{RBAC}/namespaces/{namespace}/rolebindings"), release)
+    return _chosen(here or _locations(_listed(api, f"{RBAC}/rolebindings"), release), namespace)
+
+
+def locate_among(manifests: Iterable[Mapping[str, Any]], namespace: str, release: str | None = None) -> Location | None:
+    """The same in the objects of a dump, whose bindings are valid."""
+    bindings = [each for each in manifests if each.get("kind") == "RoleBinding" and _has_labels(each)]
+    return _chosen(_locations(bindings, release), namespace)
+
+
+def as_installed(find: Locate, agents: "Agents") -> "Agents":
+    """The same agents in the namespaces that their installed release has; unchanged if there is no such release."""
+    namespace = agents.declaration.namespace
+    found = find(namespace, agents.release) or find(namespace, None)
+    if found is None or (namespace != agents.namespace and namespace != found.agents):
+        return agents
+    return agents.located(found.home, found.agents)
+
+
+def _chosen(found: list[Location], namespace: str) -> Location | None:
+    here = [each for each in found if each.agents == namespace]
     if here:
         return here[0] if len(here) == 1 else None
-    there = [each for each in _locations(api, f"{RBAC}/rolebindings", release) if each.home == namespace]
+    there = [each for each in found if each.home == namespace]
     if len(there) > 1:
         names = ", ".join(sorted({each.agents for each in there}))
         raise AmbiguousReleaseError(
@@ -57,20 +81,19 @@ def locate(api: Api, namespace: str, release: str | None = None) -> Location | N
     return there[0] if there else None
 
 
-def as_installed(api: Api, agents: "Agents") -> "Agents":
-    """The same agents in the namespaces that the release on the cluster has; unchanged if it has no such release."""
-    namespace = agents.declaration.namespace
-    found = locate(api, namespace, agents.release) or locate(api, namespace)
-    if found is None or (namespace != agents.namespace and namespace != found.agents):
-        return agents
-    return agents.located(found.home, found.agents)
-
-
-def _locations(api: Api, path: str, release: str | None) -> list[Location]:
+def _listed(api: Api, path: str) -> list[dict[str, Any]]:
     try:
-        bindings = api.list_all(f"{path}?{urlencode({'labelSelector': _SELECTOR})}")
+        return api.list_all(f"{path}?{urlencode({'labelSelector': _SELECTOR})}")
     except ApiError:
         return []
+
+
+def _has_labels(binding: Mapping[str, Any]) -> bool:
+    labels = binding["metadata"].get("labels") or {}
+    return (labels.get(CHART_LABEL), labels.get(TIER_LABEL)) == (CHART_NAME, PROXY_TIER) and AGENT_LABEL not in labels
+
+
+def _locations(bindings: Iterable[Mapping[str, Any]], release: str | None) -> list[Location]:
     found = {each for binding in bindings for each in _of(binding)}
     return sorted(each for each in found if release in (None, each.release))
 

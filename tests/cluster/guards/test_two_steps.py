@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,17 @@ class Page:
 
 
 @pytest.fixture
-def page(server: Server, cluster: Cluster, chart: Path, either_helm: Helm, tmp_path: Path) -> Iterator[Page]:
+def page_for(server: Server, cluster: Cluster, chart: Path, tmp_path: Path) -> Iterator[Callable[[Helm], Page]]:
     (tmp_path / "charts").mkdir()
     shutil.copytree(chart, tmp_path / "charts" / chart.name)
     with own_namespace(server) as home, own_namespace(server) as agents:
         server.make_namespace(agents)
-        yield Page(either_helm, cluster, tmp_path, home, agents)
+        yield lambda helm: Page(helm, cluster, tmp_path, home, agents)
+
+
+@pytest.fixture
+def page(page_for: Callable[[Helm], Page], helm: Helm) -> Page:
+    return page_for(helm)
 
 
 def accounts(server: Server, namespace: str) -> set[str]:
@@ -85,7 +90,10 @@ def test_the_page_has_two_commands() -> None:
     assert [command.split()[1] for command in COMMANDS] == ["install", "upgrade"]
 
 
-def test_the_commands_of_the_page_install_the_hardened_values(server: Server, page: Page) -> None:
+def test_the_commands_of_the_page_install_the_hardened_values(
+    server: Server, page_for: Callable[[Helm], Page], either_helm: Helm
+) -> None:
+    page = page_for(either_helm)
     page.hardened()
     page.works(COMMANDS[0])
     assert accounts(server, page.agents) == {"agent-proxy"}
@@ -112,20 +120,14 @@ def test_the_commands_of_the_page_install_the_hardened_values(server: Server, pa
     page.works(COMMANDS[1])
 
 
-@pytest.mark.parametrize("which", ["agents", "home"])
-def test_quarantine_finds_the_agents_from_either_namespace(server: Server, page: Page, which: str) -> None:
+def test_quarantine_finds_the_agents_from_the_namespace_of_the_release(server: Server, page: Page) -> None:
     page.values(json.dumps({**MINIMAL, "agents": {"bot": {}, "other": {}, "third": {}}}))
     page.works(COMMANDS[0])
     page.works(COMMANDS[1])
-    namespace = getattr(page, which)
-    done = page.command("quarantine", "bot", "-n", namespace)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"helm upgrade agents CHART -n {page.home} " in done.stdout
-    done = page.command("quarantine", "other", "-n", namespace, "-f", "values.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert accounts(server, page.agents) == {"agent-proxy", "third"}
-    done = page.command("quarantine", "--all", "-n", namespace)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for arguments in (["bot"], ["other", "-f", "values.yaml"], ["--all"]):
+        done = page.command("quarantine", *arguments, "-n", page.home)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"helm upgrade agents CHART -n {page.home} " in done.stdout
     assert accounts(server, page.agents) == {"agent-proxy"}
 
 
