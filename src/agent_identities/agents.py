@@ -1,7 +1,7 @@
 """The agents of a release: a chart, its values, and the name and namespace of the release."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,15 @@ class Agents:
         from agent_identities.declaration import declare  # not above: `check` starts Helm before the import
 
         return declare(self.values, namespace=self.namespace, kube_version=kube_version)
+
+    def located(self, namespace: str, agents_namespace: str) -> "Agents":
+        """The same agents, of a release in ``namespace`` with its agents in ``agents_namespace``. Reads no file."""
+        if (self.namespace, self.declaration.namespace) == (namespace, agents_namespace):
+            return self
+        overrides = {**self.overrides, "namespaceOverride": agents_namespace}
+        moved = replace(self, namespace=namespace, overrides=overrides)
+        moved.__dict__["given"] = replace(self.given, overrides=overrides)  # stdin can be read only once
+        return moved
 
     @cached_property
     def catalogue(self) -> "Catalogue":

@@ -196,6 +196,19 @@ def deployer_rules(renderer: Renderer, **deployer: Any) -> list[Any]:
     return rules
 
 
+def test_without_agents_a_deployer_of_an_agent_to_come_has_no_permission(renderer: Renderer) -> None:
+    """A rule without resourceNames would be a permission on all agents."""
+    given = {"kind": "User", "name": "u", "agents": ["a"]}
+    objects = render(
+        renderer,
+        agents=None,
+        adoptServiceAccounts=["a"],
+        guards={"enabled": True, "deployers": [given], "controllers": [{"name": "keda", "agents": ["a"]}]},
+    )
+    roles = [role for role in objects.of_kind("Role") if "deployer" in role.name]
+    assert [list(role.body["rules"]) for role in roles] == [[], []]
+
+
 def test_a_deployer_can_use_all_agents_or_the_listed_agents(renderer: Renderer) -> None:
     use = {"apiGroups": ["agent-identities"], "resources": ["agents/agent-system"], "verbs": ["use"]}
     bind = {"apiGroups": ["agent-identities"], "resources": ["agents/agent-system"], "verbs": ["bind-agents"]}

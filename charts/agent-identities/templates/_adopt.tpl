@@ -1,6 +1,7 @@
 {{/*
 Refuses to take over a ServiceAccount that this release did not make: somebody can hold a token of it or pods that run as it, and can have bound
 it. Asks the API server for all ServiceAccounts of the namespace at once; without a cluster (helm template) it finds none.
+Without any agent, as when the guards are installed first, every name in adoptServiceAccounts can be of an agent to come.
 Stores the names of adopted ServiceAccounts in .identities.adopted. Call: (list problems root)
 */}}
 {{- define "agent-identities.validateAdoption" -}}
@@ -10,7 +11,7 @@ Stores the names of adopted ServiceAccounts in .identities.adopted. Call: (list 
 {{- $adopted := dict }}
 {{- range $index, $name := $root.Values.adoptServiceAccounts }}
   {{- $_ := set $adopted $name true }}
-  {{- if not (or (eq $name $root.Values.proxy.name) (hasKey $identities.agents $name) (hasKey $identities.quarantined $name)) }}
+  {{- if not (or (empty $root.Values.agents) (eq $name $root.Values.proxy.name) (hasKey $identities.agents $name) (hasKey $identities.quarantined $name)) }}
     {{- include "agent-identities.problem" (list $problems (printf "adoptServiceAccounts[%d]" $index) (printf "there is no agent with the ServiceAccount %q. Use the ServiceAccount of a defined agent, or remove this line." $name)) }}
   {{- end }}
 {{- end }}

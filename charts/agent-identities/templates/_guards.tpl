@@ -415,14 +415,17 @@ s.kind == 'Group' && s.name in {{ index . 3 }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses unknown agents of a deployer. Call: (list problems root path agents) */}}
+{{/*
+Refuses unknown agents of a deployer. Without any agent, it refuses nothing: the guards are installed before the agents, and the deployer gets no
+permission on an absent agent. Call: (list problems root path agents)
+*/}}
 {{- define "agent-identities.validateDeployedAgents" -}}
 {{- $problems := index . 0 }}
 {{- $root := index . 1 }}
 {{- $identities := $root.identities }}
 {{- $path := index . 2 }}
 {{- range $place, $agent := index . 3 }}
-  {{- if not (or (eq $agent $root.Values.proxy.name) (hasKey $identities.agents $agent) (hasKey $identities.quarantined $agent) (kindIs "map" (get $root.Values.agents $agent))) }}
+  {{- if not (or (empty $root.Values.agents) (eq $agent $root.Values.proxy.name) (hasKey $identities.agents $agent) (hasKey $identities.quarantined $agent) (kindIs "map" (get $root.Values.agents $agent))) }}
     {{- include "agent-identities.problem" (list $problems (printf "%s.agents[%d]" $path $place) (printf "there is no agent %q. Use a defined agent, or remove agents to allow all of them." $agent)) }}
   {{- end }}
 {{- end }}

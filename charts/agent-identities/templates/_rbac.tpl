@@ -52,6 +52,10 @@ metadata:
     {{- with .labels }}
     {{- . | nindent 4 }}
     {{- end }}
+  {{- with .annotations }}
+  annotations:
+    {{- . | nindent 4 }}
+  {{- end }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind }}

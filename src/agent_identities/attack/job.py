@@ -1,6 +1,7 @@
 """The attack job: the requests of an attacker with an agent's token, and the moves of personas around the agents."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent_identities.errors import AgentIdentitiesError
@@ -28,10 +29,11 @@ def attack(
     the values do not declare.
     """
     from agent_identities.attack.run import attack as send
+    from agent_identities.inventory.location import as_installed, locate
     from agent_identities.kube.client import Api
 
-    declaration = agents.declared_for(cluster.version)
     with Api(cluster.access, concurrency=concurrency) as api:
+        declaration = as_installed(partial(locate, api), agents).declared_for(cluster.version)
         return send(api, declaration, agents.catalogue, only=only, concurrency=concurrency, on_progress=on_progress)
 
 

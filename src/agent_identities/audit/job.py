@@ -100,7 +100,7 @@ def rightsize(
     if not traced.uses:
         raise AgentIdentitiesError(
             f"{', '.join(map(str, logs))}: no request of an agent in namespace {agents.declaration.namespace}. "
-            "If the release is in another namespace, set it with -n."
+            "If the agents are in another namespace, set it with -n."
         )
     options = Options(
         most_names,

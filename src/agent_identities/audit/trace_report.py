@@ -136,7 +136,7 @@ def findings(trace: Trace) -> Iterator[Finding]:
             "no-request",
             Severity.ERROR,
             f"No request of an agent in {where}.{seen}",
-            remediation=("If the release is in another namespace, set it with -n.",),
+            remediation=("If the agents are in another namespace, set it with -n.",),
         )
     pods: dict[ServiceAccount, set[str]] = {}
     for credential in trace.credentials:

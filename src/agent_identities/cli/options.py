@@ -47,7 +47,14 @@ def _namespace(given: str) -> str:
 
 
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the release.", callback=_namespace)
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="Namespace of the agents, or of the release, if namespaceOverride is in the values or on the cluster.",
+        callback=_namespace,
+    ),
 ]
 Release = Annotated[str, typer.Option(metavar="NAME", help="Name of the release.")]
 Chart = Annotated[

@@ -127,9 +127,8 @@ def _cause(found: AgentObjects, one: Identity, account: Manifest) -> _Cause:
         actions.append(f"To remove it: {fix}")
     if not found.of(one).created:
         details.append("serviceAccount.create is false: the chart does not create or delete this ServiceAccount.")
-        if not found.declaration.values.get("namespaceOverride"):  # the command needs the namespace of the release
-            command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
-            actions.append(f"With its bindings and pods: {command}")
+        command = shlex.join(["agent-identities", "quarantine", one.name, "-n", one.namespace])
+        actions.append(f"With its bindings and pods: {command}")
         actions.append("Its owner can create it again, with new tokens: stop the owner, too.")
     annotations = metadata.get("annotations") or {}
     for key, effect in keeping(annotations):

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -19,21 +19,17 @@ from agent_identities.chart.names import (
 )
 from agent_identities.declaration import Declaration, declare
 from agent_identities.errors import AgentIdentitiesError
+from agent_identities.inventory.location import HELM, AmbiguousReleaseError, Location, locate
 from agent_identities.kube.client import Api, ApiError
 from agent_identities.quarantine.plan import TargetAccounts
 from agent_identities.quarantine.release import Stored, stored
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_HELM = "meta.helm.sh/release-"  # annotations of all objects that Helm creates (helm.sh/helm/v4 pkg/action/validate.go)
 _MOST_NAMES = 10
 
 
 class UnknownAgentError(AgentIdentitiesError):
     """Neither the cluster nor the values have an agent of that name."""
-
-
-class AmbiguousReleaseError(AgentIdentitiesError):
-    """The namespace has agents of several releases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +62,36 @@ def find(
 ) -> FoundAgent:
     """The agent of this name, or the instances of the entry of this name.
 
-    ``namespace`` is the release's; ``values`` are the merged values if the caller has them. If neither the values nor
-    the labels on the cluster have the name, the values in Helm's record of the release are used. Raises
-    UnknownAgentError, ApiError.
+    ``namespace`` is the agents' or the release's; ``values`` are the merged values if the caller has them. If neither
+    the values nor the labels on the cluster have the name, the values in Helm's record of the release are used. Raises
+    UnknownAgentError, AmbiguousReleaseError, ApiError.
     """
     if not _NAME.fullmatch(agent):
         raise UnknownAgentError(
             f"{agent!r}: not a valid ServiceAccount name. Name an agent: agent-identities quarantine triage-2"
         )
-    agents_namespace = (values or {}).get("namespaceOverride") or namespace
-    accounts = _accounts(api, agents_namespace, agent)
+    at = _given(namespace, release, values)
+    accounts = _accounts(api, at.agents, agent)
+    at = _made_by(accounts, release, at)
+    if not accounts:
+        at = _installed(api, at, release, values)
+        accounts = _accounts(api, at.agents, agent)
     names = tuple(each["metadata"]["name"] for each in accounts)
-    name, home = _made_by(accounts, release, namespace)
     if accounts and values is None:
-        target = TargetAccounts(agents_namespace, names)
-        return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home)
-    kept = stored(api, home, name) if values is None else None
-    declaration = _declaration(values, kept, namespace)
+        target = TargetAccounts(at.agents, names)
+        return FoundAgent(target, "" if names == (agent,) else agent, accounts, at.release, at.home)
+    kept = stored(api, at.home, at.release) if values is None else None
+    values = _in(at.agents, values)
+    declaration = _declaration(values, kept, at.home)
     declared = _declared(declaration, agent)
     if not names and not declared:
-        raise UnknownAgentError(_unknown(api, agent, agents_namespace, declaration))
+        raise UnknownAgentError(_unknown(api, agent, at.agents, declaration))
     if declaration is not None and declared:
-        agents_namespace, names = declaration.namespace, tuple(sorted({*names, *declared}))
-        accounts = tuple(item for each in names if (item := _account(api, agents_namespace, each)) is not None)
-        name, home = _made_by(accounts, release, namespace)
-    target = TargetAccounts(agents_namespace, names, _entries(declaration))
-    return FoundAgent(target, "" if names == (agent,) else agent, accounts, name, home, values, kept)
+        names = tuple(sorted({*names, *declared}))
+        accounts = tuple(item for each in names if (item := _account(api, declaration.namespace, each)) is not None)
+        at = _made_by(accounts, release, replace(at, agents=declaration.namespace))
+    target = TargetAccounts(at.agents, names, _entries(declaration))
+    return FoundAgent(target, "" if names == (agent,) else agent, accounts, at.release, at.home, values, kept)
 
 
 def find_all(
@@ -102,49 +102,75 @@ def find_all(
     The values in Helm's record are used if the caller has none. The proxy is not an agent. Raises UnknownAgentError,
     AmbiguousReleaseError, ApiError.
     """
-    agents_namespace = (values or {}).get("namespaceOverride") or namespace
-    accounts = api.list_all(f"/api/v1/namespaces/{agents_namespace}/serviceaccounts")
-    made_by = {
-        each["metadata"]["name"]: _made_by((each,), None, namespace)
-        for each in accounts
-        if AGENT_LABEL in (each["metadata"].get("labels") or {})
-    }
-    releases = sorted({made for made in made_by.values() if release in (None, made[0])})
+    at = _given(namespace, release, values)
+    accounts, releases = _of_releases(api, at, release)
+    if not releases:
+        at = _installed(api, at, release, values)
+        accounts, releases = _of_releases(api, at, release)
     if len(releases) > 1:
-        named = ", ".join(name for name, _ in releases)
+        named = ", ".join(each.release for each in sorted(releases))
         raise AmbiguousReleaseError(
-            f"namespace {agents_namespace} has agents of several releases ({named}). Name one of them with --release."
+            f"namespace {at.agents} has agents of several releases ({named}). Name one of them with --release."
         )
-    name, home = releases[0] if releases else (release or DEFAULT_RELEASE, namespace)
-    kept = stored(api, home, name) if values is None else None
-    declaration = _declaration(values, kept, namespace)
-    names = {account for account, made in made_by.items() if made[0] == name}
-    if declaration is not None and declaration.namespace == agents_namespace:
+    at = next(iter(releases), at)
+    kept = stored(api, at.home, at.release) if values is None else None
+    values = _in(at.agents, values)
+    declaration = _declaration(values, kept, at.home)
+    names = set(releases.get(at, ()))
+    if declaration is not None and declaration.namespace == at.agents:
         names |= {one.name for one in (*declaration.agents, *declaration.quarantined)}
     if not names:
-        raise UnknownAgentError(_no_agents(agents_namespace))
-    target = TargetAccounts(agents_namespace, tuple(sorted(names)), _entries(declaration))
+        raise UnknownAgentError(_no_agents(at.agents))
+    target = TargetAccounts(at.agents, tuple(sorted(names)), _entries(declaration))
     existing = tuple(each for each in accounts if each["metadata"]["name"] in names)
-    return FoundAgent(target, "", existing, name, home, values, kept, every=True)
+    return FoundAgent(target, "", existing, at.release, at.home, values, kept, every=True)
 
 
-def _declaration(values: Mapping[str, Any] | None, kept: Stored | None, namespace: str) -> Declaration | None:
+def _given(namespace: str, release: str | None, values: Mapping[str, Any] | None) -> Location:
+    """Where the release is according to the caller."""
+    return Location(release or DEFAULT_RELEASE, namespace, (values or {}).get("namespaceOverride") or namespace)
+
+
+def _installed(api: Api, given: Location, release: str | None, values: Mapping[str, Any] | None) -> Location:
+    """Where the release is on the cluster; ``given`` without it, or if the values name another agents' namespace."""
+    found = locate(api, given.agents, release)
+    named = (values or {}).get("namespaceOverride")
+    return found if found is not None and named in (None, "", found.agents) else given
+
+
+def _in(namespace: str, values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The caller's values with the agents' namespace, which can be on the command line of Helm only."""
+    return None if values is None else {**values, "namespaceOverride": namespace}
+
+
+def _of_releases(api: Api, at: Location, release: str | None) -> tuple[list[dict[str, Any]], dict[Location, list[str]]]:
+    """All ServiceAccounts of the agents' namespace, and the names of the agents of each release (of this name)."""
+    accounts = api.list_all(f"/api/v1/namespaces/{at.agents}/serviceaccounts")
+    releases: dict[Location, list[str]] = {}
+    for each in accounts:
+        made = _made_by((each,), None, at)
+        if AGENT_LABEL in (each["metadata"].get("labels") or {}) and release in (None, made.release):
+            releases.setdefault(made, []).append(each["metadata"]["name"])
+    return accounts, releases
+
+
+def _declaration(values: Mapping[str, Any] | None, kept: Stored | None, home: str) -> Declaration | None:
     values = values if values is not None else kept.values if kept is not None else None
-    return declare(values, namespace=namespace) if values is not None else None
+    return declare(values, namespace=home) if values is not None else None
 
 
 def _no_agents(namespace: str) -> str:
-    return f"namespace {namespace} has no agents. Set the namespace of the release with --namespace."
+    return f"namespace {namespace} has no agents. Set the namespace of the agents with --namespace."
 
 
-def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, namespace: str) -> tuple[str, str]:
-    """(release, its namespace), from Helm's annotations of a ServiceAccount of the chart, else from the caller."""
+def _made_by(accounts: tuple[Mapping[str, Any], ...], release: str | None, given: Location) -> Location:
+    """From Helm's annotations of a ServiceAccount of the chart, else as ``given``."""
     for account in accounts:
         labels, notes = (account["metadata"].get(field) or {} for field in ("labels", "annotations"))
-        made = notes.get(f"{_HELM}name") or labels.get(RELEASE_LABEL)
+        made = notes.get(f"{HELM}name") or labels.get(RELEASE_LABEL)
         if AGENT_LABEL in labels and made and release in (None, made):
-            return made, notes.get(f"{_HELM}namespace") or namespace
-    return release or DEFAULT_RELEASE, namespace
+            return Location(made, notes.get(f"{HELM}namespace") or given.home, given.agents)
+    return given
 
 
 def _accounts(api: Api, namespace: str, agent: str) -> tuple[Mapping[str, Any], ...]:

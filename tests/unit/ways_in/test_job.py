@@ -114,3 +114,30 @@ def test_a_binding_that_no_api_server_stores_is_one_error_with_its_name(tmp_path
 def test_a_dump_that_is_not_there_is_an_error(values: Path) -> None:
     with pytest.raises(DumpError, match=r"missing\.json"):
         ai.ways_in(ai.load(values), Path("missing.json"))
+
+
+OWN = {
+    "apiVersion": RBAC,
+    "kind": "RoleBinding",
+    "metadata": {
+        "name": "agent-proxy-binding",
+        "namespace": "agent-system",
+        "labels": {"app.kubernetes.io/name": "agent-identities", "agent-identities/tier": "proxy"},
+        "annotations": {"meta.helm.sh/release-name": "agents", "meta.helm.sh/release-namespace": "home"},
+    },
+    "roleRef": {"kind": "Role", "name": "agent-proxy-role"},
+    "subjects": [{"kind": "ServiceAccount", "name": "agent-proxy", "namespace": "agent-system"}],
+}
+
+
+@pytest.mark.parametrize("namespace", ["agent-system", "home"])
+def test_the_dump_says_where_the_release_and_its_agents_are(tmp_path: Path, values: Path, namespace: str) -> None:
+    """Without namespaceOverride in the values, after `helm install --set namespaceOverride=agent-system -n home`."""
+    record = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    there = {"name": "r", "namespace": "home"}
+    items = [ROLE, BINDING, OWN, {**ROLE, "metadata": there, "rules": [record]}, {**BINDING, "metadata": there}]
+    dump = tmp_path / "dump.json"
+    dump.write_text(json.dumps({**LIST, "items": items}))
+    found = run(dump, "-f", values, "-n", namespace).output
+    assert "impersonate" in found
+    assert "Helm's record" in found
