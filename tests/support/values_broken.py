@@ -153,7 +153,7 @@ RELATIONS: list[tuple[str, Json]] = [
     ("guards.deployers[0]", {"guards": {"deployers": [{"kind": "ServiceAccount", "name": "x"}]}}),
     (
         "guards.deployers[0].agents[0]",
-        {"guards": {"deployers": [{"kind": "User", "name": "x", "agents": ["zz-none"]}]}},
+        {"agents": {"zz-one": {}}, "guards": {"deployers": [{"kind": "User", "name": "x", "agents": ["zz-none"]}]}},
     ),
     ("guards.deployers[0]", {"guards": {"deployers": [{"kind": "Group", "name": "system:authenticated"}]}}),
     ("trustedSubjects[0]", {"trustedSubjects": [{"kind": "ServiceAccount", "name": "x", "reason": "y"}]}),

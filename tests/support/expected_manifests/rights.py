@@ -79,7 +79,10 @@ def _binding(plan: Plan, name: str, namespace: str, ref: tuple[str, str], names:
 def _bindings(plan: Plan) -> Iterator[Json]:
     proxy = plan.proxy["name"]
     central = ("Role", f"{proxy}-role")
-    yield _binding(plan, f"{proxy}-binding", plan.namespace, central, [proxy], **{"agent-identities/tier": "proxy"})
+    binding = _binding(plan, f"{proxy}-binding", plan.namespace, central, [proxy], **{"agent-identities/tier": "proxy"})
+    if not plan.values["agents"]:
+        binding["metadata"]["annotations"] = {"agent-identities/no-agents": "true"}
+    yield binding
     shared: dict[tuple[TierGrant, tuple[str, str], str], list[str]] = {}
     for agent in plan.agents:
         for grant in agent.grants:
