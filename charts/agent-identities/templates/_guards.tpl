@@ -248,8 +248,6 @@ dyn(), because the nine resources have no common type.
   expression: "has(variables.template.spec.serviceAccountName) ? string(variables.template.spec.serviceAccountName) : ''"
 - name: old
   expression: {{ printf "request.operation == 'CREATE' ? dyn({}) : %s" (include "agent-identities.podTemplate" "dyn(oldObject)") | quote }}
-- name: before
-  expression: "has(variables.old.spec) && has(variables.old.spec.serviceAccountName) ? string(variables.old.spec.serviceAccountName) : ''"
 - name: changed
   expression: >-
     request.operation == 'CREATE' || (request.resource.resource == 'pods'
