@@ -22,39 +22,22 @@ from agent_identities.chart.values import Values
 from agent_identities.cluster.provide import Cluster
 from agent_identities.declaration import declare
 from agent_identities.kube.client import Api
+from support.border import values as values_around
 from support.namespaces import ADMISSION, own_namespace
 from support.server import RBAC, Json, Server, eventually
 
 RELEASE = "agents"
-CONFIGMAPS = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]}
-PODS = {"apiGroups": [""], "resources": ["pods", "serviceaccounts/token"], "verbs": ["create"]}
+TOKENS = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
 RISKS = {"pod-create": "a test", "sa-token-create": "a test", "configmap-write": "a test"}
-UNREAD = {"existing-role-unknown": "a test"}
-READ = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
 
 
 def given(namespace: str, *, guards: bool) -> Json:
-    """Values with an agent of every kind, so that all moves have something to attack."""
-    return {
-        "tiers": {
-            "reader": {"rules": READ},
-            "writer": {"rules": [CONFIGMAPS, PODS], "acceptRisks": RISKS},
-            "later": {"existingRole": {"kind": "Role", "name": "made-later"}, "acceptRisks": UNREAD},
-            "shared": {
-                "scope": "Cluster",
-                "existingRole": {"kind": "ClusterRole", "name": f"shared-{namespace}"},
-                "acceptRisks": UNREAD,
-            },
-            "everywhere": {"scope": "Cluster", "rules": READ},
-        },
-        "agents": {
-            "bot": {"tiers": ["reader", "later", "shared", "everywhere"]},
-            "triage": {"tiers": ["writer"], "namespaces": {f"{namespace}-team": ["reader"]}},
-            "shopper": {"access": "proxied", "tiers": ["writer"]},
-            "suspect": {"quarantined": True},
-        },
-        "guards": {"enabled": guards},
-    }
+    """Values with an agent of every kind, so that all moves have something to attack; the run makes the Deployment."""
+    made = values_around(f"{namespace}-team", guards=guards)
+    rules = made["tiers"]["writer"]["rules"]
+    made["tiers"]["writer"] = {"rules": [*rules, TOKENS], "acceptRisks": RISKS}
+    del made["agents"]["bot"]["workload"], made["guards"]["tokens"]
+    return made
 
 
 @dataclass(frozen=True, slots=True)
