@@ -5,8 +5,8 @@ from functools import partial
 
 from agent_identities.attack.as_personas import Ending, PersonaAttack, Try, by_guard, ways_through
 from agent_identities.attack.moves import not_tried
-from agent_identities.attack.verdict import impersonated
-from agent_identities.report.model import Column, Finding, Report, Severity, Style, Table, cell, many
+from agent_identities.attack.report_parts import counts_table, listing_table, number, request_data, request_line
+from agent_identities.report.model import Finding, Report, Severity, Table, many
 
 _COLUMNS = {
     Ending.RBAC: ("RBAC", "rbac"),
@@ -90,8 +90,8 @@ def findings(attack: PersonaAttack) -> Iterator[Finding]:
 
 def notes(attack: PersonaAttack) -> Iterator[str]:
     """What each guard refused, which moves were not tried and why, and what no move tries."""
-    for guard, number in sorted(by_guard(attack.tries).items()):
-        yield f"ValidatingAdmissionPolicy {guard} refused {many(number, 'move')}."
+    for guard, refused in sorted(by_guard(attack.tries).items()):
+        yield f"ValidatingAdmissionPolicy {guard} refused {many(refused, 'move')}."
     for one in attack.attacking:
         if one.note:
             yield f"{one.persona.name} has no token ({one.note}): it tried nothing."
@@ -110,35 +110,25 @@ def _who(tries: list[Try]) -> str:
 
 
 def _request(each: Try) -> str:
-    if each.request is None:
-        return ""
-    acting = impersonated(each.request.headers)
-    return f"{each.request.method} {each.request.path}{f' as {acting}' if acting else ''}"
+    return request_line(each.request) if each.request is not None else ""
 
 
 def _table(attack: PersonaAttack) -> Table:
     shown = [ending for ending in _COLUMNS if attack.count(ending) or ending in (Ending.RBAC, Ending.GUARD, *_BAD)]
-    header = ("persona", "moves", *(_COLUMNS[ending][0] for ending in shown))
     rows = []
     for name in (*(one.persona.name for one in attack.attacking), ""):
-        numbers = [attack.count(ending, name) for ending in shown]
         total = sum(attack.count(ending, name) for ending in _COLUMNS)
         bad = bool(name) and any(attack.count(ending, name) for ending in _BAD)
-        texts = (name or "all", f"{total:,}", *(f"{number:,}" if number else "·" for number in numbers))
-        rows.append(tuple(cell(text, Style.BAD if bad else Style.PLAIN) for text in texts))
-    columns = tuple(Column(title, right=index > 0, whole=index > 0) for index, title in enumerate(header))
-    return Table(columns, tuple(rows))
+        numbers = (number(attack.count(ending, name)) for ending in shown)
+        rows.append(((name or "all", f"{total:,}", *numbers), bad))
+    return counts_table(("persona", "moves", *(_COLUMNS[ending][0] for ending in shown)), rows)
 
 
 def _listing(attack: PersonaAttack) -> Table:
-    header = ("persona", "move", "request", "ending", "how")
-    return Table(
-        tuple(Column(title) for title in header),
-        tuple(
-            tuple(
-                cell(text, Style.BAD if each.ending in _BAD else Style.MUTED)
-                for text in (each.persona, each.move.id, _request(each), each.ending.value, each.how)
-            )
+    return listing_table(
+        ("persona", "move", "request", "ending", "how"),
+        (
+            ((each.persona, each.move.id, _request(each), each.ending.value, each.how), each.ending in _BAD)
             for each in attack.tries
         ),
     )
@@ -172,18 +162,12 @@ def _numbers(attack: PersonaAttack, persona: str) -> dict[str, int]:
 
 
 def _json_try(each: Try) -> dict[str, object]:
-    request = each.request
-    sent = (
-        {"method": request.method, "path": request.path, "as": impersonated(request.headers)}
-        if request is not None
-        else None
-    )
     return {
         "persona": each.persona,
         "id": each.move.id,
         "findings": list(each.move.findings),
         "why": each.move.why,
-        "request": sent,
+        "request": request_data(each.request) if each.request is not None else None,
         "expected": list(each.move.guards),
         "ending": _COLUMNS[each.ending][1],
         "guard": each.guard,

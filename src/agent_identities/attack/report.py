@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from agent_identities.attack.report_parts import Row, counts_table, listing_table, number, request_data, request_line
 from agent_identities.attack.requests import SIBLINGS
 from agent_identities.attack.result import Attack, Attempt
 from agent_identities.attack.tokens import Holder, TokenStatus
@@ -12,7 +13,7 @@ from agent_identities.chart.names import values_path
 from agent_identities.chart.objects import Key
 from agent_identities.declaration import Identity
 from agent_identities.inventory.release_objects import ReleaseObjects
-from agent_identities.report.model import Column, Finding, Location, Report, Severity, Style, Table, cell, many
+from agent_identities.report.model import Finding, Location, Report, Severity, Table, many
 from agent_identities.report.undeclared import undeclared_account
 from agent_identities.report.words import AFTER_QUARANTINE, remediation
 
@@ -181,8 +182,8 @@ def _not_sent(attack: Attack) -> Iterator[Finding]:
 def notes(attack: Attack) -> Iterator[str]:
     """Facts that are not findings."""
     guards = Counter(each.verdict.how.partition(":")[0] for each in attack.of(Outcome.GUARD))
-    for guard, number in guards.items():
-        yield f"{guard} refused {many(number, 'request')}."
+    for guard, refused in guards.items():
+        yield f"{guard} refused {many(refused, 'request')}."
     for holder in attack.holders:
         if holder.token_status is TokenStatus.TOKENLESS:
             yield f"{holder.identity.name}: {holder.token_status} ({holder.note})."
@@ -221,13 +222,12 @@ def summary(attack: Attack) -> str:
 
 
 def _listing(attack: Attack) -> Table:
-    header = ("agent", "id", "request", "outcome", "how")
-    return Table(
-        tuple(Column(title) for title in header),
-        tuple(
-            tuple(
-                cell(text, Style.BAD if each.outcome in _BAD else Style.MUTED)
-                for text in (each.identity.name, each.request.id, _request(each), each.outcome.value, each.verdict.how)
+    return listing_table(
+        ("agent", "id", "request", "outcome", "how"),
+        (
+            (
+                (each.identity.name, each.request.id, _request(each), each.outcome.value, each.verdict.how),
+                each.outcome in _BAD,
             )
             for each in attack.attempts
         ),
@@ -235,14 +235,10 @@ def _listing(attack: Attack) -> Table:
 
 
 def _table(attack: Attack) -> Table:
-    header, rows = _rows(attack)
-    return Table(
-        tuple(Column(title, right=index > 0, whole=index > 0) for index, title in enumerate(header)),
-        tuple(tuple(cell(text, Style.BAD if bad else Style.PLAIN) for text in row) for row, bad in rows),
-    )
+    return counts_table(*_rows(attack))
 
 
-def _rows(attack: Attack) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], bool]]]:
+def _rows(attack: Attack) -> tuple[tuple[str, ...], list[Row]]:
     """Header and rows, without outcomes that did not occur; in a large fleet also without agents without findings."""
     shown = [outcome for outcome in _COLUMNS if attack.count(outcome) or outcome in (Outcome.RBAC, *_BAD)]
     header = ("agent", "requests", *(_COLUMNS[outcome][0] for outcome in shown))
@@ -256,16 +252,12 @@ def _rows(attack: Attack) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], 
         if holder.token_status is not TokenStatus.READY:
             label += f" ({holder.token_status})"
         numbers = [attack.count(outcome, holder.identity) for outcome in shown]
-        number = sum(attack.count(outcome, holder.identity) for outcome in _COLUMNS)
-        rows.append(((label, f"{number:,}", *map(_number, numbers)), bad))
+        requests = sum(attack.count(outcome, holder.identity) for outcome in _COLUMNS)
+        rows.append(((label, f"{requests:,}", *map(number, numbers)), bad))
     if omitted:
         rows.append(((f"{omitted} more, no findings", "", *("" for _ in shown)), False))
-    total = ("all", f"{len(attack.attempts):,}", *(_number(attack.count(outcome)) for outcome in shown))
+    total = ("all", f"{len(attack.attempts):,}", *(number(attack.count(outcome)) for outcome in shown))
     return header, [*rows, (total, False)]
-
-
-def _number(number: int) -> str:
-    return f"{number:,}" if number else "·"
 
 
 # ---- data
@@ -307,7 +299,7 @@ def _json_attempt(attempt: Attempt) -> dict[str, object]:
         "target": request.target,
         "rule": request.rule,
         "why": request.why,
-        "request": {"method": request.method, "path": request.path, "as": impersonated(request.headers)},
+        "request": request_data(request),
         "needs": request.needs.action,
         "outcome": _COLUMNS[attempt.outcome][1],
         "status": attempt.status,
@@ -328,9 +320,6 @@ def _right(attempt: Attempt) -> str:
 
 
 def _request(attempt: Attempt) -> str:
-    """``POST /api/v1/...``, and the impersonated user if there is one."""
-    request = attempt.request
-    if request.asks is not None:
+    if attempt.request.asks is not None:
         return f"SelfSubjectAccessReview: {_right(attempt)}"
-    acting = impersonated(request.headers)
-    return f"{request.method} {request.path}{f' as {acting}' if acting else ''}"
+    return request_line(attempt.request)
